@@ -1,0 +1,156 @@
+"""All that was read, as tables numbered through: the ground that every later station works on.
+
+Row n of a table is number n; tables refer to each other by these numbers. ``images`` holds each image of each store
+once, however many conversations show it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import polars as pl
+
+from blender.blend.reading import Part, PartRead, Texts, read_part
+from blender.parallel import map_unordered
+from blender.recipe import Recipe
+
+#: below this many bytes of annotations a second process costs more than it saves
+_SMALL = 16_000_000
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """An annotation file that was read."""
+
+    source: str
+    path: str
+    #: the shortest name that tells it from the source's other files
+    label: str
+    sha256: str
+    num_bytes: int
+    num_records: int
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Records, conversations, turns, links between turns and images, and images."""
+
+    #: source, file (label), index, id, reason and detail (set: the reader could not use it)
+    records: pl.DataFrame
+    #: source, ordered, first_turn, num_turns, num_images, characters, tokens, pinned
+    conversations: pl.DataFrame
+    #: conversation, record, shown (images of the conversation shown up to this turn), num_bytes, characters, tokens
+    turns: pl.DataFrame
+    #: conversation, turn (in the conversation, from 0), position (of the image in the conversation, from 1), image
+    links: pl.DataFrame
+    #: store, name
+    images: pl.DataFrame
+    files: tuple[SourceFile, ...]
+    #: where the texts lie
+    folder: Path
+    #: turns per part, for :class:`Texts`
+    num_turns: tuple[int, ...]
+
+    def texts(self) -> Texts:
+        """Open the texts of all turns."""
+        return Texts(self.folder, list(self.num_turns))
+
+
+def read_corpus(
+    recipe: Recipe, folder: Path, workers: int = 1, on_read: Callable[[PartRead], None] | None = None
+) -> Corpus:
+    """Read every source of a recipe that an entry uses, one process per file.
+
+    Args:
+        recipe: The recipe.
+        folder: Where tables and texts are put; must exist, and outlive the corpus.
+        workers: Number of processes.
+        on_read: Called after each file.
+
+    Raises:
+        SourceError: A file cannot be read.
+    """
+    parts = _parts(recipe, folder)
+    sizes = {part.number: _local_size(part.path) for part in parts}
+    parts_by_size = sorted(parts, key=lambda part: -sizes[part.number])
+    workers = 1 if sum(sizes.values()) < _SMALL else min(workers, len(parts))
+    done = []
+    for read in map_unordered(read_part, parts_by_size, workers):
+        done.append(read)
+        if on_read:
+            on_read(read)
+    return _join(recipe, folder, sorted(done, key=lambda read: read.part.number))
+
+
+def _parts(recipe: Recipe, folder: Path) -> list[Part]:
+    used = [name for name in recipe.sources if any(name in entry.sources for entry in recipe.blend)]
+    files = [(name, path) for name in used for path in recipe.sources[name].resolved_files()]
+    tokenizer = _tokenizer_file(recipe.limits.tokenizer) if recipe.limits.tokenizer else None
+    return [
+        Part(name, recipe.sources[name].format, path, folder, number, tokenizer)
+        for number, (name, path) in enumerate(files)
+    ]
+
+
+def _tokenizer_file(location: str) -> str:
+    path = Path(location)
+    return str(path / "tokenizer.json" if path.is_dir() else path)
+
+
+def _local_size(path: str) -> int:
+    return Path(path).stat().st_size if Path(path).is_file() else 0
+
+
+def _join(recipe: Recipe, folder: Path, reads: list[PartRead]) -> Corpus:
+    """Number the parts' tables through."""
+    records, conversations, turns, links = [], [], [], []
+    offset = {"records": 0, "conversations": 0, "turns": 0}
+    labels = _labels([read.part for read in reads])
+    for read, label in zip(reads, labels, strict=True):
+        part = read.part
+        tables = {name: pl.read_ipc(part.table(name)) for name in (*offset, "links")}
+        names = [pl.lit(part.source).alias("source"), pl.lit(label).alias("file")]
+        records.append(tables["records"].select(*names, pl.all()))
+        conversations.append(
+            tables["conversations"].select(names[0], pl.all()).with_columns(pl.col("first_turn") + offset["turns"])
+        )
+        shift = pl.col("conversation") + offset["conversations"]
+        turns.append(tables["turns"].with_columns(shift, pl.col("record") + offset["records"]))
+        store = pl.lit(recipe.sources[part.source].images or "").alias("store")
+        links.append(tables["links"].with_columns(shift, store))
+        offset = {name: start + tables[name].height for name, start in offset.items()}
+    images, numbered = _number_images(pl.concat(links))
+    files = tuple(
+        SourceFile(read.part.source, read.part.path, label, read.sha256, read.num_bytes, read.num_records)
+        for read, label in zip(reads, labels, strict=True)
+    )
+    return Corpus(
+        records=pl.concat(records),
+        conversations=pl.concat(conversations),
+        turns=pl.concat(turns),
+        links=numbered,
+        images=images,
+        files=files,
+        folder=folder,
+        num_turns=tuple(read.num_turns for read in reads),
+    )
+
+
+def _number_images(links: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Give each (store, name) a number, in the order of first use."""
+    images = links.select("store", "name").unique(maintain_order=True).with_row_index("image")
+    numbered = links.join(images, on=["store", "name"], how="left", maintain_order="left")
+    return images.drop("image"), numbered.select("conversation", "turn", "position", "image")
+
+
+def _labels(parts: Iterable[Part]) -> list[str]:
+    """Name each file by its last path component, or by more of them where that is not enough within its source."""
+    labels: list[str] = []
+    taken: set[tuple[str, str]] = set()
+    for part in parts:
+        pieces = PurePosixPath(part.path.replace("\\", "/")).parts
+        candidates = ("/".join(pieces[-count:]) for count in range(1, len(pieces) + 1))
+        label = next((name for name in candidates if (part.source, name) not in taken), f"{part.path}#{len(labels)}")
+        taken.add((part.source, label))
+        labels.append(label)
+    return labels

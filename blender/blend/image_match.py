@@ -1,0 +1,168 @@
+"""Image-matched blends (``llava_otter_blend``): multi-image conversations led up to by single-image ones.
+
+For a base conversation on images 1..m, conversations about image 1 alone are asked first, then those about image 2,
+and so on, and turns of the base conversation at last. Every image but the last needs at least one conversation of its
+own; of the last there may be none, and the base's first turn shows it then. Bases that show one image twice are left
+out. So image n of the base is image n of the
+sample, and the base's texts stay true as they are.
+
+Source: arXiv 2309.14327, section 3.3 and the released code; the random subsets are uniform in size, then in content.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from blender.blend.pool import Bools, Draft, Ints, Pool, expand, group_starts, leave_out, make_draft
+
+
+@dataclass(frozen=True)
+class _Leads:
+    """Candidates: conversation ``lead`` is about image ``position`` of base ``base`` (an index into the bases)."""
+
+    base: Ints
+    position: Ints
+    lead: Ints
+
+    def keep(self, mask: Bools) -> "_Leads":
+        return _Leads(self.base[mask], self.position[mask], self.lead[mask])
+
+
+def image_match(pool: Pool, bases: Ints, leads: Ints, random: np.random.Generator) -> Draft:
+    """Lead up to each base conversation by conversations about its images.
+
+    Args:
+        pool: The conversations.
+        bases: Base conversations, such as those of ``otter_mimicit_cgd``.
+        leads: Conversations to match; those that show one image alone are used.
+        random: Draws the subsets.
+
+    Returns:
+        One sample per base conversation whose images but the last all have a match; the others are left out.
+    """
+    candidates = _candidates(pool, bases, leads)
+    matched = _matched(pool, bases, candidates)
+    chosen = _choose(pool, bases, candidates.keep(matched[candidates.base]), random)
+    chosen, fits = _fit(pool, bases, chosen)
+    kept = np.flatnonzero(matched & fits)
+    renumber = np.full(len(bases), -1)
+    renumber[kept] = np.arange(len(kept))
+    chosen = chosen.keep(renumber[chosen.base] >= 0)
+    chosen = _Leads(renumber[chosen.base], chosen.position, chosen.lead)
+    left_out = [
+        leave_out(bases[~matched], "no_match", "an image before the last has no conversation of its own, or one image is shown twice"),
+        leave_out(bases[matched & ~fits], "over_limit", "matched conversations leave no room within the limits"),
+    ]
+    return _assemble(pool, bases[kept], chosen, random, pl.concat(left_out))
+
+
+def _candidates(pool: Pool, bases: Ints, leads: Ints) -> _Leads:
+    """Pair each image of each base with every conversation about it, in the order of bases, images, conversations."""
+    leads = leads[pool.num_images[leads] == 1]
+    image_of = pool.link_image[pool.first_link[leads]]
+    leads, image_of = (column[np.argsort(image_of, kind="stable")] for column in (leads, image_of))
+    num_images = pool.num_images[bases]
+    base = np.repeat(np.arange(len(bases)), num_images)
+    position = expand(np.ones_like(num_images), num_images)
+    image = pool.link_image[expand(pool.first_link[bases], num_images)]
+    low, high = np.searchsorted(image_of, image, "left"), np.searchsorted(image_of, image, "right")
+    found = _Leads(np.repeat(base, high - low), np.repeat(position, high - low), leads[expand(low, high - low)])
+    # behind other images only what can be renumbered, and never the base as its own lead
+    return found.keep(((found.position == 1) | ~pool.pinned[found.lead]) & (found.lead != bases[found.base]))
+
+
+def _matched(pool: Pool, bases: Ints, candidates: _Leads) -> Bools:
+    """Tell which bases have a candidate for every image but the last."""
+    num_images = pool.num_images[bases]
+    early = candidates.keep(candidates.position < num_images[candidates.base])
+    pairs = np.unique(np.column_stack([early.base, early.position]), axis=0)
+    covered = np.bincount(pairs[:, 0], minlength=len(bases))
+    return (num_images > 0) & (covered == num_images - 1) & ~_repeats_image(pool, bases)
+
+
+def _repeats_image(pool: Pool, bases: Ints) -> Bools:
+    """Tell which bases show one image twice: their images could not be told apart by what was asked about them."""
+    num_images = pool.num_images[bases]
+    shown = np.column_stack(
+        [np.repeat(np.arange(len(bases)), num_images), pool.link_image[expand(pool.first_link[bases], num_images)]]
+    )
+    return np.bincount(np.unique(shown, axis=0)[:, 0], minlength=len(bases)) < num_images
+
+
+def _choose(pool: Pool, bases: Ints, candidates: _Leads, random: np.random.Generator) -> _Leads:
+    """Draw a random subset per image: at least one, but for the last image; in random order."""
+    base, position = candidates.base, candidates.position
+    starts = group_starts(base * (position.max(initial=0) + 1) + position)
+    shuffled = np.lexsort((random.random(len(base)), position, base))
+    firsts = np.flatnonzero(starts == np.arange(len(starts)))
+    counts = np.diff(np.append(firsts, len(starts)))
+    least = (position[firsts] < pool.num_images[bases[base[firsts]]]).astype(np.int64)
+    sizes = np.repeat(random.integers(least, counts, endpoint=True), counts)
+    rank = np.arange(len(starts)) - starts
+    return _Leads(base[shuffled], position[shuffled], candidates.lead[shuffled]).keep(rank < sizes)
+
+
+def _fit(pool: Pool, bases: Ints, chosen: _Leads) -> tuple[_Leads, Bools]:
+    """Give up leads, last ones first, where a sample would break a limit; say which samples fit at all."""
+    fits, keep = np.ones(len(bases), dtype=bool), np.ones(len(chosen.base), dtype=bool)
+    total = pool.weights[bases]
+    np.add.at(total, chosen.base, pool.text_weights[chosen.lead])
+    for base in np.flatnonzero((total > pool.capacity).any(axis=1)):
+        rows = np.arange(*np.searchsorted(chosen.base, [base, base + 1]))
+        left, num_images = total[base], pool.num_images[bases[base]]
+        for row in rows[::-1]:
+            position = chosen.position[row]
+            needed = position < num_images and (keep[rows] & (chosen.position[rows] == position)).sum() == 1
+            if (left > pool.capacity).any() and not needed:
+                keep[row], left = False, left - pool.text_weights[chosen.lead[row]]
+        fits[base] = not (left > pool.capacity).any()
+    return chosen.keep(keep), fits
+
+
+def _assemble(pool: Pool, bases: Ints, chosen: _Leads, random: np.random.Generator, left_out: pl.DataFrame) -> Draft:
+    """Put the turns of leads and bases in order and show each image with the first turn that needs it."""
+    lead_use, lead_turns = _turns(pool, chosen.lead, random)
+    base_use, base_turns = _base_turns(pool, bases, random)
+    sample = np.concatenate([chosen.base[lead_use], base_use])
+    position = np.concatenate([chosen.position[lead_use], np.zeros_like(base_use)])
+    turn = np.concatenate([lead_turns, base_turns])
+    conversation = np.concatenate([chosen.lead[lead_use], bases[base_use]])
+    order = np.argsort(sample, kind="stable")
+    sample, position, turn, conversation = (column[order] for column in (sample, position, turn, conversation))
+    seq = np.arange(len(sample)) - group_starts(sample)
+    shows = _shows(pool, bases, sample, position, seq)
+    return make_draft(len(bases), (sample, conversation, turn, np.maximum(position - 1, 0)), shows, left_out)
+
+
+def _turns(pool: Pool, conversations: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return all turns of conversations (use, turn): in order, or at random where they have none."""
+    counts = pool.num_turns[conversations]
+    use, turn = np.repeat(np.arange(len(conversations)), counts), expand(pool.first_turn[conversations], counts)
+    key = np.where(np.repeat(pool.ordered[conversations], counts), np.arange(len(turn)), random.random(len(turn)))
+    return use, turn[np.lexsort((key, use))]
+
+
+def _base_turns(pool: Pool, bases: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return the turns asked of each base (base, turn): a random non-empty part, or all where their order matters."""
+    use, turn = _turns(pool, bases, random)
+    counts = pool.num_turns[bases]
+    sizes = np.where(pool.ordered[bases], counts, random.integers(1, np.maximum(counts, 1), endpoint=True))
+    asked = np.arange(len(use)) - group_starts(use) < np.repeat(sizes, counts)
+    return use[asked], turn[asked]
+
+
+def _shows(pool: Pool, bases: Ints, sample: Ints, position: Ints, seq: Ints) -> tuple[Ints, Ints, Ints]:
+    """Find the turn that shows each image of each sample: (sample, seq, image), in the order of image numbers."""
+    num_images = pool.num_images[bases]
+    link = expand(pool.first_link[bases], num_images)
+    first_slot = np.cumsum(num_images) - num_images
+    first_base_turn = np.full(len(bases), -1)
+    asked = np.flatnonzero(position == 0)[::-1]
+    first_base_turn[sample[asked]] = seq[asked]
+    shown = np.repeat(first_base_turn, num_images) + np.where(
+        np.repeat(pool.ordered[bases], num_images), pool.link_turn[link], 0
+    )
+    led = np.flatnonzero(position > 0)[::-1]
+    shown[first_slot[sample[led]] + position[led] - 1] = seq[led]
+    return np.repeat(np.arange(len(bases)), num_images), shown, pool.link_image[link]

@@ -1,0 +1,131 @@
+"""What became of every record that was read: emitted in so many samples, or dropped for a reason.
+
+The totals are counted twice, once over the plan and once over the samples as they were written, and must agree.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from blender.blend.corpus import Corpus
+from blender.errors import PlanError
+
+#: why a usable record is in no sample: an entry of the blend took only a part
+NOT_DRAWN = "not_drawn"
+
+
+def make_ledger(
+    corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame
+) -> pl.DataFrame:
+    """Account for every record.
+
+    Args:
+        corpus: What was read.
+        judged: The conversations with the reason that keeps one out of all blends.
+        samples: The plan's samples: dataset, split, turns.
+        left_out: dataset, conversation, reason, detail: what single entries had to leave out.
+
+    Returns:
+        One row per record, in the order of the files: source, file, index, record, num_samples, emitted (list of
+        dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason).
+    """
+    uses = _uses(corpus, samples)
+    refusals = _refusals(corpus, left_out)
+    of_record = corpus.turns.select("record", "conversation").unique("record", keep="first")
+    reasons = judged.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("conversation"), conversation_reason="reason", conversation_detail="detail")
+    ledger = (
+        corpus.records.with_row_index("record_number")
+        .join(of_record.join(reasons, on="conversation", how="left"), left_on="record_number", right_on="record", how="left", maintain_order="left")
+        .join(uses, on="record_number", how="left", maintain_order="left")
+        .join(refusals, on="record_number", how="left", maintain_order="left")
+        .with_columns(pl.col("num_samples").fill_null(0))
+    )
+    used = pl.col("num_samples") > 0
+    unused_reason = pl.coalesce("reason", "conversation_reason", "refusal_reason", pl.lit(NOT_DRAWN))
+    unused_detail = pl.coalesce("detail", "conversation_detail", "refusal_detail", pl.lit("the recipe asks for a part of this dataset"))
+    return ledger.select(
+        "source",
+        "file",
+        "index",
+        pl.col("id").alias("record"),
+        "num_samples",
+        "emitted",
+        pl.when(used).then(None).otherwise(unused_reason).alias("reason"),
+        pl.when(used).then(None).otherwise(unused_detail).alias("detail"),
+        "left_out",
+    )
+
+
+def _uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
+    """Count the samples that each record is in: (record_number, num_samples, emitted)."""
+    counted = (
+        record_uses(corpus, samples)
+        .group_by("record_number", "dataset", "split")
+        .agg(pl.len().alias("samples"))
+        .sort("record_number", "dataset", "split")
+    )
+    return counted.group_by("record_number").agg(
+        pl.col("samples").sum().alias("num_samples"), pl.struct("dataset", "split", "samples").alias("emitted")
+    )
+
+
+def record_uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
+    """List every (sample, record) pair once, with the sample's dataset and split."""
+    return (
+        samples.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("sample"), "dataset", "split", "turns")
+        .explode("turns")
+        .with_columns(corpus.turns["record"].gather(samples["turns"].explode()).alias("record_number"))
+        .select("sample", "dataset", "split", "record_number")
+        .unique()
+    )
+
+
+def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:
+    """Spread what entries left out over the records: (record_number, left_out, refusal_reason, refusal_detail)."""
+    records = corpus.turns.select("conversation", pl.col("record").alias("record_number")).unique(maintain_order=True)
+    return (
+        left_out.join(records, on="conversation", maintain_order="left_right")
+        .group_by("record_number", maintain_order=True)
+        .agg(
+            pl.struct("dataset", "reason").alias("left_out"),
+            pl.col("reason").first().alias("refusal_reason"),
+            pl.col("detail").first().alias("refusal_detail"),
+        )
+    )
+
+
+def totals(ledger: pl.DataFrame) -> dict[str, Any]:
+    """Return the ledger's totals: records read, emitted, dropped by reason, and uses of records in samples."""
+    dropped = ledger.filter(pl.col("num_samples") == 0).group_by("reason").len().sort("reason")
+    return {
+        "read": ledger.height,
+        "emitted": int((ledger["num_samples"] > 0).sum()),
+        "dropped": {str(reason): int(count) for reason, count in dropped.iter_rows()},
+        "uses": int(ledger["num_samples"].sum()),
+    }
+
+
+def balance(ledger: pl.DataFrame, num_records: int, num_uses: int) -> None:
+    """Check the ledger against what was read and what was written.
+
+    Args:
+        ledger: As :func:`make_ledger` made it.
+        num_records: Records that the readers gave, summed over files.
+        num_uses: (sample, record) pairs, summed over the written samples.
+
+    Raises:
+        PlanError: The totals differ: something was lost.
+    """
+    found = totals(ledger)
+    dropped = sum(found["dropped"].values())
+    if found["read"] != num_records or found["emitted"] + dropped != num_records:
+        raise PlanError(
+            f"the ledger does not balance: {num_records:,} records read, {found['emitted']:,} emitted, "
+            f"{dropped:,} dropped",
+            "this is a fault of the program; please report it with the recipe",
+        )
+    if found["uses"] != num_uses:
+        raise PlanError(
+            f"the ledger does not balance: {found['uses']:,} uses of records planned, {num_uses:,} written",
+            "this is a fault of the program; please report it with the recipe",
+        )

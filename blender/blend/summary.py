@@ -1,0 +1,138 @@
+"""A plan in figures: what `visualchat plan` prints."""
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from blender.blend.ledger import totals
+from blender.blend.plan import Plan, sum_lists
+
+#: characters per token of English text, where no tokenizer is named (an estimate, and told as one)
+_CHARACTERS_PER_TOKEN = 4
+_NUM_EXAMPLES = 5
+
+
+class DatasetFigures(msgspec.Struct, frozen=True):
+    """One dataset in one split."""
+
+    dataset: str
+    split: str
+    samples: int
+    images: int
+    turns: int
+    characters: int
+    #: text and image tokens
+    tokens: int
+    #: bytes to be written, at most
+    num_bytes: int
+
+
+class UnusableImages(msgspec.Struct, frozen=True):
+    """Images of one store that cannot be used, for one reason."""
+
+    store: str
+    reason: str
+    count: int
+    #: the first ones, by name
+    first: list[str]
+
+
+class PlanSummary(msgspec.Struct, frozen=True):
+    """What a blend will be."""
+
+    name: str
+    fingerprint: str
+    datasets: list[DatasetFigures]
+    #: shards of each split
+    shards: dict[str, int]
+    #: number of samples, by how many images they show
+    images_per_sample: dict[int, int]
+    #: number of samples, by how many turns they have
+    turns_per_sample: dict[int, int]
+    #: number of images, by how often they are shown
+    repeats_per_image: dict[int, int]
+    #: None: image sizes were not looked at
+    num_bytes: int | None
+    #: whether tokens were counted with the recipe's tokenizer
+    tokens_exact: bool
+    unusable_images: list[UnusableImages]
+    records: int
+    emitted: int
+    #: records in no sample, by reason
+    dropped: dict[str, int]
+    #: conversations that an entry could not use, though another may have, by dataset and reason
+    left_out: dict[str, dict[str, int]]
+    warnings: list[str]
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in all."""
+        return sum(row.samples for row in self.datasets)
+
+
+def summarise(plan: Plan) -> PlanSummary:
+    """Work the figures of a plan out."""
+    found = totals(plan.ledger())
+    datasets = _datasets(plan)
+    shards = plan.samples.group_by("split", maintain_order=True).agg(pl.col("shard").max() + 1)
+    shown = plan.samples["images"].explode().drop_nulls().value_counts()["count"]
+    return PlanSummary(
+        name=plan.recipe.name,
+        fingerprint=plan.fingerprint,
+        datasets=datasets,
+        shards={str(split): int(count) for split, count in shards.iter_rows()},
+        images_per_sample=_histogram(plan.samples["images"].list.len()),
+        turns_per_sample=_histogram(plan.samples["turns"].list.len()),
+        repeats_per_image=_histogram(shown),
+        num_bytes=sum(row.num_bytes for row in datasets) if plan.looked else None,
+        tokens_exact=plan.recipe.limits.tokens is not None,
+        unusable_images=_unusable(plan.images),
+        records=found["read"],
+        emitted=found["emitted"],
+        dropped=found["dropped"],
+        left_out=_left_out(plan.left_out),
+        warnings=list(plan.warnings),
+    )
+
+
+def _datasets(plan: Plan) -> list[DatasetFigures]:
+    turns = plan.corpus.turns
+    characters = turns["characters"].to_numpy().astype(np.int64)
+    exact = plan.recipe.limits.tokens is not None
+    tokens = turns["tokens"].to_numpy().astype(np.int64) if exact else characters // _CHARACTERS_PER_TOKEN
+    measured = plan.samples.select(
+        "dataset",
+        "split",
+        "num_bytes",
+        pl.col("images").list.len().cast(pl.Int64).alias("images"),
+        pl.col("turns").list.len().cast(pl.Int64).alias("num_turns"),
+        pl.Series("characters", sum_lists(plan.samples["turns"], characters)),
+        pl.Series("tokens", sum_lists(plan.samples["turns"], tokens)),
+    )
+    rows = measured.group_by("dataset", "split").agg(
+        pl.len(),
+        pl.col("images", "num_turns", "characters").sum(),
+        (pl.col("tokens") + pl.col("images") * plan.recipe.limits.image_tokens).sum(),
+        pl.col("num_bytes").sum(),
+    )
+    order = {entry.name: place for place, entry in enumerate(plan.recipe.blend)}
+    figures = [DatasetFigures(str(row[0]), str(row[1]), *map(int, row[2:])) for row in rows.iter_rows()]
+    return sorted(figures, key=lambda row: (order[row.dataset], row.split != "train"))
+
+
+def _histogram(values: pl.Series) -> dict[int, int]:
+    counted = values.value_counts(name="samples").sort(values.name)
+    return {int(value): int(count) for value, count in counted.iter_rows()}
+
+
+def _unusable(images: pl.DataFrame) -> list[UnusableImages]:
+    bad = images.filter(pl.col("reason").is_not_null()).group_by("store", "reason", maintain_order=True)
+    rows = bad.agg(pl.len().alias("count"), pl.col("name").head(_NUM_EXAMPLES)).sort("store", "reason")
+    return [UnusableImages(*row) for row in rows.iter_rows()]
+
+
+def _left_out(left_out: pl.DataFrame) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for dataset, reason, count in left_out.group_by("dataset", "reason").len().sort("dataset", "reason").iter_rows():
+        found.setdefault(dataset, {})[reason] = count
+    return found

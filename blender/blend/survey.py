@@ -1,0 +1,142 @@
+"""Which images are there, and are they images: the header of each is read once, before anything is blended.
+
+Names are resolved in this process (a store lists its names once); headers are read by all of them.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import polars as pl
+
+from blender.blend.corpus import Corpus
+from blender.errors import StoreError
+from blender.images import ImageLimits, ImageStore, open_store, survey_image
+from blender.parallel import map_unordered
+from blender.recipe import Recipe
+
+_CHUNK = 256
+#: below this many images a second process costs more than it saves
+_FEW = 2_000
+
+#: columns added to those of ``corpus.images``
+SCHEMA = {
+    "member": pl.String,
+    "num_bytes": pl.UInt64,
+    "width": pl.UInt32,
+    "height": pl.UInt32,
+    "extension": pl.String,
+    "reason": pl.String,
+    "detail": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    store: str
+    location: str
+    limits: ImageLimits
+    #: (image number, record's name, member of the store)
+    images: list[tuple[int, str, str]]
+
+
+_Row = tuple[int, str | None, int | None, int | None, int | None, str | None, str | None, str | None]
+
+
+def survey_images(
+    corpus: Corpus,
+    recipe: Recipe,
+    workers: int = 1,
+    *,
+    look: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> pl.DataFrame:
+    """Look every image up and read its header.
+
+    Args:
+        corpus: The tables; row n of its images is image n.
+        recipe: Gives the stores and the limits.
+        workers: Number of processes.
+        look: False to look names up only and open no image; a store that is not there counts as complete then.
+        on_progress: Called with (images done, images in all).
+
+    Returns:
+        One row per image, in order: store, name, and the columns of :data:`SCHEMA`; ``reason`` set means unusable.
+
+    Raises:
+        StoreError: A store cannot be opened.
+    """
+    rows: list[_Row] = []
+    found: list[_Chunk] = []
+    for name, group in corpus.images.with_row_index("image").group_by("store", maintain_order=True):
+        location = recipe.images[str(name[0])]
+        pairs = list(zip(group["image"].to_list(), group["name"].to_list(), strict=True))
+        store = _open(str(name[0]), location, look)
+        if store is None:
+            rows += [(image, None, None, None, None, None, None, None) for image, _ in pairs]
+            continue
+        missing, present = _resolve(store, pairs)
+        rows += missing
+        limits = ImageLimits(max_pixels=recipe.limits.image_pixels, max_bytes=int(recipe.limits.image_bytes))
+        found += [
+            _Chunk(str(name[0]), location, limits, present[start : start + _CHUNK])
+            for start in range(0, len(present), _CHUNK)
+        ]
+    rows += _look(found, workers, on_progress) if look else _believe(found)
+    columns = pl.DataFrame(rows, schema={"image": pl.UInt32, **SCHEMA}, orient="row").sort("image")
+    return pl.concat([corpus.images, columns.drop("image")], how="horizontal")
+
+
+def _open(name: str, location: str, look: bool) -> ImageStore | None:
+    try:
+        return open_store(name, location)
+    except StoreError:
+        if look:
+            raise
+        return None
+
+
+def _resolve(store: ImageStore, pairs: list[tuple[int, str]]) -> tuple[list[_Row], list[tuple[int, str, str]]]:
+    missing: list[_Row] = []
+    present = []
+    for image, name in pairs:
+        member = store.resolve(name)
+        if member is not None:
+            present.append((image, name, member))
+        elif refusal := store.refusal(name):
+            missing.append((image, None, None, None, None, None, "image_outside_store", refusal))
+        else:
+            detail = f"{name} is not in image store {store.name} ({store.location})"
+            missing.append((image, None, None, None, None, None, "image_missing", detail))
+    return missing, present
+
+
+def _look(chunks: list[_Chunk], workers: int, on_progress: Callable[[int, int], None] | None) -> list[_Row]:
+    total, rows = sum(len(chunk.images) for chunk in chunks), list[_Row]()
+    for done in map_unordered(_survey_chunk, chunks, workers if total > _FEW else 1):
+        rows += done
+        if on_progress:
+            on_progress(len(rows), total)
+    return rows
+
+
+def _believe(chunks: list[_Chunk]) -> Iterator[_Row]:
+    for chunk in chunks:
+        for image, _, member in chunk.images:
+            yield image, member, None, None, None, None, None, None
+
+
+@cache
+def _store(name: str, location: str) -> ImageStore:
+    return open_store(name, location)
+
+
+def _survey_chunk(chunk: _Chunk) -> list[_Row]:
+    rows: list[_Row] = []
+    store = _store(chunk.store, chunk.location)
+    for image, name, member in chunk.images:
+        info = survey_image(store, member, chunk.limits)
+        reason = f"image_{info.reason}" if info.reason else None
+        detail = f"{name}: {info.detail}" if info.reason else None
+        rows.append((image, member, info.num_bytes, info.width, info.height, info.extension, reason, detail))
+    return rows

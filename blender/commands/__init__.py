@@ -1,0 +1,70 @@
+"""The command line: one small module per command, which parses, calls and prints.
+
+Heavy imports stay inside the commands' functions, so that ``visualchat --help`` answers at once. Faults of the user's
+are caught here and nowhere else: one sentence, a hint, exit code 1; wrong usage exits with 2.
+"""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from blender.commands import blend, demo, inspect, plan, verify
+
+EPILOG = "Start with: visualchat demo"
+
+app = typer.Typer(
+    name="visualchat",
+    help="Blend published vision-language instruction data into multi-round, multi-image conversations.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"visualchat {version('visualchat-blender')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[  # noqa: ARG001
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Blend published vision-language instruction data into multi-round, multi-image conversations."""
+
+
+for module in (demo, plan, blend, inspect, verify):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    from blender.errors import BlenderError
+
+    try:
+        app()
+    except BlenderError as error:
+        _fail(f"error: {error.message}", error.hint)
+    except KeyboardInterrupt:
+        _fail("interrupted", "run the same command again to go on", code=130)
+    except BrokenPipeError:
+        # the reader of our output has gone (`| head`); nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _fail(message: str, hint: str | None, code: int = 1) -> None:
+    print(message, file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+    sys.exit(code)

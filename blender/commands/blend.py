@@ -1,0 +1,113 @@
+"""``visualchat blend``: plan and write shards."""
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+
+if TYPE_CHECKING:
+    from blender.blend.plan import Plan
+    from blender.commands.output import Meter
+    from blender.recipe import Recipe
+    from blender.shards.blend import WriteProgress, Written
+
+
+class Executor(StrEnum):
+    """Who runs the writers."""
+
+    local = "local"
+    ray = "ray"
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(name="blend", epilog="Example: visualchat blend deepspeed-visualchat --set data=/mnt/data --out blend")(
+        blend
+    )
+
+
+def blend(
+    recipe: RecipeArgument,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write to.", show_default=False)
+    ],
+    overrides: SetOption = None,
+    workers: WorkersOption = None,
+    executor: Annotated[
+        Executor, typer.Option(help="Who writes the shards: processes of this machine, or Ray.")
+    ] = Executor.local,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another blend that is in DIR.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
+    from blender.commands.output import Meter, print_json, warn
+    from blender.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    meter = Meter(quiet=as_json)
+    with meter.running():
+        written = run_blend(loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite)
+    if as_json:
+        print_json(written.manifest)
+        return
+    print_blend(written, out)
+    warn(written.manifest.warnings)
+
+
+def run_blend(
+    recipe: "Recipe",
+    out: Path,
+    meter: "Meter",
+    *,
+    workers: int | None = None,
+    executor: str = "local",
+    overwrite: bool = False,
+) -> "Written":
+    """Write a blend and tell a meter about it."""
+    from blender.shards.blend import write_blend
+
+    return write_blend(
+        recipe, out, workers=workers, executor=executor, overwrite=overwrite, progress=_writing_progress(meter)
+    )
+
+
+def _writing_progress(meter: "Meter") -> "WriteProgress":
+    from blender.commands.plan import planning_progress
+    from blender.shards.blend import WriteProgress
+
+    state = {"done": 0, "total": 0, "kept": 0}
+    begun = time.monotonic()
+
+    def on_plan(plan: "Plan", num_shards: int, num_samples: int) -> None:
+        state.update(done=num_samples, total=plan.samples.height, kept=num_samples)
+        meter.say(f"planned {plan.samples.height:,} samples in {time.monotonic() - begun:.1f} s")
+        if num_shards:
+            meter.say(f"{num_shards:,} finished shards kept ({num_samples:,} samples)")
+
+    def on_written(samples: int, num_bytes: int) -> None:
+        state["done"] += samples
+        meter.set("writing samples", state["done"], state["total"], state["kept"], num_bytes)
+
+    return WriteProgress(planning_progress(meter), on_plan, on_written)
+
+
+def print_blend(written: "Written", out: Path) -> None:
+    """Print what was written, and what to do next."""
+    from blender.commands.inspect import counts_table, print_ledger
+    from blender.commands.output import console, num_bytes
+
+    manifest = written.manifest
+    screen = console()
+    screen.print(counts_table(manifest))
+    screen.print()
+    print_ledger(screen, manifest)
+    size = num_bytes(sum(shard.num_bytes for shard in manifest.shards))
+    if written.num_new_shards:
+        screen.print(f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)")
+    else:
+        screen.print(f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size}: complete already, nothing was written")
+    screen.print(f"look at it with: visualchat inspect {out} --sample 0", markup=False)

@@ -1,0 +1,24 @@
+"""Options that several commands take, each said once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RecipeArgument = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.", show_default=False)
+]
+FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a blend.", show_default=False)]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override a variable or any key of the recipe, such as data=/mnt/data or limits.images=4. May be repeated.",
+        show_default=False,
+    ),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Number of processes; all cores by default.", show_default=False)
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]

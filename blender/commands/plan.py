@@ -1,0 +1,139 @@
+"""``visualchat plan``: everything but the writing."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+
+if TYPE_CHECKING:
+    from blender.blend.plan import PlanProgress
+    from blender.blend.summary import PlanSummary
+    from blender.commands.output import Meter
+
+_WIDTH = 32
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(name="plan", epilog="Example: visualchat plan deepspeed-visualchat --set data=/mnt/data")(plan)
+
+
+def plan(
+    recipe: RecipeArgument,
+    overrides: SetOption = None,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Open no image: faster, but broken images and sizes stay unknown.")
+    ] = False,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what a recipe will give: samples, images, bytes, and what will be dropped and why. Writes nothing."""
+    from blender.blend.plan import make_plan
+    from blender.blend.summary import summarise
+    from blender.commands.output import Meter, print_json, warn
+    from blender.parallel import num_cores
+    from blender.recipe import load_recipe
+
+    loaded = load_recipe(recipe, overrides or [])
+    meter = Meter(quiet=as_json)
+    with tempfile.TemporaryDirectory(prefix="visualchat-") as folder, meter.running():
+        made = make_plan(
+            loaded, Path(folder), workers or num_cores(), look=not no_images, progress=planning_progress(meter)
+        )
+        summary = summarise(made)
+    if as_json:
+        print_json(summary)
+        return
+    print_plan(summary)
+    warn(summary.warnings)
+
+
+def planning_progress(meter: "Meter") -> "PlanProgress":
+    """Tell a meter how planning goes on."""
+    from blender.blend.plan import PlanProgress
+
+    return PlanProgress(
+        on_read=lambda read: meter.say(f"read {read.num_records:,} records of {read.part.source}: {read.part.path}"),
+        on_image=lambda done, total: meter.set("looking at images", done, total),
+    )
+
+
+def print_plan(summary: "PlanSummary") -> None:
+    """Print a plan's figures."""
+    from blender.commands.output import console, num_bytes, table
+
+    out = console()
+    out.print(datasets_table(summary))
+    out.print()
+    histograms = (
+        ("images", "images per sample", "samples", summary.images_per_sample),
+        ("turns", "turns per sample", "samples", summary.turns_per_sample),
+        ("times", "how often an image is shown", "images", summary.repeats_per_image),
+    )
+    for column, title, counted, histogram in histograms:
+        out.print(table(title, [column, counted, ""], _bars(histogram), num_texts=0))
+        out.print()
+    size = f"at most {num_bytes(summary.num_bytes)}" if summary.num_bytes is not None else "not known without images"
+    shards = ", ".join(f"{count:,} {split}" for split, count in summary.shards.items())
+    out.print(f"[bold]to be written[/]  {size}, in {shards} shards")
+    dropped = summary.records - summary.emitted
+    out.print(f"[bold]records[/]  {summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none")
+    for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
+        out.print(f"  {count:>9,}  {reason}", markup=False)
+    for dataset, reasons in summary.left_out.items():
+        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        out.print(f"  {dataset} could not use: {told}", markup=False)
+    if summary.unusable_images:
+        out.print("[bold]images that cannot be used[/]")
+    for row in summary.unusable_images:
+        more = ", …" if row.count > len(row.first) else ""
+        out.print(f"  {row.count:>9,}  {row.reason} in {row.store}: {', '.join(row.first)}{more}", markup=False)
+
+
+def datasets_table(summary: "PlanSummary") -> object:
+    """Make the table of datasets and splits."""
+    from blender.commands.output import num_bytes, table
+
+    rows = [
+        [
+            row.dataset,
+            row.split,
+            f"{row.samples:,}",
+            f"{row.samples / max(1, summary.num_samples):.1%}",
+            f"{row.images:,}",
+            f"{row.turns:,}",
+            f"{row.characters:,}",
+            ("" if summary.tokens_exact else "~") + f"{row.tokens:,}",
+            num_bytes(row.num_bytes) if summary.num_bytes is not None else "?",
+        ]
+        for row in summary.datasets
+    ]
+    every = summary.datasets
+    rows.append(
+        [
+            "in all",
+            "",
+            f"{summary.num_samples:,}",
+            "",
+            f"{sum(row.images for row in every):,}",
+            f"{sum(row.turns for row in every):,}",
+            f"{sum(row.characters for row in every):,}",
+            ("" if summary.tokens_exact else "~") + f"{sum(row.tokens for row in every):,}",
+            num_bytes(summary.num_bytes) if summary.num_bytes is not None else "?",
+        ]
+    )
+    columns = ["dataset", "split", "samples", "share", "images", "turns", "characters", "tokens", "bytes"]
+    return table(summary.name, columns, rows, num_texts=2)
+
+
+def _bars(histogram: dict[int, int], most: int = 12) -> list[list[str]]:
+    """Draw a small histogram; what lies beyond ``most`` rows is one row."""
+    pairs = [(f"{value:,}", count) for value, count in histogram.items()]
+    if len(pairs) > most:
+        beyond = sum(count for _, count in pairs[most - 1 :])
+        pairs = [*pairs[: most - 1], (f"{pairs[most - 1][0]}+", beyond)]
+    largest = max((count for _, count in pairs), default=1)
+    return [[value, f"{count:,}", ("█" * max(1, round(_WIDTH * count / largest))).ljust(_WIDTH)] for value, count in pairs]

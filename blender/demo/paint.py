@@ -1,0 +1,98 @@
+"""From a scene graph to a JPEG.
+
+Nothing is decided here: the scene holds every position, colour and turn, and the two seeds that pattern and grain come
+from. Masks are drawn four times too large and averaged down, which is what smooths the edges.
+"""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from msgspec import Struct
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
+
+from blender.demo.backdrop import crop, draw_backdrop, grain
+from blender.demo.outlines import outline
+from blender.demo.scene import Scene, Thing
+from blender.randomness import generator
+
+_OVERSAMPLING = 4
+_QUALITIES = (88, 90, 92, 94)
+
+
+class Stamp(Struct, frozen=True, eq=False):
+    """The coverage of one shape on the pixel grid."""
+
+    left: int
+    top: int
+    #: grey picture, from 0 (outside) to 255
+    coverage: Image.Image
+
+
+def paint(scene: Scene, seed: int) -> bytes:
+    """Draw a scene.
+
+    Args:
+        scene: What to draw.
+        seed: Decides, with the file's name, noise and JPEG quality: two pictures of one scene differ as photographs do.
+
+    Returns:
+        A JPEG file.
+    """
+    rng = generator(seed, "demo", "grain", scene.store, scene.name)
+    canvas = np.array(paint_clean(scene))
+    canvas += crop(grain(), scene.width, scene.height, rng)
+    file = io.BytesIO()
+    Image.fromarray(canvas).save(file, "JPEG", quality=_QUALITIES[int(rng.integers(len(_QUALITIES)))])
+    return file.getvalue()
+
+
+def paint_clean(scene: Scene) -> Image.Image:
+    """Draw a scene without grain."""
+    rng = generator(scene.backdrop_seed, "demo", "backdrop")
+    canvas = Image.fromarray(draw_backdrop(scene.background, scene.width, scene.height, rng))
+    stamps = [_stamp(thing) for thing in scene.objects]
+    for thing, stamp in zip(scene.objects, stamps, strict=True):
+        _shade(canvas, stamp, thing.radius)
+    for thing, stamp in zip(scene.objects, stamps, strict=True):
+        _fill(canvas, stamp, thing.rgb)
+    return canvas
+
+
+def _stamp(thing: Thing) -> Stamp:
+    form = outline(thing.shape, thing.angle)
+    left, top = (int(middle - thing.radius) - 2 for middle in thing.centre)
+    side = int(2 * thing.radius) + 5
+    large = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
+    pen = ImageDraw.Draw(large)
+    origin = np.array(thing.centre) - (left, top)
+    for points, level in ((form.body, 255), (form.hole, 0)):
+        if points is not None:
+            pen.polygon(((points * thing.radius + origin) * _OVERSAMPLING).ravel().tolist(), fill=level)
+    return Stamp(left, top, large.reduce(_OVERSAMPLING))
+
+
+def _shade(canvas: Image.Image, stamp: Stamp, radius: float) -> None:
+    """Darken the background by a soft shadow, a little to the lower right."""
+    blur, shift = max(2.0, radius * 0.12), round(radius * 0.14)
+    margin = int(2 * blur)
+    room = Image.new("L", (stamp.coverage.width + 2 * margin, stamp.coverage.height + 2 * margin))
+    room.paste(110, (margin, margin), stamp.coverage)
+    soft = room.filter(ImageFilter.BoxBlur(blur))
+    canvas.paste((30, 30, 38), (stamp.left - margin + shift, stamp.top - margin + shift), soft)
+
+
+def _fill(canvas: Image.Image, stamp: Stamp, rgb: tuple[int, int, int]) -> None:
+    """Give the shape its colour, lit from the upper left."""
+    corner = (stamp.left, stamp.top)
+    shaded = ImageChops.multiply(stamp.coverage, _ramp(stamp.coverage.width))
+    for strength, mask in ((1.18, stamp.coverage), (0.82, shaded)):
+        red, green, blue = (min(int(level * strength), 234) for level in rgb)
+        canvas.paste((red, green, blue), corner, mask)
+
+
+@lru_cache
+def _ramp(side: int) -> Image.Image:
+    """From 0 in the upper left to 255 in the lower right."""
+    steps = np.linspace(0.0, 127.5, side)
+    return Image.fromarray((steps[:, None] + steps).astype(np.uint8))

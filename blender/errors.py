@@ -1,0 +1,95 @@
+"""Everything that can go wrong by a user's doing, as one tree.
+
+::
+
+    BlenderError
+    ├── RecipeError      a recipe that cannot be used; holds all of its faults, each with its line
+    ├── SourceError      an annotation file that cannot be read: file, record number, JSON path, what was expected
+    ├── StoreError       an image store that cannot be opened, or a name that may not be read from it
+    ├── PlanError        a blend that cannot be planned (nothing left to blend, totals that do not balance)
+    ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
+    └── ShardError       shards that are missing, damaged, or of another blend
+
+A message says in one sentence what is wrong and where; ``hint`` says what to do. They are caught once, in
+``blender.commands``, and printed as one line each. Anything else that is raised is a bug and keeps its traceback.
+"""
+
+from dataclasses import dataclass
+
+
+class BlenderError(Exception):
+    """A fault of the user's input or surroundings, told in one sentence.
+
+    Args:
+        message: What is wrong, naming the file, line, record or sample.
+        hint: What to do about it.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep message and hint when an error comes back from a worker process."""
+        return type(self), (self.message, self.hint)
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a recipe."""
+
+    #: 1-based line in the recipe file; None for a fault that has no line (an override, a missing key at the top)
+    line: int | None
+    #: dotted path of the key, such as ``blend.2.image_match.base``; empty for the whole file
+    path: str
+    #: one sentence
+    message: str
+
+    def __str__(self) -> str:
+        where = f"line {self.line}: " if self.line else ""
+        return f"{where}{self.path}: {self.message}" if self.path else f"{where}{self.message}"
+
+
+class RecipeError(BlenderError):
+    """A recipe that cannot be used.
+
+    Args:
+        name: The recipe's file or name.
+        faults: All of its faults, in the order of their lines.
+        hint: What to do about them.
+    """
+
+    def __init__(self, name: str, faults: list[Fault], hint: str | None = None) -> None:
+        self.name = name
+        self.faults = faults
+        noun = "fault" if len(faults) == 1 else "faults"
+        listing = "".join(f"\n  {fault}" for fault in faults)
+        super().__init__(f"recipe {name} has {len(faults)} {noun}:{listing}", hint)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Keep the faults when an error comes back from a worker process."""
+        return type(self), (self.name, self.faults, self.hint)
+
+
+class SourceError(BlenderError):
+    """An annotation file that cannot be read."""
+
+
+class StoreError(BlenderError):
+    """An image store that cannot be opened, or a name that may not be read from it."""
+
+
+class PlanError(BlenderError):
+    """A blend that cannot be planned."""
+
+
+class FolderError(BlenderError):
+    """An output folder that is in use, unwritable, full, or holds something else."""
+
+
+class ShardError(BlenderError):
+    """Shards that are missing, damaged, or of another blend."""

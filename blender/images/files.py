@@ -1,0 +1,316 @@
+"""Read any part of a file, wherever it lies: on disk, behind a URL, inside another file, or in memory.
+
+Image stores and the survey need nothing but "these bytes, please", so that is all there is: :meth:`ByteFile.read_at`.
+Local files are read with ``pread``, without buffers, because a blend reads hundreds of thousands of small ones. Remote
+files ask for byte ranges; a server that ignores ranges sends everything, which is then kept for the next question.
+"""
+
+import io
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from blender.errors import StoreError
+
+_REMOTE_HINT = 'install what this kind of address needs with pip install "visualchat-blender[remote]"'
+
+
+class ByteFile(ABC):
+    """A run of bytes of known length that can be read at any place."""
+
+    #: length in bytes
+    num_bytes: int
+
+    @abstractmethod
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        """Read bytes that lie wholly inside the file."""
+
+    def read_at(self, offset: int, num_bytes: int) -> bytes:
+        """Read up to ``num_bytes`` bytes from ``offset``; fewer only where the file ends."""
+        num_bytes = min(num_bytes, self.num_bytes - offset)
+        return self._read(offset, num_bytes) if num_bytes > 0 else b""
+
+    def read_all(self) -> bytes:
+        """Read the whole file."""
+        return self.read_at(0, self.num_bytes)
+
+    def close(self) -> None:  # noqa: B027 (most kinds hold nothing to close)
+        """Give back what the file holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class LocalFile(ByteFile):
+    """A file on disk.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.num_bytes = os.fstat(self._descriptor).st_size
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        data = os.pread(self._descriptor, num_bytes, offset)
+        while len(data) < num_bytes:
+            more = os.pread(self._descriptor, num_bytes - len(data), offset + len(data))
+            if not more:
+                raise StoreError(
+                    f"a file of {self.num_bytes} bytes was cut at byte {offset + len(data)} during reading"
+                )
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Close the descriptor; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class MemoryFile(ByteFile):
+    """Bytes at hand."""
+
+    def __init__(self, data: bytes) -> None:
+        self.num_bytes = len(data)
+        self._data = data
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        return self._data[offset : offset + num_bytes]
+
+
+class FileSlice(ByteFile):
+    """A part of another file, which stays open when the slice is closed."""
+
+    def __init__(self, file: ByteFile, start: int, num_bytes: int) -> None:
+        self.num_bytes = num_bytes
+        self._file = file
+        self._start = start
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        data = self._file.read_at(self._start + offset, num_bytes)
+        if len(data) < num_bytes:
+            raise StoreError(f"the file ends at byte {self._file.num_bytes}, inside of an image")
+        return data
+
+
+class RemoteFile(ByteFile):
+    """A file behind a URL, read by byte ranges.
+
+    Args:
+        system: The fsspec file system.
+        path: The file's path in it.
+        num_bytes: Its size where known; else it is asked for.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked, or does not say how long the file is and sends nothing.
+    """
+
+    def __init__(self, system: Any, path: str, num_bytes: int | None = None) -> None:
+        self._system = system
+        self._path = path
+        self._whole: bytes | None = None
+        size = num_bytes if num_bytes is not None else remote_size(system, path)
+        if size is None:
+            self._whole = read_remote(system, path)
+            size = len(self._whole)
+        self.num_bytes = size
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        if self._whole is not None:
+            return self._whole[offset : offset + num_bytes]
+        data: bytes = _ask(
+            self._system, self._path, lambda: self._system.cat_file(self._path, start=offset, end=offset + num_bytes)
+        )
+        if len(data) == num_bytes:
+            return data
+        if len(data) != self.num_bytes:
+            raise StoreError(f"{self._path} sent {len(data)} bytes where {num_bytes} were asked for")
+        self._whole = data
+        return self._whole[offset : offset + num_bytes]
+
+
+class SeekableFile(io.RawIOBase):
+    """A :class:`ByteFile` as Python's own libraries like to see it, to be wrapped in ``io.BufferedReader``."""
+
+    def __init__(self, file: ByteFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place, counted from the start, from here, or from the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.num_bytes}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Give the place."""
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the place on."""
+        data = self._file.read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def buffered(file: ByteFile, buffer_size: int = 64 * 1024) -> io.BufferedReader:
+    """Give a file as Python's own libraries like to see it."""
+    return io.BufferedReader(SeekableFile(file), buffer_size)
+
+
+def is_remote(location: str) -> bool:
+    """Say whether a location is a URL rather than a path on this machine."""
+    return "://" in location and not location.startswith(("file://", "local://"))
+
+
+def path_of(location: str) -> str:
+    """Give the part of a location that names folders and files: without scheme, a web address also without host."""
+    if location.startswith(("http://", "https://")):
+        return urlsplit(location).path
+    return location.partition("://")[2] if is_remote(location) else str(local_path(location))
+
+
+def local_path(location: str) -> Path:
+    """Give the path of a local location; ``~`` is the user's home."""
+    for scheme in ("file://", "local://"):
+        location = location.removeprefix(scheme)
+    return Path(location).expanduser()
+
+
+def remote_system(location: str) -> tuple[Any, str]:
+    """Give the fsspec file system of a URL, and the URL's path in it.
+
+    Raises:
+        StoreError: No such kind of URL is known, or its package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(location)
+    except ImportError as error:
+        raise StoreError(f"{location} cannot be read: {error}", _REMOTE_HINT) from error
+    except ValueError as error:
+        raise StoreError(f"{location} is no address that can be read: {error}") from error
+    return system, path
+
+
+def is_web(system: Any) -> bool:
+    """Say whether a file system is the web, whose paths are URLs and whose folders may not be listable."""
+    protocol = system.protocol
+    return "http" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+
+def join_remote(system: Any, folder: str, path: str) -> str:
+    """Give the address of a path below a remote folder. On the web ``%`` and ``?`` in names are escaped."""
+    if not path:
+        return folder
+    return f"{folder.rstrip('/')}/{quote(path) if is_web(system) else path}"
+
+
+def remote_size(system: Any, path: str) -> int | None:
+    """Ask for a remote file's size; None where the server does not say.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    info = _ask(system, path, lambda: system.info(path))
+    if info.get("type") == "directory":
+        raise FileNotFoundError(path)
+    size = info.get("size")
+    return None if size is None else int(size)
+
+
+def read_remote(system: Any, path: str) -> bytes:
+    """Read a whole remote file in one request.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    data: bytes = _ask(system, path, lambda: system.cat_file(path))
+    return data
+
+
+def open_file(location: str) -> ByteFile:
+    """Open a single file at a path or URL.
+
+    Raises:
+        OSError: There is no such file, or it may not be read.
+        StoreError: The server cannot be asked, or does not send parts of files.
+    """
+    if not is_remote(location):
+        return LocalFile(str(local_path(location)))
+    system, path = remote_system(location)
+    if is_web(system):
+        _demand_ranges(system, path)
+    return RemoteFile(system, path)
+
+
+def _demand_ranges(system: Any, path: str) -> None:
+    """Refuse a web server that would send gigabytes for every image asked of it."""
+    import fsspec.asyn
+
+    async def answers_ranges() -> bool:
+        session = await system.set_session()
+        async with session.get(path, headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"}) as answer:
+            if answer.status in (404, 410):
+                raise FileNotFoundError(path)
+            return bool(answer.status == 206)
+
+    if not _ask(system, path, lambda: fsspec.asyn.sync(system.loop, answers_ranges)):
+        host = urlsplit(path).netloc
+        raise StoreError(f"{host} does not send parts of {path}", "download the file and name its path")
+
+
+def is_missing_from_web(error: BaseException) -> bool:
+    """Say whether a web server answered that there is no such page, rather than not answering."""
+    return getattr(error, "status", None) in (404, 410)
+
+
+def _ask(system: Any, path: str, question: Callable[[], Any]) -> Any:
+    """Ask a remote system; whatever its library raises becomes a missing file or a sentence."""
+    try:
+        return question()
+    except FileNotFoundError as error:
+        # fsspec reports every failure of a web server's first answer as a missing file
+        reason = error.__cause__
+        if reason is None or not is_web(system) or is_missing_from_web(reason):
+            raise
+        raise StoreError(f"{path} cannot be read: {_words(reason)}") from reason
+    except IsADirectoryError as error:
+        raise FileNotFoundError(path) from error
+    except StoreError:
+        raise
+    except Exception as error:
+        if is_missing_from_web(error):
+            raise FileNotFoundError(path) from error
+        raise StoreError(f"{path} cannot be read: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

@@ -1,0 +1,1 @@
+"""Look at blends: one sample in the terminal."""

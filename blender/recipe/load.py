@@ -1,0 +1,100 @@
+"""A recipe's file → a checked :class:`Recipe`, or all of its faults at once.
+
+The stations: find the file, read its YAML, apply overrides, write out variables, check types and rules. Only a file
+that gives no data at all ends the way early; otherwise every station adds its faults, and they are reported together.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from blender.errors import Fault, RecipeError
+from blender.recipe.fields import described
+from blender.recipe.model import Recipe
+from blender.recipe.overrides import override
+from blender.recipe.places import Document, Plain, Problem
+from blender.recipe.rules import broken_rules
+from blender.recipe.sentences import keys_of, problems_of
+from blender.recipe.shipped import find_recipe
+from blender.recipe.variables import substitute
+from blender.recipe.yaml_lines import Unreadable, parse_yaml
+
+#: a recipe is a page of text; an annotation file named by mistake has gigabytes
+MAX_BYTES = 1_000_000
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe.
+
+    Annotation files and images need not be there: ask :meth:`Recipe.missing_files` and :meth:`Recipe.missing_stores`.
+
+    Args:
+        name_or_path: Name of a shipped recipe (``deepspeed-visualchat``), or a path.
+        overrides: Changes such as ``data=/mnt/data``, ``limits.images=4`` or ``blend.llava.repeat=2``.
+
+    Raises:
+        RecipeError: The recipe cannot be used; holds all of its faults, each with its line.
+    """
+    origin, path = str(name_or_path), find_recipe(name_or_path)
+    try:
+        document, found = parse_yaml(_read(path))
+    except Unreadable as error:
+        raise RecipeError(origin, [Fault(error.line, "", f"the file {error.message}")]) from error
+    if not isinstance(document.data, dict):
+        content = "is empty" if document.data is None else f"holds {described(document.data)}"
+        raise RecipeError(origin, [Fault(1, "", f"the file {content}, where keys such as 'name: ...' are expected")])
+    document, refused = override(document, overrides, keys_of(Recipe))
+    return _checked(document, origin, [*found, *refused])
+
+
+def recipe_from(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    """Make a recipe of plain data, with all checks of :func:`load_recipe`.
+
+    Args:
+        data: What the YAML of a recipe gives; what :meth:`Recipe.resolved` gives will do.
+        origin: How messages call it.
+
+    Raises:
+        RecipeError: The recipe cannot be used; holds all of its faults.
+    """
+    return _checked(Document(dict(data), {}), origin, [])
+
+
+def _read(path: Path) -> str:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise Unreadable(f"has more than {MAX_BYTES:,} bytes: it is hardly a recipe")
+        content = path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise Unreadable(f"cannot be read: {error}") from error
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Unreadable("is not UTF-8 text", content.count(b"\n", 0, error.start) + 1) from error
+
+
+def _checked(document: Document, origin: str, earlier: Iterable[Problem]) -> Recipe:
+    """Run the stations that plain data goes through, and gather what all of them found."""
+    problems = list(earlier)
+    data, undefined, broken = substitute(document.data)
+    document = Document(data, document.lines)
+    silent = broken | {problem.place for problem in problems if problem.spoils}
+    recipe, mistaken = _validated(data)
+    later = [*mistaken, *broken_rules(data)]
+    problems += [*undefined, *(problem for problem in later if problem.place not in silent)]
+    if problems or recipe is None:
+        faults = sorted(map(document.fault, problems), key=lambda fault: fault.line or 0)
+        raise RecipeError(origin, faults)
+    recipe._document, recipe._origin = document, origin
+    return recipe
+
+
+def _validated(data: Plain) -> tuple[Recipe | None, list[Problem]]:
+    try:
+        return Recipe.model_validate(data), []
+    except ValidationError as error:
+        return None, problems_of(error)

@@ -1,0 +1,237 @@
+"""What a blend recipe says, as frozen pydantic models; defaults live here and nowhere else.
+
+Keys that hang on each other (a source must exist, an entry has one kind) are checked by ``rules``, not here: pydantic
+skips such checks once any field is wrong, and all faults are to be reported together.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+
+from blender.errors import Fault
+from blender.recipe.fields import (
+    MOST,
+    Count,
+    Location,
+    Locations,
+    Name,
+    Range,
+    Samples,
+    Size,
+    SourceNames,
+    Variable,
+    VariableName,
+    as_list,
+)
+from blender.recipe.locations import expand, local_path, missing
+from blender.recipe.places import Document, Place, Problem
+
+Kind = Literal["plain", "concatenate", "image_match"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Source(_Section):
+    """A published format's reader, its files and its images."""
+
+    format: str = Field(description="The reader of the files, such as llava, mimicit or sparkles.")
+    files: Locations = Field(
+        description="Annotation files: a path, a URL or a pattern such as part-*.json, or a list of them. "
+        "Paths start at the current folder. Files that match a pattern are read in sorted order."
+    )
+    images: str | None = Field(
+        default=None, description="The image store, one of the names under images; none for text without images."
+    )
+
+    def resolved_files(self) -> list[str]:
+        """List the files in the order of reading, patterns expanded in sorted order, each file once.
+
+        Remote patterns are listed over the network.
+        """
+        return list(dict.fromkeys(chain.from_iterable(map(expand, self.files))))
+
+
+class ImageMatch(_Section):
+    """Conversations of one source, preceded by those of others about the same images."""
+
+    base: SourceNames = Field(description="Source, or list of sources, whose conversations are built upon.")
+    with_: SourceNames = Field(
+        alias="with", description="Sources whose conversations about the same images are put before."
+    )
+
+
+class Entry(_Section):
+    """One output dataset of the blend."""
+
+    name: Name = Field(description="Name of the output dataset: letters, digits, - _ . ; each name once.")
+    from_: SourceNames | None = Field(
+        default=None, alias="from", description="Source, or list of sources, whose records are taken."
+    )
+    concatenate: Range | None = Field(
+        default=None,
+        description="[low, high]: join records into conversations of a random number of records from low to high. "
+        "Each record is used once.",
+    )
+    image_match: ImageMatch | None = Field(
+        default=None,
+        description="Put conversations of other sources about the same images before those of a base source.",
+    )
+    repeat: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="How often everything is taken: 2.5 means twice, and half of it again.",
+    )
+    samples: Samples | None = Field(
+        default=None,
+        description='How many samples are taken: a number, or a share such as "30%"; more than there are repeats some.',
+    )
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of blend."""
+        if self.image_match:
+            return "image_match"
+        return "concatenate" if self.concatenate else "plain"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all sources that the entry reads, in order."""
+        match = self.image_match
+        return (*match.base, *match.with_) if match else self.from_ or ()
+
+
+class Limits(_Section):
+    """What a sample, and an image, may have at most."""
+
+    images: Count = Field(default=8, description="Images of one sample.")
+    characters: Count | None = Field(default=None, description="Characters of the rendered text of one sample.")
+    tokens: Count | None = Field(
+        default=None, description="Tokens of one sample, those of its images included; tokenizer must be given."
+    )
+    tokenizer: Location | None = Field(
+        default=None, description="Path of a tokenizer.json, or of a folder that holds one; counts tokens."
+    )
+    image_tokens: Annotated[int, Field(ge=0, le=MOST)] = Field(
+        default=256, description="Tokens that one image counts for."
+    )
+    image_pixels: Count = Field(default=100_000_000, description="Width times height of one image.")
+    image_bytes: Size = Field(default=100_000_000, description="Size of one image file: a number of bytes, or 100MB.")
+
+
+class Split(_Section):
+    """What is kept back for evaluation."""
+
+    eval: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.01, description="Share kept back for evaluation; 0 keeps back nothing."
+    )
+    by: Literal["image", "sample"] = Field(
+        default="image", description="image: train and eval share no image; sample: samples are drawn one by one."
+    )
+
+
+class Shards(_Section):
+    """How large the written files become."""
+
+    max_samples: Count = Field(default=1000, description="Samples of one shard.")
+    max_bytes: Size = Field(default=1_000_000_000, description="Size of one shard: a number of bytes, or 1GB.")
+
+
+class Recipe(_Section):
+    """A blend recipe: which published data become which conversations."""
+
+    name: Name = Field(description="Name of the blend: letters, digits, - _ .")
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(default=0, description="Seed of everything that is drawn.")
+    variables: Mapping[VariableName, Variable] = Field(
+        default_factory=dict,
+        description="Values that other places use as ${name}; --set name=value replaces one. $${ is a literal ${.",
+    )
+    template: str = Field(default="deepspeed-visualchat", description="How a conversation is written out as text.")
+    images: Mapping[Name, Location] = Field(
+        default_factory=dict,
+        description="Image stores by name: a folder, .zip, .tar, .parquet or base64 .json; a path or a URL.",
+    )
+    sources: Annotated[Mapping[Name, Source], Field(min_length=1)] = Field(
+        description="Annotation files by source name."
+    )
+    blend: Annotated[tuple[Entry, ...], Field(min_length=1), BeforeValidator(as_list)] = Field(
+        description="The output datasets, one entry each."
+    )
+    limits: Limits = Field(default_factory=Limits, description="What a sample, and an image, may have at most.")
+    split: Split = Field(default_factory=Split, description="What is kept back for evaluation.")
+    shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
+
+    _document: Document = PrivateAttr(default_factory=lambda: Document(None, {}))
+    _origin: str = PrivateAttr(default="recipe")
+
+    @property
+    def origin(self) -> str:
+        """The file or name that the recipe was loaded from, for messages."""
+        return self._origin
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is allowed but was hardly meant: sources and image stores that nothing uses."""
+        used = {name for entry in self.blend for name in entry.sources}
+        stores = {source.images for source in self.sources.values()}
+        return [
+            *(f"source '{name}' is used by no entry of the blend" for name in self.sources if name not in used),
+            *(f"image store '{name}' is used by no source" for name in self.images if name not in stores),
+        ]
+
+    def resolved(self) -> dict[str, Any]:
+        """Give the recipe as plain data: variables written out, defaults filled in, sizes in bytes, nothing empty."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"variables"})
+
+    def hash(self) -> str:
+        """Hash what determines the samples.
+
+        Comments, the order of keys, and variables and defaults being spelled out or not make no difference. The order
+        of sources, of their files and of the entries does, as do all paths: other files are other samples.
+        """
+        content = self.resolved()
+        ordered = {**content, "sources": list(content["sources"].items())}
+        text = json.dumps(ordered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def missing_files(self) -> list[Fault]:
+        """Look for the annotation files (and the tokenizer) that should be on this machine.
+
+        Returns:
+            A fault, with its line, for each file that is not there and each pattern that matches none.
+        """
+        wanted: list[tuple[Place, str]] = [
+            (("sources", name, "files", number), location)
+            for name, source in self.sources.items()
+            for number, location in enumerate(source.files)
+        ]
+        problems = [Problem(place, text) for place, location in wanted if (text := missing(location))]
+        return self._faults([*problems, *self._missing_tokenizer()])
+
+    def missing_stores(self) -> list[Fault]:
+        """Look for the image stores that should be on this machine, and return a fault for each that is not there."""
+        return self._faults(
+            Problem(("images", name), text)
+            for name, location in self.images.items()
+            if (text := missing(location, folder=True))
+        )
+
+    def _faults(self, problems: Iterable[Problem]) -> list[Fault]:
+        return sorted(map(self._document.fault, problems), key=lambda fault: fault.line or 0)
+
+    def _missing_tokenizer(self) -> Iterator[Problem]:
+        location = self.limits.tokenizer
+        path = local_path(location) if location else None
+        if location is None or path is None:
+            return
+        absent = missing(location, folder=True)
+        if absent is None and path.is_dir() and not (path / "tokenizer.json").is_file():
+            absent = f"'{location}' holds no tokenizer.json"
+        if absent:
+            yield Problem(("limits", "tokenizer"), absent)

@@ -1,0 +1,81 @@
+"""What must hold between the keys of a recipe: names that exist, and keys that go together.
+
+Looks at plain data, whose values may be of any type, because it has to tell its faults beside those of the types. What
+has the wrong type is passed over here.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+from blender.sources import SOURCES
+from blender.template import TEMPLATES
+
+
+def broken_rules(data: Plain) -> Iterator[Problem]:
+    """Find names that do not exist and keys that do not go together."""
+    recipe = _mapping(data)
+    yield from _unknown(("template",), recipe.get("template"), TEMPLATES, "template")
+    for name, source in _mapping(recipe.get("sources")).items():
+        place, keys = ("sources", name), _mapping(source)
+        yield from _unknown((*place, "format"), keys.get("format"), SOURCES, "format")
+        yield from _unknown((*place, "images"), keys.get("images"), _names(recipe, "images"), "image store")
+    yield from _entries(recipe)
+    limits = _mapping(recipe.get("limits"))
+    if limits.get("tokens") is not None and limits.get("tokenizer") is None:
+        yield Problem(("limits", "tokens"), "tokens can only be counted when tokenizer is given, too")
+
+
+def _entries(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
+    entries = recipe.get("blend")
+    seen: Counter[str] = Counter()
+    for number, entry in enumerate(entries if isinstance(entries, list) else ()):
+        place, keys = ("blend", number), _mapping(entry)
+        if not isinstance(entry, dict):
+            continue
+        name = keys.get("name")
+        if isinstance(name, str):
+            seen[name] += 1
+            if seen[name] > 1:
+                yield Problem((*place, "name"), f"the name {quoted(name)} is taken by an earlier entry")
+        yield from _kind(place, {key for key, value in keys.items() if value is not None})
+        for reference, source in _references(place, keys):
+            yield from _unknown(reference, source, _names(recipe, "sources"), "source")
+
+
+def _kind(place: Place, keys: Collection[str]) -> Iterator[Problem]:
+    if "from" not in keys and "image_match" not in keys:
+        advice = " (concatenate says what is done with them)" if "concatenate" in keys else ""
+        yield Problem(place, f"an entry needs from or image_match to say where its records come from{advice}")
+    for one, other in (("image_match", "from"), ("image_match", "concatenate"), ("samples", "repeat")):
+        if one in keys and other in keys:
+            yield Problem((*place, one), f"{one} and {other} cannot both be given")
+
+
+def _references(place: Place, entry: Mapping[str, Plain]) -> Iterator[tuple[Place, Plain]]:
+    """List the sources that an entry names."""
+    match = _mapping(entry.get("image_match"))
+    for way, value in (
+        ((*place, "from"), entry.get("from")),
+        ((*place, "image_match", "base"), match.get("base")),
+        ((*place, "image_match", "with"), match.get("with")),
+    ):
+        if isinstance(value, list):
+            yield from (((*way, number), item) for number, item in enumerate(value))
+        else:
+            yield way, value
+
+
+def _unknown(place: Place, value: Plain, known: Collection[str] | None, noun: str) -> Iterator[Problem]:
+    if isinstance(value, str) and known is not None and value not in known:
+        yield Problem(place, f"unknown {noun} {quoted(value)}{suggestion(value, known)}")
+
+
+def _names(recipe: Mapping[str, Plain], section: str) -> Collection[str] | None:
+    """List the names that a section defines; None when it is not usable and its names are not known."""
+    names = recipe.get(section, {} if section == "images" else None)
+    return names if isinstance(names, dict) else None
+
+
+def _mapping(value: Plain) -> Mapping[str, Plain]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,78 @@
+"""The JSON Schema of a blend recipe, made from the models, so that editors complete and check recipes.
+
+``python -m blender.recipe`` writes it to ``schemas/blend-recipe.schema.json``.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from blender.recipe.model import Recipe
+from blender.recipe.variables import VARIABLE_NAME
+from blender.sources import SOURCES
+from blender.template import TEMPLATES
+
+#: stands for whatever a variable may be, wherever a value is narrower than text
+_REFERENCE = {"$ref": "#/$defs/Reference"}
+
+
+def blend_recipe_schema() -> dict[str, Any]:
+    """Make the JSON Schema of a blend recipe."""
+    schema = Recipe.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    definitions["Source"]["properties"]["format"]["enum"] = list(SOURCES)
+    schema["properties"]["template"]["enum"] = list(TEMPLATES)
+    definitions["Entry"] |= {
+        "oneOf": [_given("from"), {**_given("image_match"), "not": _given("concatenate")}],
+        "not": {"allOf": [_given("repeat"), _given("samples")]},
+    }
+    definitions["Limits"] |= {"if": _given("tokens"), "then": _given("tokenizer")}
+    schema = dict(_opened(schema))
+    schema["$defs"]["Reference"] = {
+        "description": "The value of a variable.",
+        "type": "string",
+        "pattern": rf"\$\{{{VARIABLE_NAME}\}}",
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "visualchat blend recipe", **schema}
+
+
+def schema_text() -> str:
+    """Write the schema out as its file holds it."""
+    return json.dumps(blend_recipe_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _given(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
+
+
+def _opened(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Let a reference to a variable stand for numbers, names and words, and drop pydantic's titles."""
+    if _narrow(schema):
+        told = {key: value for key, value in schema.items() if key in ("description", "default")}
+        schema = {"anyOf": [{key: value for key, value in schema.items() if key not in told}], **told}
+    for key, value in schema.items():
+        match key:
+            case "title":
+                continue
+            case "properties" | "patternProperties" | "$defs":
+                yield key, {name: dict(_opened(dict(child))) for name, child in value.items()}
+            case "items":
+                yield key, dict(_opened(dict(value)))
+            case "anyOf":
+                yield key, _choices(value)
+            case _:
+                yield key, value
+    if "patternProperties" in schema:
+        yield "additionalProperties", False
+
+
+def _choices(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    plain = [{key: value for key, value in choice.items() if key != "title"} for choice in choices]
+    opened = [choice if _narrow(choice) else dict(_opened(choice)) for choice in plain]
+    anything_goes = any(choice.get("type") == "string" and not _narrow(choice) for choice in plain)
+    return [*opened, _REFERENCE] if any(map(_narrow, plain)) and not anything_goes else opened
+
+
+def _narrow(schema: dict[str, Any]) -> bool:
+    """Tell a value that is a number, a name or one of some words from free text and from what holds other values."""
+    return schema.get("type") in ("integer", "number") or "enum" in schema or "pattern" in schema

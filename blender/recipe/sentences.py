@@ -1,0 +1,94 @@
+"""pydantic's errors → problems told in plain sentences.
+
+pydantic speaks of inputs, instances and parsing, and points to its own site. A recipe's reader wants to know what was
+expected, what stands there, and which key was probably meant.
+"""
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from blender.recipe.fields import described
+from blender.recipe.model import Entry, ImageMatch, Limits, Recipe, Shards, Source, Split
+from blender.recipe.places import Place, Problem, quoted, suggestion
+
+#: what was expected, by pydantic's word for the fault; fields in braces come from pydantic
+_EXPECTED = {
+    "string_type": "a text",
+    "string_too_short": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "greater_than": "a number above {gt:g}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt:g}",
+    "less_than_equal": "a number of at most {le}",
+    "literal_error": "{expected}",
+    "tuple_type": "a list",
+    "dict_type": "keys and values",
+    "mapping_type": "keys and values",
+    "model_type": "keys and values",
+    "model_attributes_type": "keys and values",
+}
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Tell everything that pydantic found wrong with a recipe."""
+    every = error.errors(include_url=False)
+    # a list whose items are all wrong is also called too short
+    return [_problem(details) for details in every if details["type"] != "too_short" or not details["input"]]
+
+
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """List the keys of a section as recipes spell them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    place: Place = tuple(step for step in details["loc"] if step != "[key]")
+    if details["type"] == "missing":
+        return Problem(place[:-1], f"the key '{place[-1]}' is missing")
+    if details["type"] == "extra_forbidden":
+        return Problem(place, f"unknown key {quoted(str(place[-1]))}{suggestion(str(place[-1]), _known_keys(place))}")
+    return Problem(place, _sentence(details))
+
+
+def _sentence(details: ErrorDetails) -> str:
+    context, got = details.get("ctx", {}), described(details["input"])
+    match details["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "string_pattern_mismatch" | "string_too_long":
+            if details["loc"][0] == "variables":
+                return f"{got} is not a name for a variable: letters, digits and _, and the first no digit"
+            return f"{got} is not a name: at most 100 letters, digits, - _ . and the first a letter or digit"
+        case "too_short":
+            return "expected at least one, got none"
+        case kind if kind in _EXPECTED:
+            advice = ""
+            if kind == "string_type" and isinstance(details["input"], int | float):
+                advice = "; put it in quotes"
+            return f"expected {_EXPECTED[kind].format(**context)}, got {got}{advice}"
+    return f"cannot be used as it is: {got}"
+
+
+def _known_keys(place: Place) -> Iterable[str]:
+    """List the keys that could stand where an unknown one does."""
+    match place:
+        case (_,):
+            return keys_of(Recipe)
+        case ("sources", _, _):
+            return keys_of(Source)
+        case ("blend", _, _):
+            return keys_of(Entry)
+        case ("blend", _, "image_match", _):
+            return keys_of(ImageMatch)
+        case ("limits", _):
+            return keys_of(Limits)
+        case ("split", _):
+            return keys_of(Split)
+        case ("shards", _):
+            return keys_of(Shards)
+    return ()

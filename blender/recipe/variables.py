@@ -1,0 +1,104 @@
+"""``${data}`` in a recipe's texts → the value of the variable.
+
+A text that is nothing but one reference becomes the variable's value with its type, so that a number can be a variable
+too; inside a longer text the value is written out. ``$${`` stands for a literal ``${``. Variables may use each other.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+
+#: how a variable may be called
+VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
+
+Value: TypeAlias = str | int | float
+
+_REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[^{}]*)(?P<end>\}?)")
+
+
+class _Unusable(Exception):
+    """A text that cannot be written out; without a message where the fault is already told elsewhere."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+@dataclass
+class _Variables:
+    """The recipe's variables, worked out when first used."""
+
+    raw: Mapping[str, Plain]
+    values: dict[str, Value | _Unusable] = field(default_factory=dict)
+    #: variables being worked out, outermost first
+    open: list[str] = field(default_factory=list)
+
+    def value(self, name: str) -> Value:
+        if name not in self.raw:
+            raise _Unusable(f"the variable {quoted(name)} is not defined{suggestion(name, self.raw)}")
+        if name in self.open:
+            raise _Unusable(f"the variable {quoted(name)} is defined by itself: {' → '.join([*self.open, name])}")
+        if name not in self.values:
+            self.open.append(name)
+            self.values[name] = self._work_out(self.raw[name])
+            self.open.pop()
+        value = self.values[name]
+        if isinstance(value, _Unusable):
+            raise _Unusable
+        return value
+
+    def _work_out(self, raw: Plain) -> Value | _Unusable:
+        if isinstance(raw, str):
+            try:
+                return self.expand(raw)
+            except _Unusable as fault:
+                return fault
+        # what is neither text nor number is told with the other wrong types
+        return raw if isinstance(raw, int | float) and not isinstance(raw, bool) else _Unusable()
+
+    def expand(self, text: str) -> Value:
+        """Write out every reference of a text."""
+        whole = _REFERENCE.fullmatch(text)
+        if whole and whole["end"]:
+            return self.value(whole["name"])
+        return _REFERENCE.sub(self._written, text)
+
+    def _written(self, match: re.Match[str]) -> str:
+        if match["escape"]:
+            return "${"
+        if not match["end"]:
+            raise _Unusable("'${' without its '}'; write '$${' for a literal '${'")
+        return str(self.value(match["name"]))
+
+
+def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
+    """Write out the variables of a recipe everywhere.
+
+    Returns:
+        The recipe without references; what is wrong with them; and the places whose value could not be worked out,
+        where no further fault should be looked for.
+    """
+    raw = data.get("variables") if isinstance(data, dict) else None
+    variables = _Variables(raw if isinstance(raw, dict) else {})
+    problems: list[Problem] = []
+    broken: set[Place] = set()
+
+    def walk(value: Plain, place: Place) -> Plain:
+        if isinstance(value, dict):
+            return {key: walk(item, (*place, key)) for key, item in value.items()}
+        if isinstance(value, list):
+            return [walk(item, (*place, number)) for number, item in enumerate(value)]
+        if not isinstance(value, str):
+            return value
+        try:
+            return variables.expand(value)
+        except _Unusable as fault:
+            broken.add(place)
+            if fault.message:
+                problems.append(Problem(place, fault.message))
+            return value
+
+    return walk(data, ()), problems, broken

@@ -1,0 +1,210 @@
+"""Write a blend from a recipe, from the first file read to the manifest; interrupted, go on where it stopped."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import polars as pl
+
+from blender.blend.ledger import balance, totals
+from blender.blend.mix import SPLITS
+from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
+from blender.errors import BlenderError
+from blender.parallel import num_cores
+from blender.recipe import Recipe
+from blender.shards.card import dataset_card
+from blender.shards.executors import run_shards
+from blender.shards.folder import BlendFolder, folder_fault, hold_folder, write_whole
+from blender.shards.index import INDEX_NAME, empty_index
+from blender.shards.job import lay_down, tasks_of
+from blender.shards.manifest import (
+    MANIFEST_NAME,
+    Manifest,
+    ManifestCount,
+    ManifestFile,
+    ManifestShard,
+    encode_manifest,
+)
+from blender.shards.write import ShardFailure, ShardNote
+
+
+@dataclass(frozen=True)
+class WriteProgress:
+    """What to call while a blend is written."""
+
+    planning: PlanProgress = field(default_factory=PlanProgress)
+    #: called once, with the plan, and the shards and samples that are finished already
+    on_plan: Callable[[Plan, int, int], None] | None = None
+    #: called with (samples, bytes) written since the last call
+    on_written: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """What became of a call of :func:`write_blend`."""
+
+    manifest: Manifest
+    #: shards written by this call; the others were there
+    num_new_shards: int
+
+
+def write_blend(
+    recipe: Recipe,
+    out: Path,
+    *,
+    workers: int | None = None,
+    executor: str = "local",
+    overwrite: bool = False,
+    progress: WriteProgress | None = None,
+) -> Written:
+    """Plan a blend and write it.
+
+    The same recipe and inputs give the same bytes, whatever the number of workers, the executor, or interruptions.
+
+    Args:
+        recipe: The recipe.
+        out: The folder to write to; a new one, an empty one, or one with this same blend, finished or not.
+        workers: Number of processes; all cores by default.
+        executor: ``local`` or ``ray``.
+        overwrite: Delete another blend that is there.
+        progress: What to call meanwhile.
+
+    Raises:
+        BlenderError: A source, store, recipe or folder is at fault; finished shards are kept.
+    """
+    workers, progress = workers or num_cores(), progress or WriteProgress()
+    with hold_folder(out) as folder:
+        plan = make_plan(recipe, folder.texts, workers, progress=progress.planning)
+        try:
+            folder.claim(plan.fingerprint, overwrite=overwrite)
+            return _write(plan, folder, workers, executor, progress)
+        except OSError as error:
+            raise folder_fault(error, out) from error
+
+
+def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progress: WriteProgress) -> Written:
+    tasks = tasks_of(plan)
+    present = folder.manifest()
+    if present and all(_is_whole(folder.path, shard) for shard in present.shards):
+        if progress.on_plan:
+            progress.on_plan(plan, len(tasks), plan.samples.height)
+        return Written(present, 0)
+    job = lay_down(plan, folder.path, folder.work)
+    notes = folder.finished(plan.fingerprint)
+    if progress.on_plan:
+        progress.on_plan(plan, len(notes), sum(note.num_samples for note in notes.values()))
+    left = [task for task in tasks if task.name not in notes]
+    failures: list[ShardFailure] = []
+    for result in run_shards(executor, job, left, workers, progress.on_written or (lambda samples, num_bytes: None)):
+        if isinstance(result, ShardFailure):
+            failures.append(result)
+        else:
+            notes[result.path] = result
+    if failures:
+        raise _told(failures, len(notes), len(tasks))
+    return Written(_finish(plan, folder, [notes[task.name] for task in tasks]), len(left))
+
+
+def _is_whole(folder: Path, shard: ManifestShard) -> bool:
+    path = folder / shard.path
+    return path.is_file() and path.stat().st_size == shard.num_bytes
+
+
+def _told(failures: list[ShardFailure], num_done: int, num_all: int) -> BlenderError:
+    first = min(failures, key=lambda failure: failure.path)
+    more = f" (and {len(failures) - 1} more shards failed)" if len(failures) > 1 else ""
+    kept = f"{num_done} of {num_all} shards are finished and kept; run the same command again to go on"
+    hint = "; ".join(filter(None, [first.error.hint, kept]))
+    return type(first.error)(f"{first.path}: {first.error.message}{more}", hint)
+
+
+def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest:
+    """Write index, ledger, card and manifest, in this order."""
+    index = {split: _write_index(folder, split, notes) for split in SPLITS}
+    ledger = _with_rewrites(plan.ledger(), notes)
+    num_uses = sum(int(frame["num_sources"].sum()) for frame in index.values())
+    balance(ledger, sum(file.num_records for file in plan.corpus.files), num_uses)
+    manifest = _describe(plan, notes, index, ledger)
+    write_parquet(ledger, folder.path / "ledger.parquet")
+    write_whole(folder.path / "README.md", dataset_card(manifest, index).encode())
+    write_whole(folder.path / MANIFEST_NAME, encode_manifest(manifest))
+    return manifest
+
+
+def _write_index(folder: BlendFolder, split: str, notes: list[ShardNote]) -> pl.DataFrame:
+    pieces = [
+        pl.read_ipc(folder.work / "done" / Path(note.path).with_suffix(".arrow").name)
+        for note in notes
+        if note.split == split
+    ]
+    index = pl.concat([empty_index(), *pieces])
+    if pieces:
+        write_parquet(index, folder.path / split / INDEX_NAME)
+    else:
+        (folder.path / split).rmdir()
+    return index
+
+
+def write_parquet(frame: pl.DataFrame, path: Path) -> None:
+    """Write a table so that nobody ever sees a part of it."""
+    aside = path.with_name(f".{path.name}")
+    frame.write_parquet(aside)
+    aside.replace(path)
+
+
+def _with_rewrites(ledger: pl.DataFrame, notes: list[ShardNote]) -> pl.DataFrame:
+    """Add to each record how many of its references were rewritten, over all samples."""
+    pairs = [pair for note in notes for pair in note.rewritten]
+    rewrites = (
+        pl.DataFrame(pairs, schema={"record": pl.UInt32, "count": pl.UInt32}, orient="row")
+        .group_by("record")
+        .agg(pl.col("count").sum().alias("references_rewritten"))
+    )
+    numbered = ledger.with_row_index("number").join(
+        rewrites, left_on="number", right_on="record", how="left", maintain_order="left"
+    )
+    return numbered.with_columns(pl.col("references_rewritten").fill_null(0)).drop("number")
+
+
+def _describe(plan: Plan, notes: list[ShardNote], index: dict[str, pl.DataFrame], ledger: pl.DataFrame) -> Manifest:
+    found = totals(ledger)
+    return Manifest(
+        name=plan.recipe.name,
+        layout=LAYOUT_VERSION,
+        program=program_version(),
+        template=plan.recipe.template,
+        recipe=plan.recipe.resolved(),
+        recipe_hash=plan.recipe.hash(),
+        fingerprint=plan.fingerprint,
+        files=[
+            ManifestFile(file.source, file.label, file.sha256, file.num_bytes, file.num_records)
+            for file in plan.corpus.files
+        ],
+        counts=[count for split in SPLITS for count in _count(index[split], split)],
+        shards=[
+            ManifestShard(note.path, note.split, note.num_samples, note.num_images, note.num_bytes, note.sha256)
+            for note in notes
+        ],
+        ledger={**found, "references_rewritten": int(ledger["references_rewritten"].sum())},
+        warnings=list(plan.warnings),
+    )
+
+
+def _count(index: pl.DataFrame, split: str) -> list[ManifestCount]:
+    counted = index.group_by("dataset", maintain_order=True).agg(
+        pl.len(),
+        pl.col("num_images").cast(pl.UInt64).sum(),
+        pl.col("num_turns").cast(pl.UInt64).sum(),
+        (pl.col("question_characters").cast(pl.UInt64) + pl.col("answer_characters")).sum(),
+        pl.col("size").sum(),
+    )
+    return [ManifestCount(row[0], split, *map(int, row[1:])) for row in counted.sort("dataset").iter_rows()]
+
+
+def program_version() -> str:
+    """Return the version of this program."""
+    try:
+        return version("visualchat-blender")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,105 @@
+"""What a shard is written from: the plan's tables, laid down once for all writers.
+
+A writer anywhere (another process, another machine on a shared folder) opens the job by its folder and needs nothing
+else. Tables are memory-mapped, so that writers share them.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from blender.blend.plan import Plan
+from blender.blend.reading import Texts
+from blender.images import ImageStore, open_store
+from blender.template import TEMPLATES, Template
+
+
+@dataclass(frozen=True)
+class ShardTask:
+    """One shard to be written: rows ``start:stop`` of the plan's samples."""
+
+    split: str
+    number: int
+    start: int
+    stop: int
+
+    @property
+    def name(self) -> str:
+        """Path in the blend's folder."""
+        return f"{self.split}/{self.stem}.tar"
+
+    @property
+    def stem(self) -> str:
+        """File name without its ending."""
+        return f"{self.split}-{self.number:06d}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A blend being written; hashable, so that each process opens it once."""
+
+    #: the blend's folder
+    out: Path
+    #: where tables, temporary files and notes of finished shards lie
+    work: Path
+    fingerprint: str
+    template: str
+    #: (store, location)
+    stores: tuple[tuple[str, str], ...]
+    #: folder of the texts, and turns per part
+    texts: Path
+    num_turns: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OpenJob:
+    """A job's tables, opened."""
+
+    samples: pl.DataFrame
+    #: source (as in a sample's ``sources``), shown
+    turns: pl.DataFrame
+    images: pl.DataFrame
+    texts: Texts
+    template: Template
+    stores: dict[str, ImageStore]
+
+
+def lay_down(plan: Plan, out: Path, work: Path) -> Job:
+    """Write the tables that writers need to ``work``."""
+    records = plan.corpus.records.select(pl.format("{}/{}/{}", "source", "file", "id").alias("source"))
+    turns = plan.corpus.turns
+    plan.samples.drop("num_bytes").write_ipc(work / "samples.arrow")
+    turns.select(records["source"].gather(turns["record"]), "shown", "record").write_ipc(work / "turns.arrow")
+    plan.images.write_ipc(work / "images.arrow")
+    return Job(
+        out=out,
+        work=work,
+        fingerprint=plan.fingerprint,
+        template=plan.recipe.template,
+        stores=tuple(sorted(plan.recipe.images.items())),
+        texts=plan.corpus.folder,
+        num_turns=plan.corpus.num_turns,
+    )
+
+
+def tasks_of(plan: Plan) -> list[ShardTask]:
+    """List the shards of a plan."""
+    runs = plan.samples.with_row_index("row").group_by("split", "shard", maintain_order=True)
+    ranges = runs.agg(pl.col("row").min().alias("start"), (pl.col("row").max() + 1).alias("stop"))
+    return [ShardTask(*row) for row in ranges.iter_rows()]
+
+
+@cache
+def open_job(job: Job) -> OpenJob:
+    """Open a job's tables; once per process."""
+    tables = {name: pl.read_ipc(job.work / f"{name}.arrow") for name in ("samples", "turns", "images")}
+    return OpenJob(
+        samples=tables["samples"],
+        turns=tables["turns"],
+        images=tables["images"],
+        texts=Texts(job.texts, list(job.num_turns)),
+        template=TEMPLATES[job.template],
+        stores={name: open_store(name, location) for name, location in job.stores},
+    )

@@ -1,0 +1,99 @@
+"""``manifest.json``: what a blend is, what it was made of, and what it consists of.
+
+It is written last; a folder with a manifest is a finished blend.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from blender.errors import ShardError
+
+MANIFEST_NAME = "manifest.json"
+
+
+class ManifestFile(msgspec.Struct, frozen=True):
+    """An annotation file that the blend was made of."""
+
+    source: str
+    #: as in the ledger's column ``file``
+    file: str
+    sha256: str
+    num_bytes: int
+    num_records: int
+
+
+class ManifestShard(msgspec.Struct, frozen=True):
+    """A shard of the blend."""
+
+    #: path in the blend's folder
+    path: str
+    split: str
+    num_samples: int
+    num_images: int
+    num_bytes: int
+    sha256: str
+
+
+class ManifestCount(msgspec.Struct, frozen=True):
+    """What one dataset has in one split."""
+
+    dataset: str
+    split: str
+    samples: int
+    images: int
+    turns: int
+    #: characters of questions and answers
+    characters: int
+    #: bytes in the shards
+    num_bytes: int
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The description of a blend."""
+
+    name: str
+    #: version of the layout of folder and samples
+    layout: int
+    #: version of the program that wrote it
+    program: str
+    template: str
+    #: the recipe, with variables put in and defaults filled in
+    recipe: dict[str, Any]
+    recipe_hash: str
+    #: what the shards depend on, as one hash: recipe, annotation files, images
+    fingerprint: str
+    files: list[ManifestFile]
+    counts: list[ManifestCount]
+    shards: list[ManifestShard]
+    #: read, emitted, dropped by reason, uses; and references_rewritten
+    ledger: dict[str, Any]
+    warnings: list[str]
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in all splits."""
+        return sum(shard.num_samples for shard in self.shards)
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the manifest as indented JSON."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a blend.
+
+    Raises:
+        ShardError: There is none, or it cannot be read.
+    """
+    path = folder / MANIFEST_NAME
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+    except OSError as error:
+        unfinished = (folder / ".work").is_dir()
+        hint = "the blend is unfinished: run `visualchat blend` again to go on" if unfinished else "name a blend's folder"
+        raise ShardError(f"{folder} is not a finished blend: it has no {MANIFEST_NAME}", hint) from error
+    except msgspec.MsgspecError as error:
+        raise ShardError(f"{path} cannot be read: {error}", "write the blend again with --overwrite") from error

@@ -1,0 +1,107 @@
+"""A sample as it stands in a shard, and how a row of the plan becomes one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from blender.references import rewrite_references
+from blender.template import Span, Template
+
+
+class SampleImage(Struct, frozen=True, gc=False):
+    """Where an image came from, and its size."""
+
+    #: image store of the recipe
+    store: str
+    #: name in the store
+    name: str
+    #: pixels as stored in the file; a rotation noted in EXIF is not applied
+    width: int
+    height: int
+
+
+class SampleTurn(Struct, frozen=True, gc=False):
+    """One round of a sample."""
+
+    #: numbers, from 1, of the images newly shown with this turn
+    images: list[int]
+    question: str
+    answer: str
+    #: index in the sample's ``sources`` of the record that the turn came from
+    source: int
+
+
+class Sample(Struct, frozen=True, gc=False):
+    """The JSON member of a sample."""
+
+    key: str
+    #: the blend entry that made it
+    dataset: str
+    #: the records it was made of, each ``source/file/record`` as in the ledger
+    sources: list[str]
+    #: the images in the order shown
+    images: list[SampleImage]
+    turns: list[SampleTurn]
+    #: the template that ``spans`` were rendered with
+    template: str
+    #: the rendered conversation; ``<image>`` where features go
+    spans: list[Span]
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A turn that a sample is made of."""
+
+    #: ``source/file/record``
+    source: str
+    question: str
+    answer: str
+    #: images of the turn's conversation shown up to this turn
+    num_local: int
+    #: images of the sample before the first of them
+    offset: int
+
+
+def build_sample(
+    key: str,
+    dataset: str,
+    ingredients: Sequence[Ingredient],
+    images: Sequence[SampleImage],
+    image_turns: Sequence[int],
+    template: Template,
+) -> tuple[Sample, list[int]]:
+    """Make a sample of turns and images, with references renumbered.
+
+    Args:
+        key: The sample's key.
+        dataset: The blend entry.
+        ingredients: The turns in order.
+        images: The images in the order shown.
+        image_turns: For each image the turn that shows it, not falling.
+        template: What to render with.
+
+    Returns:
+        The sample, and how many references were rewritten in each turn.
+    """
+    sources = list(dict.fromkeys(ingredient.source for ingredient in ingredients))
+    turns, rewritten, shown = [], [], 0
+    for seq, part in enumerate(ingredients):
+        first = shown
+        while shown < len(images) and image_turns[shown] == seq:
+            shown += 1
+        question, answer, count = _renumber(part, shown)
+        numbers = list(range(first + 1, shown + 1))
+        turns.append(SampleTurn(numbers, question, answer, sources.index(part.source)))
+        rewritten.append(count)
+    assert shown == len(images), key
+    spans = template.render(turns)
+    return Sample(key, dataset, sources, list(images), turns, template.name, spans), rewritten
+
+
+def _renumber(part: Ingredient, num_shown: int) -> tuple[str, str, int]:
+    if part.num_local == 0 or (part.offset == 0 and part.num_local == num_shown):
+        return part.question, part.answer, 0
+    numbers = range(part.offset + 1, part.offset + part.num_local + 1)
+    question, answer = (rewrite_references(text, numbers, num_shown) for text in (part.question, part.answer))
+    return question.text, answer.text, question.num_rewritten + answer.num_rewritten

@@ -1,0 +1,154 @@
+"""Check a blend from end to end: checksums, index, and that every sample and image can be read."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from blender.blend.ledger import totals
+from blender.blend.mix import SPLITS
+from blender.errors import BlenderError, ShardError
+from blender.images.decoding import open_image
+from blender.parallel import map_unordered, num_cores
+from blender.shards.manifest import ManifestShard
+from blender.shards.read import Blend, StoredSample, open_blend, read_sample
+from blender.shards.tar import BLOCK, END, header
+from blender.template import IMAGE
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check of a shard, or of the folder around the shards, found."""
+
+    path: str
+    num_samples: int
+    num_images: int
+    num_bytes: int
+    #: one sentence each; empty when all is well
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Task:
+    folder: Path
+    shard: ManifestShard
+
+
+def verify_blend(
+    path: str | Path, workers: int | None = None, on_shard: Callable[[Verdict], None] | None = None
+) -> list[Verdict]:
+    """Check every shard of a blend, and the files around them.
+
+    Args:
+        path: The blend's folder.
+        workers: Number of processes; all cores by default.
+        on_shard: Called with each verdict.
+
+    Raises:
+        ShardError: The folder is not a finished blend.
+    """
+    blend = open_blend(path)
+    verdicts = [_check_folder(blend)]
+    tasks = [_Task(blend.path, shard) for shard in blend.manifest.shards]
+    num_bytes = sum(shard.num_bytes for shard in blend.manifest.shards)
+    workers = min(workers or num_cores(), len(tasks)) if num_bytes > 30_000_000 else 1
+    for verdict in map_unordered(_check_shard, tasks, workers):
+        verdicts.append(verdict)
+        if on_shard:
+            on_shard(verdict)
+    return sorted(verdicts, key=lambda verdict: verdict.path)
+
+
+def _check_folder(blend: Blend) -> Verdict:
+    return Verdict("", 0, 0, 0, tuple(_folder_problems(blend)))
+
+
+def _folder_problems(blend: Blend) -> Iterator[str]:
+    named = {shard.path for shard in blend.manifest.shards}
+    for split in SPLITS:
+        for file in sorted((blend.path / split).glob("*")):
+            path = file.relative_to(blend.path).as_posix()
+            if path not in named and file.name != "index.parquet":
+                yield f"{path} does not belong to the blend"
+    try:
+        found, told = totals(blend.ledger), blend.manifest.ledger
+        if any(found[name] != told[name] for name in found):
+            yield "ledger.parquet and manifest.json tell different totals"
+        if blend.index.height != blend.manifest.num_samples:
+            yield f"the index has {blend.index.height} samples, manifest.json {blend.manifest.num_samples}"
+        if int(blend.index["num_sources"].sum()) != told["uses"]:
+            yield "the ledger does not balance against the samples"
+    except ShardError as error:
+        yield str(error)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        yield f"index or ledger cannot be read: {error}"
+
+
+def _check_shard(task: _Task) -> Verdict:
+    shard, file = task.shard, task.folder / task.shard.path
+    if not file.is_file():
+        return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing",))
+    problems, num_images = [], 0
+    with file.open("rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    if file.stat().st_size != shard.num_bytes:
+        problems.append(f"{shard.path} has {file.stat().st_size:,} bytes, manifest.json says {shard.num_bytes:,}")
+    elif digest != shard.sha256:
+        problems.append(f"{shard.path} has another checksum than manifest.json says")
+    try:
+        index = pl.read_parquet(file.parent / "index.parquet").filter(pl.col("shard") == file.name)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        return Verdict(shard.path, 0, 0, 0, (*problems, f"the index of {shard.path} cannot be read: {error}"))
+    if index.height != shard.num_samples:
+        problems.append(f"{shard.path}: {index.height} samples in the index, {shard.num_samples} in manifest.json")
+    end = 0
+    for row in index.iter_rows(named=True):
+        problems += [f"{shard.path}, sample {row['key']}: {problem}" for problem in _sample_problems(file, row, end)]
+        end, num_images = row["offset"] + row["size"], num_images + row["num_images"]
+    if file.stat().st_size == shard.num_bytes and end + len(END) != shard.num_bytes:
+        problems.append(f"{shard.path} holds {shard.num_bytes - end - len(END):,} bytes that no sample owns")
+    return Verdict(shard.path, index.height, num_images, shard.num_bytes, tuple(problems))
+
+
+def _sample_problems(file: Path, row: dict[str, object], expected_offset: int) -> Iterator[str]:
+    if row["offset"] != expected_offset:
+        yield f"begins at byte {row['offset']}, not at {expected_offset}"
+    try:
+        stored = read_sample(file.parent, row, file.parent.name)
+    except BlenderError as error:
+        yield error.message
+        return
+    yield from _member_problems(file, row)
+    sample = stored.sample
+    counts = (len(sample.images), len(sample.turns), len(sample.sources))
+    if sample.key != row["key"] or counts != (row["num_images"], row["num_turns"], row["num_sources"]):
+        yield "is not what the index says"
+    if [number for turn in sample.turns for number in turn.images] != list(range(1, len(sample.images) + 1)):
+        yield "its turns do not show its images in order"
+    if sum(span.text.count(IMAGE) for span in sample.spans if not span.train) != len(stored.images):
+        yield "its text and its images differ in number"
+    yield from _image_problems(stored)
+
+
+def _member_problems(file: Path, row: dict[str, object]) -> Iterator[str]:
+    members: list[dict[str, object]] = row["members"]  # type: ignore[assignment]
+    with file.open("rb") as opened:
+        for member in members:
+            opened.seek(int(str(member["offset"])) - BLOCK)
+            if opened.read(BLOCK) != header(str(member["name"]), int(str(member["size"]))):
+                yield f"no member {member['name']} where the index says"
+
+
+def _image_problems(stored: StoredSample) -> Iterator[str]:
+    for number, (fact, content) in enumerate(zip(stored.sample.images, stored.images, strict=False), 1):
+        try:
+            with open_image(content) as image:
+                image.load()
+                size = image.size
+        except (OSError, SyntaxError, ValueError) as error:
+            yield f"image {number} ({fact.name}) cannot be decoded: {error}"
+            continue
+        if size != (fact.width, fact.height):
+            yield f"image {number} ({fact.name}) is {size[0]}x{size[1]}, not {fact.width}x{fact.height}"

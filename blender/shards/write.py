@@ -1,0 +1,226 @@
+"""Write one shard: a pure function of the job's tables and the images.
+
+The shard is written under ``work/partial``, hashed on the way, renamed to its place, and noted under ``work/done``. A
+note is the last thing written: whoever finds it may count on the shard.
+"""
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from blender.errors import BlenderError, FolderError, ShardError
+from blender.shards import tar
+from blender.shards.index import SCHEMA
+from blender.shards.job import Job, OpenJob, ShardTask, open_job
+from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
+
+#: small members are gathered up to this many bytes before they are handed to the system
+_GATHER = 1 << 18
+#: progress is told after this many samples
+_TELL_EVERY = 16
+
+#: called with (samples, bytes) written since the last call
+Tell = Callable[[int, int], None]
+
+
+class ShardNote(msgspec.Struct, frozen=True):
+    """A finished shard."""
+
+    fingerprint: str
+    path: str
+    split: str
+    num_samples: int
+    num_images: int
+    num_bytes: int
+    sha256: str
+    #: (record number, references rewritten), for records with any
+    rewritten: list[tuple[int, int]]
+
+
+class ShardFailure(msgspec.Struct, frozen=True):
+    """A shard that could not be written."""
+
+    path: str
+    error: BlenderError
+
+
+@dataclass
+class _Writer:
+    """A tar file being written and hashed."""
+
+    file: FileIO
+    digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
+    position: int = 0
+    _waiting: list[bytes] = field(default_factory=list)
+    _size: int = 0
+
+    def add(self, name: str, content: bytes) -> dict[str, object]:
+        """Append a member; return its row of the index."""
+        place = {"name": name, "offset": self.position + tar.BLOCK, "size": len(content)}
+        for piece in (tar.header(name, len(content)), content, tar.padding(len(content))):
+            self.put(piece)
+        return place
+
+    def put(self, piece: bytes) -> None:
+        self._waiting.append(piece)
+        self.position += len(piece)
+        self._size += len(piece)
+        if self._size > _GATHER:
+            self.flush()
+
+    def flush(self) -> None:
+        block = memoryview(b"".join(self._waiting))
+        self._waiting, self._size = [], 0
+        self.digest.update(block)
+        while block:
+            block = block[self.file.write(block) :]
+
+
+def write_shard(job: Job, task: ShardTask, tell: Tell | None = None) -> ShardNote | ShardFailure:
+    """Write one shard and note it as done; a fault is returned, not raised.
+
+    Args:
+        job: The blend.
+        task: Which shard.
+        tell: Called as samples are written.
+    """
+    try:
+        return _write(job, task, tell or (lambda samples, num_bytes: None))
+    except BlenderError as error:
+        return ShardFailure(task.name, error)
+    except OSError as error:
+        return ShardFailure(task.name, folder_fault(error, job.out))
+
+
+def folder_fault(error: OSError, folder: Path) -> FolderError:
+    """Turn an error of the system about the output folder into a sentence."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return FolderError(f"no space left in {folder}", "free some space and run the same command again: it continues")
+    return FolderError(f"cannot write to {folder}: {error.strerror or error}", "finished shards are kept")
+
+
+def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
+    partial = job.work / "partial" / f"{task.stem}.{os.getpid()}"
+    index: list[dict[str, object]] = []
+    rewritten: dict[int, int] = {}
+    try:
+        with partial.with_suffix(".tar").open("wb", buffering=0) as file:
+            writer = _Writer(file)
+            _fill(writer, open_job(job), task, index, rewritten, tell)
+            writer.put(tar.END)
+            writer.flush()
+        pl.DataFrame(index, schema=SCHEMA).write_ipc(partial.with_suffix(".arrow"))
+        note = ShardNote(
+            fingerprint=job.fingerprint,
+            path=task.name,
+            split=task.split,
+            num_samples=len(index),
+            num_images=sum(int(str(row["num_images"])) for row in index),
+            num_bytes=writer.position,
+            sha256=writer.digest.hexdigest(),
+            rewritten=sorted(rewritten.items()),
+        )
+        partial.with_suffix(".json").write_bytes(msgspec.json.encode(note))
+        partial.with_suffix(".tar").replace(job.out / task.name)
+        partial.with_suffix(".arrow").replace(job.work / "done" / f"{task.stem}.arrow")
+        partial.with_suffix(".json").replace(job.work / "done" / f"{task.stem}.json")
+    finally:
+        for suffix in (".tar", ".arrow", ".json"):
+            partial.with_suffix(suffix).unlink(missing_ok=True)
+    return note
+
+
+def _fill(
+    writer: _Writer,
+    tables: OpenJob,
+    task: ShardTask,
+    index: list[dict[str, object]],
+    rewritten: dict[int, int],
+    tell: Tell,
+) -> None:
+    told = 0
+    for number, (sample, members, counts) in enumerate(_samples(tables, task), 1):
+        offset = writer.position
+        places = [writer.add(f"{sample.key}.json", msgspec.json.encode(sample))]
+        places += [
+            writer.add(f"{sample.key}.image{place}.{extension}", read())
+            for place, (extension, read) in enumerate(members, 1)
+        ]
+        index.append(_index_row(sample, task, offset, writer.position, places))
+        for record, count in counts.items():
+            rewritten[record] = rewritten.get(record, 0) + count
+        if number % _TELL_EVERY == 0 or number == task.stop - task.start:
+            tell(number - (number - 1) // _TELL_EVERY * _TELL_EVERY, writer.position - told)
+            told = writer.position
+
+
+def _index_row(
+    sample: Sample, task: ShardTask, offset: int, end: int, places: list[dict[str, object]]
+) -> dict[str, object]:
+    return {
+        "key": sample.key,
+        "shard": f"{task.stem}.tar",
+        "dataset": sample.dataset,
+        "offset": offset,
+        "size": end - offset,
+        "members": places,
+        "num_images": len(sample.images),
+        "num_turns": len(sample.turns),
+        "num_sources": len(sample.sources),
+        "question_characters": sum(len(turn.question) for turn in sample.turns),
+        "answer_characters": sum(len(turn.answer) for turn in sample.turns),
+    }
+
+
+_Member = tuple[str, Callable[[], bytes]]
+
+
+def _samples(tables: OpenJob, task: ShardTask) -> Iterator[tuple[Sample, list[_Member], dict[int, int]]]:
+    """Yield each sample with its images' (extension, read) and the references rewritten per record."""
+    rows = tables.samples[task.start : task.stop]
+    turn_numbers = rows["turns"].explode()
+    turns = zip(
+        tables.texts.take(turn_numbers.to_list()),
+        tables.turns[turn_numbers].iter_rows(),
+        rows["offsets"].explode().to_list(),
+        strict=True,
+    )
+    image_rows = tables.images[rows["images"].explode().drop_nulls()].iter_rows(named=True)
+    for key, dataset, num_turns, image_turns in rows.select(
+        "key", "dataset", pl.col("turns").list.len(), "image_turns"
+    ).iter_rows():
+        records, ingredients = [], []
+        for _ in range(num_turns):
+            (question, answer), (source, shown, record), offset = next(turns)
+            records.append(record)
+            ingredients.append(Ingredient(source, question, answer, shown, offset))
+        images = [next(image_rows) for _ in image_turns]
+        facts = [SampleImage(row["store"], row["name"], row["width"], row["height"]) for row in images]
+        sample, counts = build_sample(key, dataset, ingredients, facts, image_turns, tables.template)
+        per_record: dict[int, int] = {}
+        for record, count in zip(records, counts, strict=True):
+            if count:
+                per_record[record] = per_record.get(record, 0) + count
+        yield sample, [_member(tables, row) for row in images], per_record
+
+
+def _member(tables: OpenJob, image: dict[str, object]) -> _Member:
+    def read() -> bytes:
+        store = tables.stores[str(image["store"])]
+        content = store.read(str(image["member"]))
+        if len(content) != image["num_bytes"]:
+            raise ShardError(
+                f"image {image['name']} of store {store.name} has changed since it was looked at: "
+                f"{image['num_bytes']:,} bytes then, {len(content):,} now",
+                "run the same command again with --overwrite once the images are at rest",
+            )
+        return content
+
+    return str(image["extension"]), read

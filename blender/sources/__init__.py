@@ -1,0 +1,55 @@
+"""Source readers: one per published format, found by name in :data:`SOURCES`.
+
+A reader takes the :class:`~blender.sources.annotations.Annotations` of one file and yields every record of it exactly
+once, either inside a :class:`~blender.records.Conversation` or as a :class:`~blender.records.Skip` with its reason.
+Readers only read: they know no tokenizer, draw nothing at random, write nothing and open no image. Adding a format is
+adding a function to the table; what each one reads is written down in ``docs/formats.md``.
+"""
+
+import difflib
+from collections.abc import Callable, Iterator
+
+from blender.errors import SourceError
+from blender.records import Conversation, Skip
+from blender.sources.annotations import Annotations, open_annotations
+from blender.sources.aokvqa import read_aokvqa
+from blender.sources.coco_caption import read_coco_caption
+from blender.sources.llava import read_llava
+from blender.sources.mimicit import read_mimicit
+from blender.sources.minigpt4 import read_minigpt4
+from blender.sources.ocr_vqa import read_ocr_vqa
+from blender.sources.sparkles import read_sparkles
+
+__all__ = ["SOURCES", "Annotations", "Reader", "open_annotations", "read_file"]
+
+Reader = Callable[[Annotations], Iterator[Conversation | Skip]]
+
+SOURCES: dict[str, Reader] = {
+    "llava": read_llava,
+    "mimicit": read_mimicit,
+    "sparkles": read_sparkles,
+    "minigpt4": read_minigpt4,
+    "aokvqa": read_aokvqa,
+    "coco_caption": read_coco_caption,
+    "ocr_vqa": read_ocr_vqa,
+}
+
+
+def read_file(format: str, path: str) -> Iterator[Conversation | Skip]:
+    """Read one annotation file.
+
+    The file is opened at once, its records are decoded while iterating, so that a fault of a record is raised when it
+    is reached.
+
+    Args:
+        format: A key of :data:`SOURCES`.
+        path: Local path or fsspec URL; may be gzipped.
+
+    Raises:
+        SourceError: The format is unknown, or the file cannot be read as that format.
+    """
+    if format not in SOURCES:
+        close = difflib.get_close_matches(format, SOURCES, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"known formats: {', '.join(SOURCES)}"
+        raise SourceError(f'unknown source format "{format}" for {path}', hint)
+    return SOURCES[format](open_annotations(path, format))

@@ -1,0 +1,51 @@
+"""Read A-OKVQA: questions about COCO photographs, with choices and the reasons for the right one.
+
+The choices follow the question on a line of their own; the answer is the right choice and then its first reason.
+"""
+
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from blender.records import Conversation, Skip, Turn
+from blender.sources.annotations import Annotations, decode_records, raw_array
+from blender.sources.dialogue import Unusable, conversations
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    image_id: int
+    question: str
+    choices: list[str]
+    correct_choice_idx: int | None = None
+    rationales: list[str] | None = None
+    question_id: str | int | None = None
+
+
+def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
+    """Read `aokvqa_v1p0_train.json` or one of its siblings.
+
+    Raises:
+        SourceError: The file is not of this format.
+    """
+    entries = decode_records(annotations, raw_array(annotations), _Entry)
+    return conversations(entries, lambda entry: entry.question_id, _turns)
+
+
+def _turns(entry: _Entry) -> list[Turn]:
+    right = entry.correct_choice_idx
+    if right is None or not 0 <= right < len(entry.choices):
+        raise Unusable("no_answer", f"no right one is named among the {len(entry.choices)} choices")
+    question, choice = entry.question.strip(), entry.choices[right].strip()
+    if not question or not choice:
+        raise Unusable("empty_text", f"the {'right choice' if question else 'question'} is empty")
+    return [Turn((f"{entry.image_id:012d}.jpg",), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
+
+
+def _offer(choices: list[str]) -> str:
+    return "Choose from: " + "; ".join(choice.strip() for choice in choices) + "."
+
+
+def _answer(choice: str, entry: _Entry) -> str:
+    reason = next((reason.strip() for reason in entry.rationales or () if reason.strip()), None)
+    sentence = choice if choice.endswith(".") else f"{choice}."
+    return f"{sentence} {reason}" if reason else sentence

@@ -1,0 +1,78 @@
+"""Read COCO captions in Karpathy's layout: images with about five short captions each.
+
+Every caption is a record of its own, since every one is a sample of its own. A caption answers no question, so one is
+asked here, chosen by the record's place in the file. The parts kept for validation and test are left out.
+"""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec import Raw, Struct
+
+from blender.records import Conversation, Skip, Turn
+from blender.sources.annotations import Annotations, RawRecords, decode_records, decode_top
+from blender.sources.dialogue import Unusable, conversations, require_names
+
+QUESTIONS = (
+    "Describe this image in one sentence.",
+    "Give a short caption for this image.",
+    "What does this image show? Answer in one sentence.",
+    "Sum up this image briefly.",
+    "Write a caption for this image.",
+)
+
+_TRAINING_PARTS = frozenset({"train", "restval"})
+
+
+class _File(Struct, frozen=True):
+    images: list[Raw]
+
+
+class _Sentence(Struct, frozen=True, gc=False):
+    raw: str
+    sentid: str | int | None = None
+
+
+class _Image(Struct, frozen=True, gc=False):
+    filename: str
+    sentences: list[_Sentence]
+    split: str = "train"
+
+
+class _Caption(NamedTuple):
+    place: int
+    image: _Image
+    #: None stands for an image without captions, so that it is accounted for
+    sentence: _Sentence | None
+
+
+def read_coco_caption(annotations: Annotations) -> Iterator[Conversation | Skip]:
+    """Read Karpathy's `dataset.json` (or `dataset_coco.json`).
+
+    Raises:
+        SourceError: The file is not of this format.
+    """
+    records = RawRecords(decode_top(annotations, _File).images, "$.images")
+    return conversations(_captions(decode_records(annotations, records, _Image)), _name, _turns)
+
+
+def _captions(images: Iterator[_Image]) -> Iterator[_Caption]:
+    pairs = ((image, sentence) for image in images for sentence in image.sentences or (None,))
+    for place, (image, sentence) in enumerate(pairs):
+        yield _Caption(place, image, sentence)
+
+
+def _name(caption: _Caption) -> str | int | None:
+    if caption.sentence is None or caption.sentence.sentid is None:
+        return caption.image.filename
+    return caption.sentence.sentid
+
+
+def _turns(caption: _Caption) -> list[Turn]:
+    if caption.sentence is None:
+        raise Unusable("no_turns", "the image has no caption")
+    if caption.image.split not in _TRAINING_PARTS:
+        raise Unusable("other_split", f'the image belongs to the part "{caption.image.split}"')
+    require_names([caption.image.filename])
+    question = QUESTIONS[caption.place % len(QUESTIONS)]
+    return [Turn((caption.image.filename,), question, caption.sentence.raw.strip())]

@@ -1,0 +1,122 @@
+"""What the readers have in common: numbering records, and refusing those that are no conversation.
+
+A record that cannot be used is no error. The function that finds out raises :class:`Unusable`, and the reader turns it
+into a :class:`~blender.records.Skip`, so that the record is counted with its reason.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from blender.records import Conversation, Record, Skip, Turn
+
+Entry = TypeVar("Entry")
+
+_SYSTEM = "system"
+
+
+class Unusable(Exception):
+    """A record that cannot be used; never leaves the readers.
+
+    Args:
+        reason: A word for counting.
+        detail: A sentence for reading.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Numbering:
+    """Hands out the :class:`Record` of each entry of one file, in order, with ids that are unique in it."""
+
+    def __init__(self) -> None:
+        self._index = -1
+        self._uses: dict[str, int] = {}
+
+    def next(self, name: str | int | None) -> Record:
+        """Number the next entry; one without a name is called by its place, a name used before gets `~2`, `~3`."""
+        self._index += 1
+        return Record(self._index, self._unused(str(self._index) if name is None or name == "" else str(name)))
+
+    def _unused(self, name: str) -> str:
+        candidate = name
+        while candidate in self._uses:
+            self._uses[name] += 1
+            candidate = f"{name}~{self._uses[name]}"
+        self._uses[candidate] = 1
+        return candidate
+
+
+def conversations(
+    entries: Iterable[Entry],
+    name: Callable[[Entry], str | int | None],
+    turns: Callable[[Entry], Sequence[Turn]],
+    ordered: bool = True,
+) -> Iterator[Conversation | Skip]:
+    """Make one conversation, or one skip, of every entry.
+
+    Args:
+        entries: The file's records, decoded.
+        name: Gives the id of an entry.
+        turns: Gives the turns of an entry, or raises :class:`Unusable`.
+        ordered: Whether the turns follow on each other.
+    """
+    numbering = Numbering()
+    for entry in entries:
+        record = numbering.next(name(entry))
+        yield _converted(entry, record, turns, ordered)
+
+
+def _converted(
+    entry: Entry, record: Record, turns: Callable[[Entry], Sequence[Turn]], ordered: bool
+) -> Conversation | Skip:
+    try:
+        usable = tuple(turns(entry))
+        require_text(usable)
+    except Unusable as fault:
+        return Skip(record, fault.reason, fault.detail)
+    return Conversation(usable, (record,), ordered)
+
+
+def require_rounds(roles: Sequence[str], asking: frozenset[str], answering: frozenset[str]) -> None:
+    """Check that question and answer alternate, beginning with a question and ending with an answer.
+
+    Raises:
+        Unusable: `no_turns`, `system_turn`, `roles_out_of_order` or `odd_turns`.
+    """
+    if not roles:
+        raise Unusable("no_turns", "the conversation is empty")
+    if roles[0] == _SYSTEM:
+        raise Unusable("system_turn", "the conversation starts with a system message")
+    for number, role in enumerate(roles, start=1):
+        if role not in (asking if number % 2 else answering):
+            due = "a question" if number % 2 else "an answer"
+            raise Unusable("roles_out_of_order", f'turn {number} should be {due}, but is by "{role}"')
+    if len(roles) % 2:
+        raise Unusable("odd_turns", f"{len(roles)} turns: the last question has no answer")
+
+
+def require_text(turns: Sequence[Turn]) -> None:
+    """Check that every round has turns with words in both question and answer.
+
+    Raises:
+        Unusable: `no_turns` or `empty_text`.
+    """
+    if not turns:
+        raise Unusable("no_turns", "the conversation is empty")
+    for number, turn in enumerate(turns, start=1):
+        if not turn.question or not turn.answer:
+            part = "answer" if turn.question else "question"
+            raise Unusable("empty_text", f"the {part} of round {number} is empty")
+
+
+def require_names(images: Sequence[str]) -> None:
+    """Check that no image name is empty.
+
+    Raises:
+        Unusable: `image_name`.
+    """
+    if "" in images:
+        raise Unusable("image_name", f"the name of image {images.index('') + 1} is empty")

@@ -1,0 +1,55 @@
+"""Write "image n" into a sentence where a file's own sign for an image stood.
+
+The word takes a capital where a sentence starts and is kept apart from the words beside it; nothing else of the text
+is touched, so that "NASA" stays "NASA".
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+#: far enough back to see the end of the sentence before, with its quotes and brackets
+_LOOK_BACK = 60
+
+_SENTENCE_START = re.compile(
+    r"""
+    (?: \A | \n\s* | [.!?…]["'”’)\]*_]*\s+ )    # a text, a line or a sentence begins,
+    (?: (?: [-*•]|\#+|\d+[.)] ) \s+ )?           # perhaps with a bullet, a heading's signs or a number,
+    ["'“‘(\[*_]* \Z                              # perhaps with opening quotes
+    """,
+    re.VERBOSE,
+)
+_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|fig|approx)\.\s+\Z", re.IGNORECASE)
+
+
+class Mention(NamedTuple):
+    """A stretch of a text that stands for an image."""
+
+    start: int
+    end: int
+    #: the image's number in its conversation, from 1
+    number: int
+
+
+def written_out(text: str, mentions: Iterable[Mention]) -> str:
+    """Replace each mention by "image n" or, where a sentence starts, "Image n"; mentions come in the text's order."""
+    pieces: list[str] = []
+    previous, at = "", 0
+    for start, end, number in mentions:
+        words = _worded(previous + text[at:start], number, text[end : end + 1])
+        pieces += (text[at:start], words)
+        previous, at = words, end
+    return "".join((*pieces, text[at:]))
+
+
+def starts_sentence(before: str) -> bool:
+    """Tell whether a word put behind `before` would be the first of a sentence."""
+    near = before if len(before) <= _LOOK_BACK else "x" + before[-_LOOK_BACK:]
+    return bool(_SENTENCE_START.search(near)) and not _ABBREVIATION.search(near)
+
+
+def _worded(before: str, number: int, after: str) -> str:
+    word = "Image" if starts_sentence(before) else "image"
+    left = " " if before[-1:].isalnum() else ""
+    right = " " if after.isalnum() else ""
+    return f"{left}{word} {number}{right}"

@@ -1,0 +1,122 @@
+"""Read SparklesDialogue: an array of dialogues whose texts name images by their ids.
+
+``IMAGE#1342`` becomes "image n", where n counts the images of the dialogue in the order shown, so that the text stays
+true wherever the conversation goes. The sign ``<Img><ImageHere></Img>`` behind it is taken out.
+"""
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Struct
+
+from blender.records import Conversation, Skip, Turn
+from blender.sources.annotations import Annotations, decode_records, raw_array
+from blender.sources.dialogue import Unusable, conversations, require_names, require_rounds
+from blender.sources.mentions import Mention, written_out
+
+_ASKING = frozenset({"user"})
+_ANSWERING = frozenset({"assistant"})
+
+_REFERENCE = re.compile("IMAGE#", re.IGNORECASE)
+#: what carries an id on, so that the id ends elsewhere; the next reference does not
+_ID_CHARACTER = re.compile("(?!IMAGE#)[A-Za-z0-9_]", re.IGNORECASE)
+_SIGN = "<Img><ImageHere></Img>"
+
+
+class _Image(Struct, frozen=True, gc=False):
+    image_id: str | int
+
+
+class _Message(Struct, frozen=True, gc=False):
+    role: str
+    content: str
+    images: list[_Image] | None = None
+
+
+class _Entry(Struct, frozen=True, gc=False):
+    dialogue: list[_Message]
+    id: str | int | None = None
+
+
+def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
+    """Read a JSON array of dialogues.
+
+    Raises:
+        SourceError: The file is not of this format.
+    """
+    entries = decode_records(annotations, raw_array(annotations), _Entry)
+    return conversations(entries, lambda entry: entry.id, _turns)
+
+
+def _turns(entry: _Entry) -> list[Turn]:
+    require_rounds([message.role for message in entry.dialogue], _ASKING, _ANSWERING)
+    if not any(message.images for message in entry.dialogue):
+        raise Unusable("no_images", "the dialogue shows no image")
+    numbers: dict[str, int] = {}
+    return [
+        _turn(question, answer, numbers)
+        for question, answer in zip(entry.dialogue[0::2], entry.dialogue[1::2], strict=True)
+    ]
+
+
+def _turn(question: _Message, answer: _Message, numbers: dict[str, int]) -> Turn:
+    """Make one round; `numbers` holds the images shown so far and takes up the new ones."""
+    if answer.images:
+        raise Unusable("image_in_answer", "an answer shows an image, which only questions can")
+    new = [name for name in dict.fromkeys(_ids(question)) if name not in numbers]
+    require_names(new)
+    for name in new:
+        numbers[name] = len(numbers) + 1
+    names = tuple(f"{name}.jpg" for name in new)
+    return Turn(names, _worded(question.content, numbers), _worded(answer.content, numbers))
+
+
+def _ids(message: _Message) -> list[str]:
+    return [str(image.image_id) for image in message.images or ()]
+
+
+def _worded(text: str, numbers: dict[str, int]) -> str:
+    plain = without_signs(text).strip()
+    return written_out(plain, _mentions(plain, numbers))
+
+
+def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
+    """Find the references to images.
+
+    Raises:
+        Unusable: `unknown_reference`: an image that has not been shown.
+    """
+    longest_first = sorted(numbers, key=len, reverse=True)
+    for sign in _REFERENCE.finditer(text):
+        name = next((name for name in longest_first if _stands_at(text, sign.end(), name)), None)
+        if name is not None:
+            yield Mention(sign.start(), sign.end() + len(name), numbers[name])
+        elif _ID_CHARACTER.match(text, sign.end()):
+            end = sign.end() + 20
+            raise Unusable("unknown_reference", f'"{text[sign.start() : end].split()[0]}" names no image shown so far')
+
+
+def _stands_at(text: str, at: int, name: str) -> bool:
+    return text.startswith(name, at) and not _ID_CHARACTER.match(text, at + len(name))
+
+
+def without_signs(text: str) -> str:
+    """Take out the signs for image features, gluing no words and doubling no white space."""
+    first, *others = text.split(_SIGN)
+    for other in others:
+        first = _joined(first, other)
+    return first
+
+
+def _joined(left: str, right: str) -> str:
+    left_words, right_words = left.rstrip(), right.lstrip()
+    left_space, right_space = left[len(left_words) :], right[: len(right) - len(right_words)]
+    if not left_words or not right_words:
+        return left_words + right_words
+    if left_space and right_space:
+        return left_words + max(left_space, right_space, key=lambda space: space.count("\n")) + right_words
+    if left_space and right_words[0] in ".,;:!?)]}'\"":
+        return left_words + right_words
+    if not (left_space or right_space) and left_words[-1].isalnum() and right_words[0].isalnum():
+        return f"{left_words} {right_words}"
+    return left_words + left_space + right_space + right_words

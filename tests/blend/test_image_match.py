@@ -1,0 +1,74 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blender.blend.image_match import image_match
+from tests.blend import pools
+
+mixed = st.lists(st.one_of(pools.single(), pools.single(), pools.pair()), max_size=50)
+
+
+def blend(pool, seed=0):
+    bases, leads = np.flatnonzero(pool.source == "cgd"), np.flatnonzero(pool.source == "llava")
+    return image_match(pool, bases, leads, np.random.default_rng(seed))
+
+
+def can_match(pool, base):
+    images = pool.link_image[pool.first_link[base] : pool.first_link[base + 1]]
+    leads = [c for c in np.flatnonzero(pool.source == "llava") if pool.num_images[c] == 1]
+    return len(set(images.tolist())) == len(images) and all(
+        any(pool.link_image[pool.first_link[c]] == image and (place == 0 or not pool.pinned[c]) for c in leads)
+        for place, image in enumerate(images[:-1])
+    )
+
+
+@given(mixed, st.integers(0, 99))
+def test_exactly_the_bases_with_a_match_for_every_image_but_the_last_become_samples(conversations, seed):
+    pool = pools.make(conversations)
+    draft = blend(pool, seed)
+    bases = np.flatnonzero(pool.source == "cgd")
+    wanted = [base for base in bases if can_match(pool, base)]
+    got = [{c for c, *_ in turns if pool.source[c] == "cgd"} for turns, _ in pools.samples_of(pool, draft)]
+    assert got == [{base} for base in wanted]
+    assert sorted(draft.left_out["conversation"].to_list()) == sorted(set(bases.tolist()) - set(wanted))
+
+
+@given(mixed, st.integers(0, 99))
+def test_image_numbers_stay_true(conversations, seed):
+    pool = pools.make(conversations)
+    pools.check_references(pool, blend(pool, seed))
+
+
+@given(mixed, st.integers(0, 99))
+def test_a_sample_asks_about_its_images_in_turn_and_then_the_base(conversations, seed):
+    pool = pools.make(conversations)
+    for turns, shows in pools.samples_of(pool, blend(pool, seed)):
+        base = turns[-1][0]
+        images = pool.link_image[pool.first_link[base] : pool.first_link[base + 1]]
+        assert [image for _, image in shows] == images.tolist()
+        stations = [len(images) if c == base else offset for c, _, offset in turns]
+        assert stations == sorted(stations)
+        assert set(range(len(images) - 1)) <= set(stations)
+        assert len({turn for _, turn, _ in turns}) == len({(turn, offset) for _, turn, offset in turns})
+        for lead in {(c, offset) for c, _, offset in turns if c != base}:
+            assert sum((c, offset) == lead for c, _, offset in turns) == pool.num_turns[lead[0]]
+
+
+@given(mixed, st.integers(0, 99))
+def test_limits_cost_leads_and_never_the_match(conversations, seed):
+    pool = pools.make(conversations, capacity=(8, 70, np.inf))
+    for turns, _ in pools.samples_of(pool, blend(pool, seed)):
+        assert 10 * len(turns) <= 70
+
+
+def test_subsets_are_drawn_uniformly_in_size():
+    conversations = [("llava", True, False, [[0]])] * 3 + [("llava", True, False, [[1]])] * 2
+    pool = pools.make(conversations + [("cgd", False, False, [[0, 1], [], []])] * 6_000)
+    sizes = {"first": [], "last": [], "base": []}
+    for turns, _ in pools.samples_of(pool, blend(pool)):
+        sizes["first"].append(sum(c < 3 for c, *_ in turns))
+        sizes["last"].append(sum(3 <= c < 5 for c, *_ in turns))
+        sizes["base"].append(sum(c >= 5 for c, *_ in turns))
+    for name, expected in (("first", [0, 1, 1, 1]), ("last", [1, 1, 1]), ("base", [0, 1, 1, 1])):
+        shares = np.bincount(sizes[name], minlength=len(expected)) / len(sizes[name])
+        assert np.abs(shares - np.array(expected) / sum(expected)).max() < 0.03

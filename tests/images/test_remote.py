@@ -1,0 +1,247 @@
+import pickle
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import unquote
+
+import boto3
+import fsspec
+import pytest
+from moto.server import ThreadedMotoServer
+
+from blender.errors import StoreError
+from blender.images import ImageLimits, open_store, survey_image
+from tests.images.pictures import WRITERS, picture, write_folder
+
+FILES = {f"train2017/{number:012d}.jpg": picture(seed=number, size=(300, 200)) for number in (9, 25, 30)}
+NAME = "train2017/000000000025.jpg"
+ODD = ["my photo.jpg", "été/naïve.jpg", "写真/猫.jpg", "100% #1?.jpg", "%2e%2e.jpg"]
+FILE_KINDS = ["zip", "tar", "parquet", "json"]
+
+
+class Handler(SimpleHTTPRequestHandler):
+    """Serves a folder, quietly, with ranges and listings where the server says so."""
+
+    def log_message(self, *words):
+        pass
+
+    def list_directory(self, path):
+        if self.server.lists:
+            return super().list_directory(path)
+        self.send_error(self.server.refusal)
+        return None
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        path = Path(self.translate_path(self.path))
+        span = self.headers.get("Range")
+        if not (self.server.ranges and span and path.is_file()):
+            return super().do_GET()
+        first, last = span.removeprefix("bytes=").split("-")
+        data = path.read_bytes()
+        part = data[int(first) : int(last) + 1]
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
+        self.send_header("Content-Length", str(len(part)))
+        self.end_headers()
+        self.wfile.write(part)
+        return None
+
+
+@contextmanager
+def serving(root: Path, ranges: bool = True, lists: bool = True, refusal: int = 403):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root)))
+    server.ranges, server.lists, server.refusal, server.asked = ranges, lists, refusal, []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def address(server, path="") -> str:
+    return f"http://127.0.0.1:{server.server_port}/{path}"
+
+
+@pytest.fixture(scope="module")
+def s3():
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    options = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
+    client = boto3.client(
+        "s3",
+        endpoint_url=options["endpoint_url"],
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        region_name="us-east-1",
+    )
+    client.create_bucket(Bucket="pictures")
+    fsspec.config.conf["s3"] = options
+    yield client
+    del fsspec.config.conf["s3"]
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    client.close()
+    server.stop()
+
+
+def upload(s3, prefix: str, root: Path) -> str:
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+        if path.is_file():
+            inside = path.relative_to(root).as_posix() if path != root else path.name
+            s3.put_object(Bucket="pictures", Key=f"{prefix}/{inside}", Body=path.read_bytes())
+    return f"s3://pictures/{prefix}" + ("" if root.is_dir() else f"/{root.name}")
+
+
+@pytest.fixture
+def memory():
+    system = fsspec.filesystem("memory")
+    yield system
+    system.rm("/", recursive=True)
+
+
+def remember(memory, root: Path) -> str:
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+        if path.is_file():
+            memory.pipe_file(f"/{path.relative_to(root.parent).as_posix()}", path.read_bytes())
+    return f"memory://{root.name}"
+
+
+def expect_everything(store):
+    members = {name: store.resolve(name) for name in FILES}
+    assert store.resolve("train2017/000000000001.jpg") is None
+    assert store.resolve("../x.jpg") is None
+    for travelled in (store, pickle.loads(pickle.dumps(store))):
+        for name, member in members.items():
+            assert travelled.read(member) == FILES[name]
+            info = survey_image(travelled, member, ImageLimits())
+            assert (info.num_bytes, info.width, info.reason) == (len(FILES[name]), 300, None)
+        travelled.close()
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_folder_on_the_web(tmp_path, lists, ranges):
+    write_folder(tmp_path, FILES)
+    with serving(tmp_path, ranges, lists) as server, open_store("coco", address(server)) as store:
+        expect_everything(store)
+
+
+@pytest.mark.parametrize("kind", ["folder", *FILE_KINDS])
+def test_every_kind_of_store_on_the_web(tmp_path, kind):
+    path = WRITERS[kind](tmp_path / "store", FILES)
+    with serving(tmp_path) as server, open_store("coco", address(server, path.name)) as store:
+        expect_everything(store)
+
+
+@pytest.mark.parametrize("kind", ["folder", *FILE_KINDS])
+def test_every_kind_of_store_in_a_bucket(tmp_path, s3, kind):
+    location = upload(s3, kind, WRITERS[kind](tmp_path / "store", FILES))
+    with open_store("coco", location) as store:
+        expect_everything(store)
+
+
+@pytest.mark.parametrize("kind", ["folder", *FILE_KINDS])
+def test_every_kind_of_store_in_memory(tmp_path, memory, kind):
+    location = remember(memory, WRITERS[kind](tmp_path / "store", FILES))
+    with open_store("coco", location) as store:
+        expect_everything(store)
+
+
+@pytest.mark.parametrize("lists", [True, False])
+def test_odd_names_on_the_web(tmp_path, lists):
+    write_folder(tmp_path, {name: name.encode() for name in ODD})
+    with serving(tmp_path, lists=lists) as server, open_store("odd", address(server)) as store:
+        assert [store.read(store.resolve(name)).decode() for name in ODD] == ODD
+
+
+def test_odd_names_in_a_bucket(tmp_path, s3):
+    location = upload(s3, "odd", write_folder(tmp_path, {name: name.encode() for name in ODD}))
+    with open_store("odd", location) as store:
+        assert [store.read(store.resolve(name)).decode() for name in ODD] == ODD
+
+
+def test_an_escaped_name_does_not_climb_on_the_server_either(tmp_path):
+    write_folder(tmp_path, {"secret.jpg": b"secret", "images/x.jpg": b"x"})
+    with serving(tmp_path, lists=False) as server, open_store("coco", address(server, "images")) as store:
+        assert store.resolve("%2e%2e/secret.jpg") is None
+        assert all(".." not in unquote(path) or "%252e" in path for path in server.asked)
+
+
+def test_ids_are_found_on_a_server_that_cannot_list(tmp_path):
+    write_folder(tmp_path, {"000000000009.jpg": b"9", "1342.png": b"1342"})
+    with serving(tmp_path, lists=False) as server, open_store("coco", address(server)) as store:
+        assert store.resolve("CGD_IMG_0000000000000009") == "000000000009.jpg"
+        assert store.resolve("1342") == "1342.png"
+
+
+def test_a_listing_that_leads_elsewhere_is_not_followed(tmp_path):
+    page = '<a href="http://example.org/x.jpg">x</a> <a href="../up.jpg">y</a> <a href="sub/z.jpg">z</a>'
+    write_folder(tmp_path, {"index.html": page.encode(), "sub/z.jpg": b"z"})
+    with serving(tmp_path) as server, open_store("coco", address(server)) as store:
+        assert [store.resolve(name) for name in ("x.jpg", "up.jpg", "z.jpg")] == [None] * 3
+        assert store.read(store.resolve("sub/z.jpg")) == b"z"
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+def test_an_archive_on_a_server_without_ranges_is_refused(tmp_path, kind):
+    path = WRITERS[kind](tmp_path / "store", FILES)
+    with serving(tmp_path, ranges=False) as server, pytest.raises(StoreError, match=r"coco.*does not send parts"):
+        open_store("coco", address(server, path.name))
+
+
+@pytest.mark.parametrize("kind", ["zip", "json"])
+def test_a_remote_archive_that_is_not_there_is_named(tmp_path, s3, memory, kind):
+    with serving(tmp_path) as server:
+        for location in (address(server, f"x.{kind}"), f"s3://pictures/x.{kind}", f"memory://x.{kind}"):
+            with pytest.raises(StoreError, match="coco.*does not exist"):
+                open_store("coco", location)
+
+
+def test_a_remote_folder_that_is_not_there_is_named(s3, memory):
+    for location in ("s3://pictures/nowhere", "s3://nowhere/at/all", "memory://nowhere"):
+        with pytest.raises(StoreError, match="coco.*does not exist"):
+            open_store("coco", location)
+
+
+def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path):
+    write_folder(tmp_path, FILES)
+    with serving(tmp_path) as server:
+        location = address(server)
+        store = open_store("coco", location)
+        member = store.resolve(NAME)
+    with pytest.raises(StoreError):
+        open_store("coco", location)
+    with pytest.raises(StoreError):
+        store.resolve("other/x.jpg")
+    with pytest.raises(StoreError, match=f"{NAME} in image store coco"):
+        store.read(member)
+    assert survey_image(store, member, ImageLimits()).reason == "unreadable"
+
+
+def test_a_remote_image_that_vanished_is_missing(tmp_path, s3):
+    write_folder(tmp_path, FILES)
+    with serving(tmp_path) as server:
+        stores = [open_store("coco", address(server)), open_store("coco", upload(s3, "vanishing", tmp_path))]
+        members = [store.resolve(NAME) for store in stores]
+        (tmp_path / NAME).unlink()
+        s3.delete_object(Bucket="pictures", Key=f"vanishing/{NAME}")
+        for store, member in zip(stores, members, strict=True):
+            assert survey_image(store, member, ImageLimits()).reason == "missing"
+            with pytest.raises(StoreError, match="coco.*lost"):
+                store.read(member)
+
+
+def test_a_survey_of_a_large_remote_image_asks_for_its_ends_alone(tmp_path):
+    data = picture("PNG", size=(600, 600))
+    write_folder(tmp_path, {"x.png": data})
+    with serving(tmp_path) as server, open_store("coco", address(server)) as store:
+        member = store.resolve("x.png")
+        server.asked.clear()
+        assert survey_image(store, member, ImageLimits()).width == 600
+        assert len(server.asked) == 2
