@@ -123,8 +123,8 @@ def _spell(part: _Part, numbers: Sequence[int]) -> str:
 
 # --- the words -------------------------------------------------------------------------------------------------------
 
-_CARDINALS = "one two three four five six seven eight nine ten".split()
-_ORDINALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
+_CARDINALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
 #: what "last", "final" and "latest" are worth: the number of images is known later
 _LAST = -1
 _WORTH = {word: number for words in (_CARDINALS, _ORDINALS, "abcdefgh") for number, word in enumerate(words, 1)}
@@ -230,11 +230,13 @@ _SEPARATOR = _compiled(
     rf"|(?P<final>,?{_GAP}(?:and|or|versus|vs\.?){_GAP}|{_BLANK}?&{_BLANK}?)|(?P<comma>,{_BLANK}{{0,2}})"
 )
 _UNREADABLE = _compiled(rf"{_BLANK}{{0,2}}[0-9]+(?:[.:/][0-9]+|%|(?![\w-]))")
-_BRACKETED = _compiled(rf"{_BLANK}?[(\[\"“'‘](?:[0-9]{{1,2}}|[a-h])[)\]\"”'’]")
+_ELSEHOW = _compiled(
+    rf"{_BLANK}?[(\[\"“'‘](?:[0-9]{{1,2}}|[a-h])[)\]\"”'’]|{_GAP}(?:between|among|from){_GAP}(?:[0-9]|[b-h]\b)"
+)
 _STOP = r"(?=\Z|['’]s?\b|['’]\Z|[ \t]*[^\w\s'’%/+&-]|[ \t]*\r?\n|[ \t]+[-–—][ \t])"
 _ALONE = _compiled(_STOP)
 _NAMING = _compiled(rf"{_STOP}|(?={_GAP}(?:{_VERBS}|{_CONNECTIVES})\b)")
-_MODAL = _compiled(rf"{_GAP}(?:can|could|would|should|may|might|must|will|has|is)\b")
+_MODAL = _compiled(rf"{_GAP}(?:can|could|would|should|may|might|must|will)\b")
 _DETERMINED = _compiled(
     r"\b(?:the|this|that|an?|each|every|your|my|our|its|his|her|their|same|following|above|given|single|entire)"
     rf"{_GAP}(?:(?!(?:{_CONNECTIVES})\b)[\w-]+{_GAP})?\Z"
@@ -248,8 +250,8 @@ def _numbered(noun: _Noun) -> _Reference | None:
     mark = _MARK.match(text, noun.end)
     first = next((found for token in _TOKENS if (found := token.match(text, mark.end()))), None) if mark else None
     if mark is None or first is None:
-        unreadable, bracketed = _UNREADABLE.match(text, noun.end), _BRACKETED.match(text, noun.end)
-        return noun.lost(end=unreadable.end()) if unreadable else bracketed and noun.doubtful(end=bracketed.end())
+        unreadable, elsehow = _UNREADABLE.match(text, noun.end), _ELSEHOW.match(text, noun.end)
+        return noun.lost(end=unreadable.end()) if unreadable else elsehow and noun.doubtful(end=elsehow.end())
     items, separators, certain = _listed(noun, first)
     if len(items) == 1 and not mark["sign"]:
         certain = certain and _is_name(noun, first)
@@ -266,18 +268,19 @@ def _numbered(noun: _Noun) -> _Reference | None:
 
 def _listed(noun: _Noun, first: re.Match[str]) -> tuple[list[re.Match[str]], list[str], bool | None]:
     """Follow a list of numbers or letters from its first one; also say whether its end is certain (None: it is not)."""
-    items, separators, last_kind = [first], [], ""
+    items, separators, last_kind = [first], list[str](), ""
     while (separator := _SEPARATOR.match(noun.text, items[-1].end())) and last_kind != "final":
         last_kind = separator.lastgroup or "range"
         item = first.re.match(noun.text, separator.end())
-        if item is None or (last_kind == "comma" and not noun.plural):
+        if item is None:
             break
-        items, separators = [*items, item], [*separators, separator[0]]
+        items.append(item)
+        separators.append(separator[0])
     # "image 1 and 2 dogs", "image B and a dog": the last one may belong to what follows
     if len(items) > 1 and not _NAMING.match(noun.text, items[-1].end()):
         if items[-1][0].lower() == "a":
             return items[:-1], separators[:-1], True
-        if not noun.plural or separators[-1].startswith(",") and separators[-1].strip() == ",":
+        if not noun.plural or separators[-1].strip() == ",":
             return (items, separators, None) if noun.num_images > 1 else (items[:1], [], True)
     return items, separators, True
 
@@ -407,29 +410,28 @@ def _collective(noun: _Noun) -> _Reference | None:
     if found is None or not (found["quantity"] or found["determiner"] or found["count"]):
         return None
     quantity, determiner, count = ((found[group] or "").lower() for group in ("quantity", "determiner", "count"))
-    distributive = quantity in _OF
-    if noun.plural and quantity != "which" and distributive and not (found["of"] and determiner):
+    one_by_one = quantity in ("each", "every", "either", "neither", "which")
+    if noun.plural and one_by_one and quantity != "which" and not (found["of"] and determiner):
         return noun.doubtful(found)
-    if not noun.plural and (not distributive or found["of"] or determiner or count):
-        return (
-            noun.doubtful(found) if quantity in ("both", "all") or count or determiner in ("these", "those") else None
-        )
-    if noun.num_images == 1 and (quantity == "any" or (quantity in _AMONG and not (determiner or count))):
+    if not noun.plural and (not one_by_one or found["of"] or determiner or count):
+        odd = quantity in ("both", "all", "any") or count or determiner in ("these", "those")
+        return noun.doubtful(found) if odd and determiner != "the" else None
+    if noun.num_images == 1 and quantity in ("between", "across", "among") and not (determiner or count):
         return None
-    if _is_elsewhere(noun):
+    if _is_elsewhere(noun) or (quantity == "any" and not determiner):
         return noun.doubtful(found)
-    anaphoric = noun.named and not count and quantity not in ("all", "every", "which")
-    if not _fits(noun.num_images, quantity, determiner, count) or anaphoric and noun.num_images > 2:
+    anaphoric = noun.named and noun.num_images > 2 and not count and quantity not in ("all", "every", "which")
+    if anaphoric or not _fits(noun.num_images, quantity, determiner, count):
         return noun.lost(found)
-    lead = noun.before[found.start() : found.start("definite")]
-    if not found["of"]:
-        lead += (
-            f"{found['count']} of "
-            if quantity == "which" and count and not determiner
-            else (_OF | {"all": "of "}).get(quantity, "")
-        )
+    some = count and quantity == "which" and not determiner
+    link = "" if found["of"] else f"{found['count']} of " if some else _LINKS.get(quantity, "")
+    lead = noun.before[found.start() : found.start("definite")] + link
     name = noun.called(several=True, capital=not lead and found[0][0].isupper())
     return _Reference(noun.start(found), noun.end, (lead, name, " ", tuple(range(1, noun.num_images + 1))))
+
+
+#: what stands between a word for images and their list
+_LINKS = dict.fromkeys(("all", "each", "either", "neither", "which"), "of ") | {"every": "one of "}
 
 
 def _fits(num_images: int, quantity: str, determiner: str, count: str) -> bool:
@@ -449,18 +451,16 @@ def _vague(noun: _Noun) -> _Reference | None:
     return noun.doubtful(found, aside and aside.end()) if found or aside else None
 
 
-_AMONG = ("between", "across", "among")
-#: what stands between such a word and the list of images
-_OF = {word: "of " for word in ("each", "either", "neither", "any", "which")} | {"every": "one of "}
 _READERS = (_numbered, _relative, _ordered, _collective, _vague)
 
 # --- without a noun --------------------------------------------------------------------------------------------------
 
 _EDGE = "[ \t\r\n\"'“”‘’()\\[\\].!*]*"
+_INTO = "in|of|from|than|to|with|by|for|on|and|or|only"
 _NOUNLESS = _compiled(
     rf"\bthe{_GAP}(?:{_ORDINAL}|other|left|right){_GAP}ones?\b"
     rf"|\bthe{_GAP}{_ORDINAL}{_GAP}(?:{_VERBS})\b"
-    rf"|\b(?:in|of|from|than|to|with|by|only){_GAP}the{_GAP}{_ORDINAL}(?=[,.;:?!)]|\Z)"
+    rf"|\b(?:{_INTO}){_GAP}the{_GAP}{_ORDINAL}(?=[,.;:?!)]|\Z)"
     rf"|\A{_EDGE}(?:the{_GAP})?(?:{_ORDINAL}|(?P<bare>[1-9]|[a-h]))(?:{_GAP}one)?{_EDGE}\Z"
 )
 
@@ -497,10 +497,12 @@ COARSE = "(?i)" + "|".join(
         f"{_START}{_STEM}{_BLANK}{{0,2}}(?:#|no\\.?|nr\\.?|number)?{_BLANK}{{0,2}}[0-9]",
         f"{_START}{_STEM}{_BLANK}{{1,2}}(?:number{_BLANK}{{1,2}})?(?:[a-h]|{'|'.join(_CARDINALS)}){_END}",
         f"{_START}{_STEM}{_BLANK}?[(\\[\"“'‘](?:[0-9]{{1,2}}|[a-h])[)\\]\"”'’]",
+        f"{_START}{_STEM}{_GAP}(?:between|among|from){_GAP}(?:[0-9]|[b-h]{_END})",
         f"{_START}(?:{_BEFORE_ONE}){_GAP}{_STEM}{_END}",
         f"{_START}{_STEM}{_GAP}(?:on|to|at|in){_GAP}the{_GAP}(?:far{_GAP}|very{_GAP})?{_SIDE}{_END}",
         f"{_START}the{_GAP}(?:{_ORDINAL}|other|left|right){_GAP}one",
-        f"{_START}the{_GAP}{_ORDINAL}(?:{_GAP}(?:{_VERBS}){_END}|[,.;:?!)]|$)",
+        f"{_START}the{_GAP}{_ORDINAL}{_GAP}(?:{_VERBS}){_END}",
+        f"{_START}(?:{_INTO}){_GAP}the{_GAP}{_ORDINAL}(?:[,.;:?!)]|$)",
         f"^{_EDGE}(?:the{_GAP})?(?:{_ORDINAL}|[1-9]|[a-h])(?:{_GAP}one)?{_EDGE}$",
     )
 )

@@ -17,6 +17,7 @@ thing      place, image                    "red star", the one thing there, or "
 background image                           the name of the backdrop
 more       left, right, image              "yes" when more things agree with left than with right, else "no"
 which_more left, right, image              "left", "right" or "equal"
+commonest  attribute, image                the colour (or shape) that occurs more often than any other
 larger     left, right, image              "left" or "right": which of two single things is larger
 relation   relation, left, right, image    "yes" or "no": relation is "left of", "right of", "above" or "below"
 remaining  taken, of, image                how many agree with "of" once those that agree with "taken" are gone
@@ -29,8 +30,9 @@ same       of, images                      "yes" when equally many agree in both
 difference                                 list of ``{"change", "before", "after"}`` from picture 1 to picture 2
 ========== =============================== =================================================================
 
-``key`` holds words that every right answer contains, whatever its wording; it is empty where the answer names pictures,
-whose numbers a blend may change, or is a list of changes.
+``key`` holds words that every right answer contains, whatever its wording (a star in the plural may be "stars"); it is
+empty where the answer names pictures, whose numbers a blend may change, or is a list of changes. A wrong answer may hold
+them too: words such as "three" also come up on the way to a result.
 """
 
 from typing import Any

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from blender.errors import StoreError
 from blender.images.base64_text import decode_base64
-from blender.images.files import ByteFile, MemoryFile, buffered
+from blender.images.files import ByteFile, MemoryFile, buffered, is_remote, local_path
 from blender.images.names import plain_path
 from blender.images.store import FileStore, is_listable, span_of
 
@@ -96,9 +96,15 @@ class ParquetStore(FileStore):
     @cached_property
     def _table(self) -> pq.ParquetFile:
         try:
-            return pq.ParquetFile(pa.PythonFile(buffered(self._file, 1024 * 1024), mode="r"))
+            return pq.ParquetFile(self._source())
         except pa.ArrowException as error:
             raise self._failed(f"is not a readable parquet file: {error}", "download it again") from error
+
+    def _source(self) -> Any:
+        """Let pyarrow read local files by itself: pages may be large, and every layer between holds them once more."""
+        if is_remote(self.location):
+            return pa.PythonFile(buffered(self._file, 1024 * 1024), mode="r")
+        return str(local_path(self.location))
 
     @cached_property
     def _columns(self) -> Columns:

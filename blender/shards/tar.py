@@ -11,9 +11,9 @@ _PADDING = bytes(BLOCK)
 _MAX_NAME = 100
 _MAX_SIZE = 8**11
 
-# name, mode, uid, gid, size, mtime, checksum, type, link, magic and version, users, devices, prefix
-_FORM = b"%b0000644\x000000000\x000000000\x00%011o\x0000000000000\x00%b0%bustar\x0000%b0000000\x000000000\x00%b"
-_LINK, _USERS, _PREFIX = bytes(100), bytes(64), bytes(167)
+# name, mode, uid, gid, size, mtime, checksum, type, link, magic and version, then users, devices and prefix
+_FORM = b"%b0000644\x000000000\x000000000\x00%011o\x0000000000000\x00%b0%bustar\x0000%b"
+_LINK, _REST = bytes(100), bytes(247)
 
 
 def header(name: str, size: int) -> bytes:
@@ -25,7 +25,7 @@ def header(name: str, size: int) -> bytes:
     """
     encoded = name.encode()
     assert len(encoded) <= _MAX_NAME and size < _MAX_SIZE, name
-    parts = (encoded.ljust(_MAX_NAME, b"\0"), size, b"        ", _LINK, _USERS, _PREFIX)
+    parts = (encoded.ljust(_MAX_NAME, b"\0"), size, b"        ", _LINK, _REST)
     checksum = b"%06o\x00 " % sum(_FORM % parts)
     return _FORM % (*parts[:2], checksum, *parts[3:])
 

@@ -101,7 +101,8 @@ def write_shard(job: Job, task: ShardTask, tell: Tell | None = None) -> ShardNot
 
 def folder_fault(error: OSError, folder: Path) -> FolderError:
     """Turn an error of the system about the output folder into a sentence."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # polars says the number of the system's error in words only
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or f"os error {errno.ENOSPC}" in str(error):
         return FolderError(f"no space left in {folder}", "free some space and run the same command again: it continues")
     return FolderError(f"cannot write to {folder}: {error.strerror or error}", "finished shards are kept")
 

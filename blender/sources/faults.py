@@ -115,7 +115,7 @@ def wrong_top(path: str, format: str, data: bytes, error: msgspec.ValidationErro
     """Tell that the outermost level is not what the format has, and which format it looks like."""
     what, place = _explained(error)
     at = f", at ${place}" if place else ""
-    return SourceError(f"{path}{at}: format {format} has {what}", _looks_like(format, data))
+    return SourceError(f"{path} is not of format {format}{at}: {what}", _looks_like(format, data))
 
 
 def wrong_record(path: str, format: str, data: bytes, culprit: Culprit, error: Exception) -> SourceError:

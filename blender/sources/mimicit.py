@@ -32,22 +32,22 @@ class _Entry(Struct, frozen=True, gc=False):
 
 
 class _ImageLists:
-    """Numbers the distinct lists of image files; the same lists come again and again."""
+    """Numbers the distinct lists of image files; instructions that belong together mostly repeat the list before."""
 
     def __init__(self) -> None:
         #: file names by number
         self.names: list[tuple[str, ...]] = []
-        self._by_names: dict[tuple[str, ...], int] = {}
-        self._by_ids: dict[tuple[str, ...], int] = {}
+        self._numbers: dict[tuple[str, ...], int] = {}
+        self._last: tuple[tuple[str, ...], int] = ((), 0)
 
     def number(self, ids: tuple[str, ...]) -> int:
         """Return the number of the list that these ids stand for, in whatever way they are padded."""
-        if ids not in self._by_ids:
+        if ids != self._last[0]:
             names = tuple([coco_name(image) for image in ids])
-            self._by_ids[ids] = number = self._by_names.setdefault(names, len(self.names))
-            if number == len(self.names):
+            self._last = ids, self._numbers.setdefault(names, len(self.names))
+            if self._last[1] == len(self.names):
                 self.names.append(names)
-        return self._by_ids[ids]
+        return self._last[1]
 
 
 def read_mimicit(annotations: Annotations) -> Iterator[Conversation | Skip]:
