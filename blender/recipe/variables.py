@@ -14,6 +14,10 @@ from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
 #: how a variable may be called
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
 
+#: far above any use; stop variables that double each other
+MAX_DEPTH = 20
+MAX_LENGTH = 10_000
+
 Value: TypeAlias = str | int | float
 
 _REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[^{}]*)(?P<end>\}?)")
@@ -40,18 +44,25 @@ class _Variables:
         if name not in self.raw:
             raise _Unusable(f"the variable {quoted(name)} is not defined{suggestion(name, self.raw)}")
         if name in self.open:
-            raise _Unusable(f"the variable {quoted(name)} is defined by itself: {' → '.join([*self.open, name])}")
-        if name not in self.values:
-            self.open.append(name)
-            self.values[name] = self._work_out(self.raw[name])
-            self.open.pop()
-        value = self.values[name]
+            circle = " → ".join([*self.open[self.open.index(name) :], name])
+            raise _Unusable(f"the variable {quoted(name)} is defined by itself: {circle}")
+        value = self.own(name)
         if isinstance(value, _Unusable):
             raise _Unusable
         return value
 
+    def own(self, name: str) -> Value | _Unusable:
+        """Work out a variable itself; its fault is told here and not again where the variable is used."""
+        if name not in self.values:
+            self.open.append(name)
+            self.values[name] = self._work_out(self.raw[name])
+            self.open.pop()
+        return self.values[name]
+
     def _work_out(self, raw: Plain) -> Value | _Unusable:
         if isinstance(raw, str):
+            if len(self.open) > MAX_DEPTH:
+                return _Unusable(f"more than {MAX_DEPTH} variables are defined by one another")
             try:
                 return self.expand(raw)
             except _Unusable as fault:
@@ -64,7 +75,10 @@ class _Variables:
         whole = _REFERENCE.fullmatch(text)
         if whole and whole["end"]:
             return self.value(whole["name"])
-        return _REFERENCE.sub(self._written, text)
+        written = _REFERENCE.sub(self._written, text)
+        if len(written) > MAX_LENGTH:
+            raise _Unusable(f"becomes longer than {MAX_LENGTH:,} characters")
+        return written
 
     def _written(self, match: re.Match[str]) -> str:
         if match["escape"]:
@@ -77,6 +91,9 @@ class _Variables:
 def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
     """Write out the variables of a recipe everywhere.
 
+    Args:
+        data: A recipe, a mapping.
+
     Returns:
         The recipe without references; what is wrong with them; and the places whose value could not be worked out,
         where no further fault should be looked for.
@@ -86,6 +103,14 @@ def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
     problems: list[Problem] = []
     broken: set[Place] = set()
 
+    def written(text: str, place: Place) -> Value:
+        if place[0] != "variables" or len(place) != 2:
+            return variables.expand(text)
+        value = variables.own(str(place[1]))
+        if isinstance(value, _Unusable):
+            raise value
+        return value
+
     def walk(value: Plain, place: Place) -> Plain:
         if isinstance(value, dict):
             return {key: walk(item, (*place, key)) for key, item in value.items()}
@@ -94,7 +119,7 @@ def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
         if not isinstance(value, str):
             return value
         try:
-            return variables.expand(value)
+            return written(value, place)
         except _Unusable as fault:
             broken.add(place)
             if fault.message:

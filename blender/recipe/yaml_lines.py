@@ -14,8 +14,9 @@ import yaml
 
 from blender.recipe.places import Document, Place, Plain, Problem, quoted
 
-#: far above any recipe; stops aliases of aliases of aliases
+#: far above any recipe; stop aliases of aliases of aliases
 MAX_VALUES = 50_000
+MAX_DEPTH = 50
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -84,7 +85,7 @@ def parse_yaml(text: str) -> tuple[Document, list[Problem]]:
         raise _unreadable(error, text) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, int(error.position)) + 1
-        raise Unreadable(f"holds a character that YAML does not allow (U+{ord(error.character):04X})", line) from error
+        raise Unreadable(f"holds a character that YAML does not allow (U+{error.character:04X})", line) from error
     except RecursionError as error:
         raise Unreadable("is nested too deeply") from error
     return Document(data, walk.lines), walk.problems
@@ -118,6 +119,8 @@ class _Walk:
         self.num_values += 1
         if id(node) in above:
             raise Unreadable("holds an alias of a value inside that value", line)
+        if len(place) > MAX_DEPTH:
+            raise Unreadable("is nested too deeply", line)
         if self.num_values > MAX_VALUES:
             raise Unreadable(f"holds more than {MAX_VALUES:,} values; a recipe is a short file", line)
         above |= {id(node)}

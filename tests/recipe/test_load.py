@@ -126,7 +126,7 @@ def test_a_file_that_is_no_recipe_is_told_in_one_sentence(tmp_path, content, fau
 
 
 def test_a_syntax_error_has_line_and_column(tmp_path):
-    assert re.match(r"line 2: the file is not valid YAML at column 6: ", only_fault(tmp_path, "name: a\nseed: 1: 2\n"))
+    assert re.match(r"line 2: the file is not valid YAML at column 8: ", only_fault(tmp_path, "name: a\nseed: 1: 2\n"))
 
 
 def test_an_unquoted_variable_inside_braces_is_explained(tmp_path):
@@ -150,7 +150,7 @@ def test_the_error_names_the_recipe_as_the_user_did(tmp_path):
     path = write(tmp_path, "name: [")
     with pytest.raises(RecipeError) as caught:
         load_recipe(str(path))
-    assert str(caught.value).startswith(f"recipe {path} has 1 fault:\n  line 2: ")
+    assert str(caught.value).startswith(f"recipe {path} has 1 fault:\n  line 1: ")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path):

@@ -36,10 +36,15 @@ def test_references_become_numbers_in_the_order_shown(save: Save) -> None:
 
 
 def test_an_id_never_touches_a_longer_one(save: Save) -> None:
-    path = save([dialogue(([12, 123, 1], "IMAGE#123, IMAGE#12, IMAGE#1, IMAGE#1234"[:-1] + "?", "IMAGE#12's"))])
+    path = save([dialogue(([12, 123, 1], "IMAGE#123, IMAGE#12, IMAGE#1, IMAGE#123?", "IMAGE#12's"))])
     turn = only_conversation(read_file("sparkles", path)).turns[0]
     assert turn.question == "Image 2, image 1, image 3, image 2?"
     assert turn.answer == "Image 1's"
+
+
+def test_of_two_ids_that_fit_the_longer_one_is_meant(save: Save) -> None:
+    path = save([dialogue((["12", "12-b"], "IMAGE#12-b or IMAGE#12-a?", "IMAGE#12."))])
+    assert only_conversation(read_file("sparkles", path)).turns[0].question == "Image 2 or image 1-a?"
 
 
 @pytest.mark.parametrize("text", ["Is it IMAGE#1234?", "Is it IMAGE#1?", "IMAGE#12a", "IMAGE#12_3", "See image#99."])
