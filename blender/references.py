@@ -137,7 +137,10 @@ _GIVEN = "(?:given|provided|shown|displayed|attached|uploaded|input|presented|su
 _COUNT = f"(?:{'|'.join(_CARDINALS[1:])}|[1-9][0-9]?)"
 _ORDINAL = f"(?:{'|'.join(_ORDINALS)}|[0-9]{{1,3}}(?:st|nd|rd|th)|last|final|latest|most{_GAP}recent)"
 _SIDE = "(?:(?:left|right)(?:most|-hand|-side)?|top|bottom|upper|lower|middle|cent(?:er|re|ral))"
-_AROUND = "(?:previous|prior|preceding|earlier|next|remaining|penultimate|(?:second|third|next)(?:[ -]to)?[ -](?:the[ -])?last)"
+_AROUND = (
+    "(?:previous|prior|preceding|earlier|next|remaining|penultimate"
+    "|(?:second|third|next)(?:[ -]to)?[ -](?:the[ -])?last)"
+)
 _VERBS = (
     "is are was were has have had do does did can could would should may might will must seems? appears? looks? shows? "
     "depicts? features? contains? displays? portrays? presents? illustrates? captures? represents? suggests? includes? "
@@ -416,7 +419,7 @@ def _collective(noun: _Noun) -> _Reference | None:
     if not noun.plural and (not one_by_one or found["of"] or determiner or count):
         odd = quantity in ("both", "all", "any") or count or determiner in ("these", "those")
         return noun.doubtful(found) if odd and determiner != "the" else None
-    if noun.num_images == 1 and quantity in ("between", "across", "among") and not (determiner or count):
+    if noun.num_images < 2 and quantity in ("between", "across", "among") and not (determiner or count):
         return None
     if _is_elsewhere(noun) or (quantity == "any" and not determiner):
         return noun.doubtful(found)
@@ -436,7 +439,7 @@ _LINKS = dict.fromkeys(("all", "each", "either", "neither", "which"), "of ") | {
 
 def _fits(num_images: int, quantity: str, determiner: str, count: str) -> bool:
     """Whether the words can mean all images of the record."""
-    if num_images == 1 or (quantity in ("both", "either", "neither") and num_images != 2):
+    if num_images < 2 or (quantity in ("both", "either", "neither") and num_images != 2):
         return False
     if quantity == "which" and count and not determiner:
         return _worth(count) <= num_images
@@ -474,7 +477,8 @@ def _nounless(text: str, num_images: int) -> Iterator[_Reference]:
 
 # --- the sieve -------------------------------------------------------------------------------------------------------
 
-_NOT_A_LETTER = "[^a-jl-rt-z]"  # but k and s, which Unicode also writes with letters outside of ASCII
+# but i, k and s, which Unicode also writes with letters outside of ASCII
+_NOT_A_LETTER = "[^a-hjl-rt-z]"
 _WORD = "[^ \t\r\n\u00a0.,;:!?]+"
 _THEN_GIVEN = f"(?:{_GAP}{_GIVEN})?"
 _THEN_COUNT = f"(?:{_GAP}{_COUNT})?"
@@ -485,8 +489,8 @@ _BEFORE_ONE = "|".join(
         f"{_ORDINAL}(?:{_GAP}(?:couple{_GAP}of|{_WORD})){{0,2}}",
         f"(?:each|every|either|neither|which|other)(?:{_GAP}{_WORD})?",
         f"(?:{_AROUND}|other){_THEN_COUNT}{_THEN_GIVEN}",
-        f"(?:(?:both|all)(?:{_GAP}of)?(?:{_GAP}the)?|these|those|{_COUNT}){_THEN_COUNT}{_THEN_GIVEN}",
-        f"(?:another|one|some|most|several|few|any|{_SIDE}){_THEN_GIVEN}",
+        f"(?:(?:both|all|any)(?:{_GAP}of)?|these|those|{_COUNT}){_THEN_COUNT}{_THEN_GIVEN}",
+        f"(?:another|one|some|most|several|few|{_SIDE}){_THEN_GIVEN}",
     )
 )
 #: matches every text in which :func:`rewrite_references` or :func:`unresolvable` could find anything, and few others;

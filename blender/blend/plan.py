@@ -21,7 +21,7 @@ from blender.blend.reading import PartRead
 from blender.blend.split import Split, split_by_image, split_samples
 from blender.blend.survey import survey_images
 from blender.blend.usable import judge
-from blender.errors import PlanError
+from blender.errors import PlanError, RecipeError
 from blender.randomness import generator
 from blender.recipe import Recipe
 
@@ -82,11 +82,13 @@ def make_plan(
         progress: What to call meanwhile.
 
     Raises:
+        RecipeError: Annotation files or image stores are not there; all of them are named.
         SourceError: An annotation file cannot be read.
         StoreError: An image store cannot be opened.
         PlanError: Nothing is left to blend.
     """
     progress = progress or PlanProgress()
+    _refuse_missing(recipe, look)
     corpus = read_corpus(recipe, folder, workers, progress.on_read)
     images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
     conversations = judge(corpus, images, recipe.limits)
@@ -106,10 +108,18 @@ def make_plan(
         conversations=conversations,
         samples=samples,
         left_out=pl.concat([_name(part) for part in drawn]),
-        warnings=(*recipe.warnings, *_warnings(recipe, pool, held_out, drawn)),
+        warnings=(*recipe.warnings, *_absent_stores(recipe, look), *_warnings(recipe, pool, held_out, drawn)),
         fingerprint=_fingerprint(recipe, corpus, images),
         looked=look,
     )
+
+
+def _refuse_missing(recipe: Recipe, look: bool) -> None:
+    faults = recipe.missing_files() + (recipe.missing_stores() if look else [])
+    if faults:
+        settings = " ".join(f"--set {name}=PATH" for name in recipe.variables)
+        hint = f"say where things are with {settings}" if settings else "correct the paths in the recipe"
+        raise RecipeError(recipe.origin, faults, hint)
 
 
 def _why(conversations: pl.DataFrame) -> str:
@@ -194,6 +204,10 @@ def _cut(sizes: Ints, max_samples: int, max_bytes: int) -> list[int]:
         shards.append(shard)
         num_samples, num_bytes = num_samples + 1, num_bytes + size
     return shards
+
+
+def _absent_stores(recipe: Recipe, look: bool) -> list[str]:
+    return [] if look else [f"{fault.message}; its images are taken to be there" for fault in recipe.missing_stores()]
 
 
 def _warnings(recipe: Recipe, pool: Pool, held_out: Bools, drawn: list[Drawn]) -> list[str]:

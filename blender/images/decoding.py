@@ -5,8 +5,8 @@ from io import BytesIO
 
 from PIL import Image
 
-#: Pillow's names of the formats that are read
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+#: Pillow's names of the formats that are read; a multi-picture JPEG is a JPEG
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 
 
 def open_image(content: bytes) -> Image.Image:

@@ -104,7 +104,7 @@ def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
     broken: set[Place] = set()
 
     def written(text: str, place: Place) -> Value:
-        if place[0] != "variables" or len(place) != 2:
+        if place[:1] != ("variables",) or len(place) != 2 or place[1] not in variables.raw:
             return variables.expand(text)
         value = variables.own(str(place[1]))
         if isinstance(value, _Unusable):

@@ -15,7 +15,7 @@ from blender.parallel import num_cores
 from blender.recipe import Recipe
 from blender.shards.card import dataset_card
 from blender.shards.executors import run_shards
-from blender.shards.folder import BlendFolder, folder_fault, hold_folder, write_whole
+from blender.shards.folder import BlendFolder, hold_folder, write_whole
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.job import lay_down, tasks_of
 from blender.shards.manifest import (
@@ -26,7 +26,7 @@ from blender.shards.manifest import (
     ManifestShard,
     encode_manifest,
 )
-from blender.shards.write import ShardFailure, ShardNote
+from blender.shards.write import ShardFailure, ShardNote, folder_fault
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import msgspec
 from blender.blend.mix import SPLITS
 from blender.errors import FolderError
 from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
-from blender.shards.write import ShardNote, folder_fault
+from blender.shards.write import ShardNote
 
 WORK = ".work"
 _OWN = (MANIFEST_NAME, "ledger.parquet", "README.md", WORK, *SPLITS)
@@ -116,7 +116,8 @@ def hold_folder(path: Path) -> Iterator[BlendFolder]:
         (path / WORK).mkdir(exist_ok=True)
         lock = (path / WORK / "lock").open("w")
     except OSError as error:
-        raise folder_fault(error, path) from error
+        reason = error.strerror or str(error)
+        raise FolderError(f"cannot write to {path}: {reason}", "name a folder that you may write to") from error
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -173,7 +173,11 @@ def test_no_sentence_shows_the_machinery_behind_it(tmp_path):
 KEYS = ("name", "seed", "variables", "template", "images", "sources", "blend", "limits", "split", "shards", "other")
 INNER = ("format", "files", "from", "with", "base", "repeat", "samples", "concatenate", "image_match", "eval", "tokens")
 LEAVES = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.sampled_from(["llava", "${x}", "${", "1GB", "30%", "", "a*"])
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.sampled_from(["llava", "${x}", "${", "1GB", "30%", "", "a*"]),
 )
 ANYTHING = st.recursive(
     LEAVES,

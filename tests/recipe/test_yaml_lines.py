@@ -8,7 +8,11 @@ from blender.recipe.yaml_lines import Unreadable, parse_yaml
 
 WORDS = st.text(alphabet="abcxyz ~:#-0123456789\u00e9\u6f22", max_size=8)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats(allow_nan=False, allow_infinity=False) | WORDS,
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**12), 10**12)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | WORDS,
     lambda child: st.lists(child, max_size=4) | st.dictionaries(WORDS, child, max_size=4),
     max_leaves=15,
 )
@@ -79,7 +83,9 @@ def test_a_key_that_is_a_list_is_a_problem():
     assert [(problem.line, problem.message) for problem in problems] == [(2, "a key must be a plain word")]
 
 
-@pytest.mark.parametrize("tag", ["!!python/object/apply:os.system [ls]", "!!python/name:os.system", "!mine 1", "!!set {a}"])
+@pytest.mark.parametrize(
+    "tag", ["!!python/object/apply:os.system [ls]", "!!python/name:os.system", "!mine 1", "!!set {a}"]
+)
 def test_tags_make_nothing_but_plain_data(tag):
     document, problems = parse_yaml(f"a: 1\nb: {tag}\n")
     assert document.data == {"a": 1, "b": None}

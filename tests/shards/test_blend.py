@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import FolderError, PlanError, StoreError
+from blender.errors import FolderError, PlanError, RecipeError
 from blender.shards.sample import Sample
 from tests import corpora
 
@@ -181,7 +181,7 @@ def test_a_blend_that_fails_before_it_writes_leaves_no_folder(own_corpus, tmp_pa
     recipe = load_recipe(corpora.write_recipe(own_corpus))
     for name in ("coco", "sparkles"):
         (own_corpus / name).rename(own_corpus / f"{name}-elsewhere")
-    with pytest.raises(StoreError):
+    with pytest.raises(RecipeError):
         write_blend(recipe, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -137,12 +137,12 @@ def test_a_key_that_comes_again_is_a_skip_and_the_first_one_counts(tmp_path: Pat
 
 
 def test_a_key_that_comes_again_ties_nothing_together(tmp_path: Path) -> None:
-    entries = [("a", instruction()), ("b", instruction()), ("a", instruction(related=["b"]))]
+    entries = [("a", instruction()), ("b", instruction()), ("c", instruction()), ("a", instruction(related=["b", "c"]))]
     data = ", ".join(f"{json.dumps(key)}: {msgspec.json.encode(entry).decode()}" for key, entry in entries)
     path = tmp_path / "SD_instructions.json"
     path.write_text(f'{{"data": {{{data}}}}}')
     read = [each for each in read_file("mimicit", str(path)) if isinstance(each, Conversation)]
-    assert [len(each.turns) for each in read] == [1, 1]
+    assert [len(each.turns) for each in read] == [1, 1, 1]
 
 
 def test_the_word_instruction_inside_a_text_is_no_key(save: Save) -> None:
