@@ -94,31 +94,20 @@ class _Reference:
         return frozenset(number for part in self.parts if not isinstance(part, str) for number in _images(part))
 
 
-def _images(part: int | tuple[int, ...] | _Range) -> Sequence[int]:
-    match part:
-        case int():
-            return (part,)
-        case tuple():
-            return part
-        case _Range():
-            return range(part.first, part.last + 1)
+def _images(part: int | tuple[int, ...] | _Range) -> tuple[int, ...]:
+    if isinstance(part, _Range):
+        return tuple(range(part.first, part.last + 1))
+    return part if isinstance(part, tuple) else (part,)
 
 
 def _spell(part: _Part, numbers: Sequence[int]) -> str:
-    match part:
-        case str():
-            return part
-        case int():
-            return str(numbers[part - 1])
-        case _Range():
-            ends, inside = (part.first, part.last), tuple(range(part.first, part.last + 1))
-            wide = part.last > part.first + 1
-            if wide and any(numbers[k] != numbers[k - 1] + 1 for k in range(part.first, part.last)):
-                return _spell(inside, numbers)
-            return part.between.join(str(numbers[k - 1]) for k in ends)
-        case tuple():
-            *most, last = (str(numbers[k - 1]) for k in part)
-            return f"{', '.join(most)} and {last}" if most else last
+    if isinstance(part, str):
+        return part
+    moved = [numbers[k - 1] for k in _images(part)]
+    if isinstance(part, _Range) and moved == list(range(moved[0], moved[-1] + 1)):
+        return f"{moved[0]}{part.between}{moved[-1]}"
+    *most, last = map(str, moved)
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 # --- the words -------------------------------------------------------------------------------------------------------
@@ -211,8 +200,9 @@ def _references(text: str, num_images: int) -> list[_Reference]:
     for match in _NOUN.finditer(text):
         noun = _Noun(text, match, num_images, named)
         reference = next(filter(None, (read(noun) for read in _READERS)), None)
-        if reference and (not found or reference.start >= found[-1].end):
-            found.append(reference)
+        if reference:
+            overlaps = found and reference.start < found[-1].end
+            found.append(_Reference(reference.start, reference.end) if overlaps else reference)
             named |= reference.named if len(reference.named) < num_images else frozenset()
     return sorted([*found, *_nounless(text, num_images)], key=lambda reference: reference.start)
 
@@ -354,7 +344,8 @@ _DESCRIBED_MANY = _compiled(
 _TO_THE_SIDE = _compiled(rf"{_GAP}(?:on|to|at|in){_GAP}the{_GAP}(?:far{_GAP}|very{_GAP})?{_SIDE}(?![\w-])")
 _PART_OF_SCENE = (
     rf"{_GAP}(?:(?:of|ever|hanging|hung|framed|mounted|pinned|taped|painted|printed)\b"
-    rf"|(?:\w+(?:ed|ing){_GAP})?(?:on|above|inside|along|over|behind|against){_GAP}\w)"
+    rf"|(?:(?:shown|seen|displayed|placed|posted|arranged|located|sitting|standing){_GAP})?"
+    rf"(?:on|above|inside|along|over|behind|against){_GAP}\w)"
 )
 _OTHER_THING = _compiled(
     rf"{_PART_OF_SCENE}|{_GAP}(?:pair|set|file|frame|album|shoot|session|booth|book|collage|contest|caption|description"
@@ -384,9 +375,9 @@ def _ordered(noun: _Noun) -> _Reference | None:
     lead, items, count = noun.before[: found.start()], [*_ORDINAL_ITEM.finditer(found["ordinals"])], found["count"]
     if _AT.search(lead) and not found["determiner"]:
         return None
-    # "the first images", "the first two image files"
-    odd_number = noun.plural if len(items) == 1 and not count else bool(count) and not noun.plural
-    if odd_number or _OWNED.search(lead) or _is_elsewhere(noun):
+    single = len(items) == 1 and not count
+    mismatched = noun.plural if single else count and not noun.plural  # "the first images", "the first two image files"
+    if mismatched or _OWNED.search(lead) or _is_elsewhere(noun):
         return noun.doubtful(found)
     values = [noun.num_images if (value := _worth(item["word"])) == _LAST else value for item in items]
     separators = [found["ordinals"][left.end() : right.start()] for left, right in pairwise(items)]
@@ -426,8 +417,8 @@ def _collective(noun: _Noun) -> _Reference | None:
     anaphoric = noun.named and noun.num_images > 2 and not count and quantity not in ("all", "every", "which")
     if anaphoric or not _fits(noun.num_images, quantity, determiner, count):
         return noun.lost(found)
-    some = count and quantity == "which" and not determiner
-    link = "" if found["of"] else f"{found['count']} of " if some else _LINKS.get(quantity, "")
+    chosen = f"{found['count']} of " if count and quantity == "which" and not determiner else ""
+    link = "" if found["of"] else chosen or _LINKS.get(quantity, "")
     lead = noun.before[found.start() : found.start("definite")] + link
     name = noun.called(several=True, capital=not lead and found[0][0].isupper())
     return _Reference(noun.start(found), noun.end, (lead, name, " ", tuple(range(1, noun.num_images + 1))))

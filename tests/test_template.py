@@ -40,7 +40,9 @@ def test_questions_may_hold_braces():
 
 
 hostile = st.lists(
-    st.sampled_from(["<image>", "<<image>image>", "### Answer:", "###Question :", "###\nImage 7:", "#", "<", "a", "\n", " ", "é"])
+    st.sampled_from(
+        ["<image>", "<<image>image>", "### Answer:", "###Question :", "###\nImage 7:", "#", "<", "a", "\n", " ", "é"]
+    )
 ).map("".join)
 
 

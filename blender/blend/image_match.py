@@ -51,7 +51,11 @@ def image_match(pool: Pool, bases: Ints, leads: Ints, random: np.random.Generato
     chosen = chosen.keep(renumber[chosen.base] >= 0)
     chosen = _Leads(renumber[chosen.base], chosen.position, chosen.lead)
     left_out = [
-        leave_out(bases[~matched], "no_match", "an image before the last has no conversation of its own, or one image is shown twice"),
+        leave_out(
+            bases[~matched],
+            "no_match",
+            "an image before the last has no conversation of its own, or one image is shown twice",
+        ),
         leave_out(bases[matched & ~fits], "over_limit", "matched conversations leave no room within the limits"),
     ]
     return _assemble(pool, bases[kept], chosen, random, pl.concat(left_out))
@@ -77,8 +81,9 @@ def _matched(pool: Pool, bases: Ints, candidates: _Leads) -> Bools:
     num_images = pool.num_images[bases]
     early = candidates.keep(candidates.position < num_images[candidates.base])
     pairs = np.unique(np.column_stack([early.base, early.position]), axis=0)
-    covered = np.bincount(pairs[:, 0], minlength=len(bases))
-    return (num_images > 0) & (covered == num_images - 1) & ~_repeats_image(pool, bases)
+    covered: Ints = np.bincount(pairs[:, 0], minlength=len(bases))
+    complete: Bools = (num_images > 0) & (covered == num_images - 1)
+    return complete & ~_repeats_image(pool, bases)
 
 
 def _repeats_image(pool: Pool, bases: Ints) -> Bools:

@@ -14,9 +14,7 @@ from blender.errors import PlanError
 NOT_DRAWN = "not_drawn"
 
 
-def make_ledger(
-    corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame
-) -> pl.DataFrame:
+def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
     """Account for every record.
 
     Args:
@@ -32,17 +30,29 @@ def make_ledger(
     uses = _uses(corpus, samples)
     refusals = _refusals(corpus, left_out)
     of_record = corpus.turns.select("record", "conversation").unique("record", keep="first")
-    reasons = judged.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("conversation"), conversation_reason="reason", conversation_detail="detail")
+    reasons = judged.select(
+        pl.int_range(pl.len(), dtype=pl.UInt32).alias("conversation"),
+        conversation_reason="reason",
+        conversation_detail="detail",
+    )
     ledger = (
         corpus.records.with_row_index("record_number")
-        .join(of_record.join(reasons, on="conversation", how="left"), left_on="record_number", right_on="record", how="left", maintain_order="left")
+        .join(
+            of_record.join(reasons, on="conversation", how="left"),
+            left_on="record_number",
+            right_on="record",
+            how="left",
+            maintain_order="left",
+        )
         .join(uses, on="record_number", how="left", maintain_order="left")
         .join(refusals, on="record_number", how="left", maintain_order="left")
         .with_columns(pl.col("num_samples").fill_null(0))
     )
     used = pl.col("num_samples") > 0
     unused_reason = pl.coalesce("reason", "conversation_reason", "refusal_reason", pl.lit(NOT_DRAWN))
-    unused_detail = pl.coalesce("detail", "conversation_detail", "refusal_detail", pl.lit("the recipe asks for a part of this dataset"))
+    unused_detail = pl.coalesce(
+        "detail", "conversation_detail", "refusal_detail", pl.lit("the recipe asks for a part of this dataset")
+    )
     return ledger.select(
         "source",
         "file",

@@ -100,7 +100,10 @@ def make_plan(
     drawn = [part for entry in recipe.blend for part in draw_entry(pool, entry, held_out, recipe.seed)]
     samples = _arrange(drawn, corpus, images, recipe)
     if not samples.height:
-        raise PlanError(f"recipe {recipe.name}: nothing is left to blend{_why(conversations)}", "see the plan's table of reasons, and the limits of the recipe")
+        raise PlanError(
+            f"recipe {recipe.name}: nothing is left to blend{_why(conversations)}",
+            "see the plan's table of reasons, and the limits of the recipe",
+        )
     return Plan(
         recipe=recipe,
         corpus=corpus,
@@ -158,7 +161,9 @@ def _arrange(drawn: list[Drawn], corpus: Corpus, images: pl.DataFrame, recipe: R
         own = own[generator(recipe.seed, "order", split).permutation(own.height)]
         key = pl.format(f"{split}-{{}}", pl.int_range(pl.len()).cast(pl.String).str.zfill(9))
         shards = _cut(own["num_bytes"].to_numpy(), recipe.shards.max_samples, int(recipe.shards.max_bytes))
-        mixed.append(own.select(key.alias("key"), "split", pl.Series("shard", shards, dtype=pl.UInt32), pl.exclude("split")))
+        mixed.append(
+            own.select(key.alias("key"), "split", pl.Series("shard", shards, dtype=pl.UInt32), pl.exclude("split"))
+        )
     return pl.concat(mixed)
 
 
@@ -171,7 +176,10 @@ def _rows(part: Drawn) -> pl.DataFrame:
         pl.col("image").alias("images"), pl.col("seq").cast(pl.UInt16).alias("image_turns")
     )
     rows = turns.join(shows, on="sample", how="left", maintain_order="left")
-    empty = [pl.col("images").fill_null(pl.lit([], pl.List(pl.UInt32))), pl.col("image_turns").fill_null(pl.lit([], pl.List(pl.UInt16)))]
+    empty = [
+        pl.col("images").fill_null(pl.lit([], pl.List(pl.UInt32))),
+        pl.col("image_turns").fill_null(pl.lit([], pl.List(pl.UInt16))),
+    ]
     return rows.select(
         pl.lit(part.dataset).alias("dataset"), pl.lit(part.split).alias("split"), "turns", "offsets", *empty
     )
@@ -221,8 +229,10 @@ def _warnings(recipe: Recipe, pool: Pool, held_out: Bools, drawn: list[Drawn]) -
     for entry in recipe.blend:
         if not sum(part.draft.num_samples for part in drawn if part.dataset == entry.name):
             found.append(f"blend entry {entry.name} gives no sample")
-        elif wanted and recipe.split.by == "image" and not sum(
-            part.draft.num_samples for part in drawn if part.dataset == entry.name and part.split == "eval"
+        elif (
+            wanted
+            and recipe.split.by == "image"
+            and not sum(part.draft.num_samples for part in drawn if part.dataset == entry.name and part.split == "eval")
         ):
             found.append(f"blend entry {entry.name} has no sample in eval")
     return found

@@ -67,15 +67,16 @@ class _Columns:
     )
 
     def add_skip(self, skip: Skip) -> None:
-        values = (skip.record.index, skip.record.id, skip.reason, skip.detail)
-        for column, value in zip(self.records.values(), values, strict=True):
+        self._add_record(skip.record.index, skip.record.id, skip.reason, skip.detail)
+
+    def _add_record(self, *row: object) -> None:
+        for column, value in zip(self.records.values(), row, strict=True):
             column.append(value)
 
     def add(self, conversation: Conversation) -> None:
         first_record, number = len(self.records["id"]), len(self.conversations["ordered"])
         for record in conversation.records:
-            for column, value in zip(self.records.values(), (record.index, record.id, None, None), strict=True):
-                column.append(value)
+            self._add_record(record.index, record.id, None, None)
         first_turn, turns = len(self.turns["record"]), conversation.turns
         shown = list(accumulate(len(turn.images) for turn in turns))
         self.turns["conversation"] += [number] * len(turns)
@@ -108,9 +109,9 @@ _LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt32, "
 def read_part(part: Part) -> PartRead:
     """Read one annotation file into tables under ``part.folder``.
 
-    Writes ``records`` (index, id, reason, detail), ``turns`` (conversation, record, shown, num_bytes, characters, tokens),
-    ``texts`` (question, answer: row n is turn n), ``conversations`` (ordered, first_turn, num_turns, num_images,
-    characters, tokens, pinned) and ``links`` (conversation, turn, position from 1, name).
+    Writes ``records`` (index, id, reason, detail), ``turns`` (conversation, record, shown, num_bytes, characters,
+    tokens), ``texts`` (question, answer: row n is turn n), ``conversations`` (ordered, first_turn, num_turns,
+    num_images, characters, tokens, pinned) and ``links`` (conversation, turn, position from 1, name).
 
     Raises:
         SourceError: The file cannot be read.

@@ -107,7 +107,9 @@ def print_blend(written: "Written", out: Path) -> None:
     print_ledger(screen, manifest)
     size = num_bytes(sum(shard.num_bytes for shard in manifest.shards))
     if written.num_new_shards:
-        screen.print(f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)")
+        screen.print(
+            f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)"
+        )
     else:
         screen.print(f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size}: complete already, nothing was written")
     screen.print(f"look at it with: visualchat inspect {out} --sample 0", markup=False)

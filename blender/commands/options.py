@@ -14,7 +14,7 @@ SetOption = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="Override a variable or any key of the recipe, such as data=/mnt/data or limits.images=4. May be repeated.",
+        help="Override a variable or any key of the recipe, such as data=/mnt/data or limits.images=4; repeatable.",
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 from rich.console import Console
@@ -90,7 +91,11 @@ class Meter:
         self._begun: dict[str, float] = {}
         self._bytes: dict[str, int] = {}
         if sys.stderr.isatty() and not quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}/{task.total:,.0f}"))
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
+            )
             self._bar = Progress(*columns, _Rate(), TimeRemainingColumn(), console=notes(), transient=True)
 
     @contextmanager
@@ -122,7 +127,7 @@ class Meter:
 
     def _draw(self, station: str, done: int, total: int, skipped: int) -> None:
         assert self._bar is not None
-        fields = {"num_bytes": self._bytes[station]} if station in self._bytes else {}
+        fields: dict[str, Any] = {"num_bytes": self._bytes[station]} if station in self._bytes else {}
         task = next((task.id for task in self._bar.tasks if task.description == station), None)
         if task is None:
             task = self._bar.add_task(station, total=total)

@@ -136,4 +136,6 @@ def _bars(histogram: dict[int, int], most: int = 12) -> list[list[str]]:
         beyond = sum(count for _, count in pairs[most - 1 :])
         pairs = [*pairs[: most - 1], (f"{pairs[most - 1][0]}+", beyond)]
     largest = max((count for _, count in pairs), default=1)
-    return [[value, f"{count:,}", ("█" * max(1, round(_WIDTH * count / largest))).ljust(_WIDTH)] for value, count in pairs]
+    return [
+        [value, f"{count:,}", ("█" * max(1, round(_WIDTH * count / largest))).ljust(_WIDTH)] for value, count in pairs
+    ]

@@ -91,65 +91,60 @@ def draw_block(task: Task) -> Block:
         OSError: A picture cannot be written.
     """
     slots = block_slots(task.seed, task.block, task.num_images)
-    scenes, pairs = compose_block(task.seed, slots)
-    for scene in scenes:
-        Path(task.folder, FOLDERS[scene.store], scene.name).write_bytes(paint(scene, task.seed))
-    texts = _Texts()
-    for slot, scene in zip(slots, scenes, strict=True):
+    scenes: list[Scene] = []
+    texts, num_pairs = _Texts(), 0
+    for slot in slots:
+        rng = generator(task.seed, "demo", "picture", slot.index)
+        scene, pair = compose_slot(slot, scenes, rng)
+        Path(task.folder, FOLDERS[scene.store], scene.name).write_bytes(paint(scene, rng))
+        scenes.append(scene)
         texts.add(SCENES, scene)
         if slot.store == "coco":
-            _tell_scene(texts, task.seed, slot, scene)
-    for ordinal, (slot, pair) in enumerate(pairs):
-        _tell_pair(texts, task.seed, slot, task.block * _MOST_PAIRS + ordinal, pair)
+            _tell_scene(texts, slot, scene, rng)
+        if pair:
+            _tell_pair(texts, task.block * _MOST_PAIRS + num_pairs, pair, rng)
+            num_pairs += 1
     for store in SPARKLES:
         _tell_dialogues(texts, task, store, [scene for scene in scenes if scene.store == store])
-    return Block(task.block, texts.entries, dict(Counter(slot.store for slot in slots)), len(pairs))
+    return Block(task.block, texts.entries, dict(Counter(slot.store for slot in slots)), num_pairs)
 
 
-def compose_block(seed: int, slots: tuple[Slot, ...]) -> tuple[list[Scene], list[tuple[Slot, Pair]]]:
-    """Make up the scenes of a block.
+def compose_slot(slot: Slot, earlier: list[Scene], rng: np.random.Generator) -> tuple[Scene, Pair | None]:
+    """Make up the scene of a slot.
+
+    Args:
+        slot: Which picture of its block.
+        earlier: The scenes of the block's pictures before it.
+        rng: The picture's own generator.
 
     Returns:
-        The scenes, in the order of their slots, and the pairs with the slots of their second pictures.
+        The scene and, for an altered copy, the pair that it makes with its original.
     """
-    scenes: list[Scene] = []
-    pairs: list[tuple[Slot, Pair]] = []
-    for slot in slots:
-        rng = generator(seed, "demo", "scene", slot.index)
-        if slot.original is None:
-            scenes.append(compose_scene(slot.store, slot.name, rng))
-            continue
-        first = scenes[slot.original]
-        second, changes = alter_scene(first, slot.name, rng)
-        scenes.append(second)
-        if changes:
-            pairs.append((slot, Pair(first, second, changes)))
-    return scenes, pairs
+    if slot.original is None:
+        return compose_scene(slot.store, slot.name, rng), None
+    first = earlier[slot.original]
+    second, changes = alter_scene(first, slot.name, rng)
+    return second, Pair(first, second, changes) if changes else None
 
 
-def _tell_scene(texts: _Texts, seed: int, slot: Slot, scene: Scene) -> None:
+def _tell_scene(texts: _Texts, slot: Slot, scene: Scene, rng: np.random.Generator) -> None:
     """Write about a COCO picture in LLaVA's files: in some, in all, or in none."""
-    rng = generator(seed, "demo", "llava", slot.index)
     likelihood = 1.0 if slot.original is None else 0.5
     in_all = slot.index == 0  # so that not even the smallest corpus has an empty file
-    if in_all or rng.random() < 0.5 * likelihood:
+    if in_all or rng.random() < 0.52 * likelihood:
         _add_llava(texts, DETAIL, scene, [(pick(rng, REQUESTS), describe(scene, rng))], rng)
-    if in_all or rng.random() < 0.75 * likelihood:
+    if in_all or rng.random() < 0.8 * likelihood:
         _add_asked(texts, REASONING, scene, (reason(scene, rng),), rng)
-    if in_all or rng.random() < 0.75 * likelihood:
+    if in_all or rng.random() < 0.8 * likelihood:
         _add_asked(texts, CONVERSATION, scene, converse(scene, rng), rng)
 
 
 def _add_asked(texts: _Texts, file: str, scene: Scene, asked: tuple[Question, ...], rng: np.random.Generator) -> None:
     record = _add_llava(texts, file, scene, [(each.question, each.answer) for each in asked], rng)
-    texts.ask(
-        file_question(each, file, record, turn, scene.store, (scene.name,)) for turn, each in enumerate(asked)
-    )
+    texts.ask(file_question(each, file, record, turn, scene.store, (scene.name,)) for turn, each in enumerate(asked))
 
 
-def _add_llava(
-    texts: _Texts, file: str, scene: Scene, rounds: list[tuple[str, str]], rng: np.random.Generator
-) -> str:
+def _add_llava(texts: _Texts, file: str, scene: Scene, rounds: list[tuple[str, str]], rng: np.random.Generator) -> str:
     """Add a record in LLaVA's form; the image's tag stands at the head or at the tail of the first question."""
     record, (first, *_) = PurePath(scene.name).stem, rounds[0]
     tagged = pick(rng, (f"<image>\n{first}", f"{first}\n<image>"))
@@ -162,9 +157,8 @@ def _add_llava(
     return record
 
 
-def _tell_pair(texts: _Texts, seed: int, slot: Slot, ordinal: int, pair: Pair) -> None:
+def _tell_pair(texts: _Texts, ordinal: int, pair: Pair, rng: np.random.Generator) -> None:
     """Add the instructions of a pair, each naming the others; a few image ids are padded to 16 digits."""
-    rng = generator(seed, "demo", "pair", slot.index)
     width = 16 if rng.random() < 0.06 else 12
     names = (pair.first.name, pair.second.name)
     image_ids = [f"CGD_IMG_{PurePath(name).stem:0>{width}}" for name in names]

@@ -15,12 +15,15 @@ from blender.demo.backdrop import BACKDROPS, colours_on
 from blender.demo.outlines import freedom, outline
 from blender.demo.scene import COLOURS, PLACES, SHAPES, SIZES, Scene, Thing
 
-_FRAMES = (
-    ((640, 480), (480, 640), (500, 375), (375, 500), (480, 360), (360, 480))
-    + ((400, 400), (427, 320), (320, 427), (512, 288), (420, 336))
+_FRAMES = ((640, 480), (480, 640), (500, 375), (375, 500), (480, 360), (360, 480)) + (
+    (400, 400),
+    (427, 320),
+    (320, 427),
+    (512, 288),
+    (420, 336),
 )
 _GAP = 8
-_TRIES = 60
+_TRIES = 30
 _MOST_THINGS = 9
 
 Item = TypeVar("Item")
@@ -156,11 +159,10 @@ def _place(
     scene: Scene, rng: np.random.Generator, shape: str, colour: str, size: str, like: Thing | None = None
 ) -> Thing | None:
     """Put a new thing where there is room; None when there is none."""
-    turn = float(rng.uniform(-1, 1)) * freedom(shape)
-    blank = Thing(shape, colour, size, "", (0.0, 0.0), 0.0, round(turn, 1), (0, 0, 0), (0, 0), (0, 0, 0, 0))
-    blank = replace(blank, radius=_radius(scene, size, rng), rgb=_tinted(colour, rng))
-    if like is not None:
-        blank = replace(blank, radius=like.radius, rgb=like.rgb, angle=like.angle)
+    blank = like
+    if blank is None:
+        turn, radius = round(float(rng.uniform(-1, 1)) * freedom(shape), 1), _radius(scene, size, rng)
+        blank = Thing(shape, colour, size, "", (0.0, 0.0), radius, turn, _tinted(colour, rng), (0, 0), (0, 0, 0, 0))
     reach = blank.radius + 5
     spots = reach + rng.random((_TRIES, 2)) * (scene.width - 2 * reach, scene.height - 2 * reach)
     for x, y in spots.round(1).tolist():

@@ -5,7 +5,6 @@ end, with the counts. A finished corpus is not drawn again; an interrupted one, 
 which changes no picture, since a picture does not depend on how many there are.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -177,7 +176,7 @@ def _write(path: Path, pieces: Iterable[bytes]) -> None:
     temporary = path.with_name(f".{path.name}.tmp")
     with temporary.open("wb") as file:
         file.writelines(pieces)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def _summary(blocks: list[Block], num_images: int) -> CorpusSummary:

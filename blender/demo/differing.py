@@ -119,7 +119,9 @@ def shown_in_which(pair: Pair, rng: np.random.Generator) -> Question | None:
     if bool(n) == bool(m):
         return None
     which = 0 if n else 1
-    asked = pick(rng, (f"Which of the two images shows {a(sort)}?", f"In which of the two images can you see {a(sort)}?"))
+    asked = pick(
+        rng, (f"Which of the two images shows {a(sort)}?", f"In which of the two images can you see {a(sort)}?")
+    )
     told = f"Only the {ORDINALS[which]} image shows {some(sort, n + m)}."
     return Question("reference", asked, told, query("which", of=sort, images=[1, 2]), which + 1, ())
 
@@ -196,5 +198,10 @@ def joined(pair: Pair, rng: np.random.Generator) -> Question:
 
 
 _MAKERS: tuple[Callable[[Pair, np.random.Generator], Question | None], ...] = (
-    (counts_in_each, shown_in_which, more_in_which, is_there_in, attribute_in, joined)
+    counts_in_each,
+    shown_in_which,
+    more_in_which,
+    is_there_in,
+    attribute_in,
+    joined,
 )

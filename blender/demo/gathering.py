@@ -217,5 +217,14 @@ def if_moved(album: Album, rng: np.random.Generator) -> Question:
 _Maker = Callable[[Album, np.random.Generator], Question | None]
 _ALONE: tuple[_Maker, ...] = (count_in, attribute_of, background_of, is_in)
 _MAKERS: tuple[_Maker, ...] = (
-    (*_ALONE, total_of, total_of, most_of, most_of, same_number, which_shows, which_shows, which_shows, if_moved)
+    *_ALONE,
+    total_of,
+    total_of,
+    most_of,
+    most_of,
+    same_number,
+    which_shows,
+    which_shows,
+    which_shows,
+    if_moved,
 )

@@ -76,6 +76,6 @@ def _coco_number(seed: int, index: int) -> int:
 
 
 def _sparkles_number(ordinal: int, first: int) -> int:
-    """Numbers in twos, such as 12 and 123: an even one, and the same with an odd digit after it, so none comes twice."""
+    """Numbers in twos, such as 12 and 123: an even one, and the same with an odd digit after it; none comes twice."""
     stem = first + 2 * (ordinal // 2)
     return stem * 10 + 2 * (ordinal // 2 + 1) % 10 + 1 if ordinal % 2 else stem

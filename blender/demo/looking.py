@@ -255,6 +255,13 @@ def shape_names(scene: Scene, rng: np.random.Generator) -> Question:
 
 
 LOOKING: tuple[Maker, ...] = (
-    (how_many, how_many, how_many, is_there, is_there, which_colour, which_colour, which_shape, how_large)
-    + (where_is, where_is, what_is_at, which_background, how_many_in_all, shape_names)
-)
+    how_many,
+    how_many,
+    how_many,
+    is_there,
+    is_there,
+    which_colour,
+    which_colour,
+    which_shape,
+    how_large,
+) + (where_is, where_is, what_is_at, which_background, how_many_in_all, shape_names)

@@ -28,7 +28,7 @@ class Outline(Struct, frozen=True, eq=False):
 @lru_cache(maxsize=2048)
 def outline(shape: str, angle: float) -> Outline:
     """Return the outline of a shape turned by ``angle`` degrees."""
-    body, hole, anchor = _FORMS[shape]()
+    body, hole, anchor = _form(shape)
     turn = _rotation(angle)
     body, anchor = body @ turn, anchor @ turn
     low, high = body.min(axis=0), body.max(axis=0)
@@ -57,12 +57,12 @@ def _around(degrees: NDArray[np.float64], radius: float | NDArray[np.float64] = 
 
 
 def _regular(corners: int) -> Points:
-    return _around(np.arange(corners) * 360.0 / corners)
+    return _around(np.linspace(0.0, 360.0, corners, endpoint=False))
 
 
 _Form = tuple[Points, Points | None, Points]
 _ORIGIN = np.zeros(2)
-_SMOOTH = np.arange(72) * 5.0
+_SMOOTH = np.linspace(0.0, 355.0, 72)
 
 
 def _circle() -> _Form:
@@ -78,7 +78,7 @@ def _triangle() -> _Form:
 
 
 def _star() -> _Form:
-    return _around(np.arange(10) * 36.0, np.tile([1.0, 0.45], 5)), None, _ORIGIN
+    return _around(np.linspace(0.0, 324.0, 10), np.tile([1.0, 0.45], 5)), None, _ORIGIN
 
 
 def _ring() -> _Form:
@@ -127,3 +127,8 @@ _FORMS: dict[str, Callable[[], _Form]] = {
     "cross": _cross,
     "crescent": _crescent,
 }
+
+
+@lru_cache
+def _form(shape: str) -> _Form:
+    return _FORMS[shape]()

@@ -30,9 +30,9 @@ same       of, images                      "yes" when equally many agree in both
 difference                                 list of ``{"change", "before", "after"}`` from picture 1 to picture 2
 ========== =============================== =================================================================
 
-``key`` holds words that every right answer contains, whatever its wording (a star in the plural may be "stars"); it is
-empty where the answer names pictures, whose numbers a blend may change, or is a list of changes. A wrong answer may hold
-them too: words such as "three" also come up on the way to a result.
+``key`` holds words that every right answer contains, whatever its wording. It is empty where the answer names pictures,
+whose numbers a blend may change, or is a list of changes. A wrong answer may hold the words too, on its way to another
+result.
 """
 
 from typing import Any
@@ -105,7 +105,15 @@ def file_question(
         images: The pictures shown up to this round.
     """
     return QuestionRecord(
-        source, record, turn, asked.kind, store, images, asked.question, asked.answer, asked.query, asked.value, asked.key
+        source,
+        record,
+        turn,
+        asked.kind,
+        store,
+        images,
+        asked.question,
+        asked.answer,
+        asked.query,
+        asked.value,
+        asked.key,
     )
-
-

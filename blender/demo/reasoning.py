@@ -178,7 +178,9 @@ def count_with_reason(scene: Scene, rng: np.random.Generator) -> Question:
         ),
     )
     if len(sorts) == 1:
-        told = f"All of the objects are of one kind: there {is_are(n)} {everything(scene)}, so the total is {number(n)}."
+        told = (
+            f"All of the objects are of one kind: there {is_are(n)} {everything(scene)}, so the total is {number(n)}."
+        )
     else:
         steps = " + ".join(number(each) for _, each in sorts)
         told = f"The picture shows {everything(scene)}. Adding them up, {steps} makes {number(n)} in total."

@@ -36,9 +36,7 @@ def _head(stored: StoredSample) -> Iterator[Text]:
 
 def _images(stored: StoredSample, coloured: bool) -> Iterator[RenderableType]:
     for number, (fact, content) in enumerate(zip(stored.sample.images, stored.images, strict=True), 1):
-        yield Text(
-            f"image {number}: {fact.name} of {fact.store}, {fact.width} x {fact.height}, {len(content):,} bytes"
-        )
+        yield Text(f"image {number}: {fact.name} of {fact.store}, {fact.width} x {fact.height}, {len(content):,} bytes")
         if coloured:
             yield _picture(content)
 

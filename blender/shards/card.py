@@ -39,7 +39,9 @@ def dataset_card(manifest: Manifest, index: dict[str, pl.DataFrame]) -> str:
 
 def _features(index: dict[str, pl.DataFrame]) -> list[dict[str, object]]:
     names = (
-        pl.concat([frame.select(pl.col("members").list.eval(pl.element().struct.field("name"))) for frame in index.values()])
+        pl.concat(
+            [frame.select(pl.col("members").list.eval(pl.element().struct.field("name"))) for frame in index.values()]
+        )
         .explode("members")
         .drop_nulls()
         .select(pl.col("members").str.splitn(".", 2).struct.field("field_1"))
@@ -114,5 +116,7 @@ def _table(counts: list[ManifestCount]) -> str:
 
 def _files(manifest: Manifest) -> str:
     lines = ["| source | file | records | SHA-256 |", "|---|---|---:|---|"]
-    lines += [f"| {file.source} | {file.file} | {file.num_records:,} | `{file.sha256[:16]}…` |" for file in manifest.files]
+    lines += [
+        f"| {file.source} | {file.file} | {file.num_records:,} | `{file.sha256[:16]}…` |" for file in manifest.files
+    ]
     return "\n".join(lines)

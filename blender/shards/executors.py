@@ -101,7 +101,7 @@ def _run_ray(job: Job, tasks: list[ShardTask], workers: int, tell: Tell) -> Iter
     if not ray.is_initialized():
         ray.init(log_to_driver=False, include_dashboard=False)
     remote: Callable[..., Any] = ray.remote(write_shard).remote
-    waiting, running = list(reversed(tasks)), []
+    waiting, running = list(reversed(tasks)), list[Any]()
     while waiting or running:
         while waiting and len(running) < workers:
             running.append(remote(job, waiting.pop()))

@@ -3,23 +3,23 @@
 ``offset`` and ``size`` span all members of a sample, headers included; those in ``members`` are of their contents.
 """
 
+from typing import Any
+
 import polars as pl
 
-SCHEMA = pl.Schema(
-    {
-        "key": pl.String,
-        "shard": pl.String,
-        "dataset": pl.String,
-        "offset": pl.UInt64,
-        "size": pl.UInt64,
-        "members": pl.List(pl.Struct({"name": pl.String, "offset": pl.UInt64, "size": pl.UInt64})),
-        "num_images": pl.UInt16,
-        "num_turns": pl.UInt16,
-        "num_sources": pl.UInt16,
-        "question_characters": pl.UInt32,
-        "answer_characters": pl.UInt32,
-    }
-)
+SCHEMA: dict[str, Any] = {
+    "key": pl.String,
+    "shard": pl.String,
+    "dataset": pl.String,
+    "offset": pl.UInt64,
+    "size": pl.UInt64,
+    "members": pl.List(pl.Struct({"name": pl.String, "offset": pl.UInt64, "size": pl.UInt64})),
+    "num_images": pl.UInt16,
+    "num_turns": pl.UInt16,
+    "num_sources": pl.UInt16,
+    "question_characters": pl.UInt32,
+    "answer_characters": pl.UInt32,
+}
 
 INDEX_NAME = "index.parquet"
 

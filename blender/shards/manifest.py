@@ -93,7 +93,9 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         unfinished = (folder / ".work").is_dir()
-        hint = "the blend is unfinished: run `visualchat blend` again to go on" if unfinished else "name a blend's folder"
+        hint = (
+            "the blend is unfinished: run `visualchat blend` again to go on" if unfinished else "name a blend's folder"
+        )
         raise ShardError(f"{folder} is not a finished blend: it has no {MANIFEST_NAME}", hint) from error
     except msgspec.MsgspecError as error:
         raise ShardError(f"{path} cannot be read: {error}", "write the blend again with --overwrite") from error

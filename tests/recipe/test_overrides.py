@@ -63,7 +63,7 @@ def test_later_overrides_win(tmp_path):
         ("=3", "the override '=3' cannot be used: '=3' is not of the form key.path=value"),
         ("dta=3", "the override 'dta' means nothing: no such key or variable; did you mean 'data'?"),
         ("blend.tow.repeat=3", "the override 'blend.tow.repeat' means nothing: no item 'tow' in a list of 2; did you mean 'two'?"),  # noqa: E501
-        ("blend.2.repeat=3", "the override 'blend.2.repeat' means nothing: no item '2' in a list of 2; known: one, two"),
+        ("blend.2.repeat=3", "the override 'blend.2.repeat' means nothing: no item '2' in a list of 2; known: one, two"),  # noqa: E501
         ("name.x=3", "the override 'name.x' leads into 'good', which has no keys"),
         ("limits.images=[", "the override 'limits.images' has a value that is not valid YAML at column 2: expected the node content, but found '<stream end>'"),  # noqa: E501
         ("limits.images=!x 1", "the override 'limits.images' has a value that cannot be read: the tag '!x' is not plain data"),  # noqa: E501

@@ -29,8 +29,9 @@ def blend(recipe, tmp_path_factory):
 def test_the_folder_holds_what_the_design_says(blend):
     names = {path.split("-")[0] for path in corpora.contents(blend.path)}
     assert names == {
-        "manifest.json", "ledger.parquet", "README.md", "train/train", "train/index.parquet", "eval/eval", "eval/index.parquet",
-    }  # fmt: skip
+        *("manifest.json", "ledger.parquet", "README.md"),
+        *("train/train", "train/index.parquet", "eval/eval", "eval/index.parquet"),
+    }
 
 
 def test_every_shard_is_a_tar_of_samples_json_first_and_images_in_order(blend):
@@ -73,13 +74,18 @@ def test_an_indexed_read_gives_what_the_tar_holds(blend):
 
 
 def test_the_ledger_accounts_for_every_record(blend, corpus):
-    records = sum(len(json.loads((corpus / f"{name}.json").read_text())) for name in ("detail", "complex", "conversation", "sparkles"))
+    records = sum(
+        len(json.loads((corpus / f"{name}.json").read_text()))
+        for name in ("detail", "complex", "conversation", "sparkles")
+    )
     records += len(json.loads((corpus / "cgd.json").read_text())["data"])
     ledger = blend.ledger
     assert ledger.height == records == blend.manifest.ledger["read"]
     assert (ledger["num_samples"].eq(0) == ledger["reason"].is_not_null()).all()
     uses = collections.Counter(source for stored in blend for source in stored.sample.sources)
-    told = {f"{row['source']}/{row['file']}/{row['record']}": row["num_samples"] for row in ledger.iter_rows(named=True)}
+    told = {
+        f"{row['source']}/{row['file']}/{row['record']}": row["num_samples"] for row in ledger.iter_rows(named=True)
+    }
     assert {name: count for name, count in told.items() if count} == uses
 
 
