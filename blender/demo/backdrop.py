@@ -191,4 +191,5 @@ def _octave(rng: np.random.Generator, across: int, down: int) -> NDArray[np.floa
 
 
 def _bytes(steps: NDArray[np.floating], most: int) -> Pixels:
-    return np.clip(np.rint(steps), -most, most).astype(np.int8).view(np.uint8)
+    signed: NDArray[np.int8] = np.clip(np.rint(steps), -most, most).astype(np.int8)
+    return signed.view(np.uint8)

@@ -15,7 +15,7 @@ from blender.demo.compose import Change, pick
 from blender.demo.looking import absent_sort, present_sort, shuffled
 from blender.demo.question import Question, query, yes_no
 from blender.demo.scene import SIZES, Scene, Sort, Thing, count, naming
-from blender.demo.words import a, in_full, indefinite, noun, number, plural, sentence, some, the
+from blender.demo.words import a, in_full, noun, number, plural, sentence, some, the
 
 ORDINALS = ("first", "second")
 
@@ -72,7 +72,9 @@ def _told(pair: Pair, change: Change) -> str:
     if before is None:
         assert after is not None
         return f"the second image has {in_full(after)} that is missing from the first image."
-    which = f"{indefinite(pair.first, before)} in the {before.place} of the first image"
+    short = Sort(before.shape, before.colour)
+    article = the(short) if count(pair.first, short) == 1 else a(short)
+    which = f"{article} in the {before.place} of the first image"
     if after is None:
         return f"{which} is gone in the second image."
     if change.change == "recoloured":

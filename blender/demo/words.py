@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from blender.demo.scene import Scene, Sort, Thing, full_sort, things_of
+from blender.demo.scene import Scene, Sort, Thing, full_sort
 
 _NUMBERS = (
     ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -86,16 +86,6 @@ def where(things: Sequence[Thing]) -> str:
     if len(counts) == 1 and len(things) > 1:
         return f"{'both' if len(things) == 2 else 'all'} in the {things[0].place}"
     return listed([f"{number(n)} in the {place}" for place, n in counts.items()])
-
-
-def indefinite(scene: Scene, thing: Thing) -> str:
-    """A phrase for a thing of a scene that says which as far as words can.
-
-    "the red star" when there is but one, otherwise "one of the two red stars", "one of the three red stars".
-    """
-    short = Sort(thing.shape, thing.colour)
-    alike = len(things_of(scene, short))
-    return the(short) if alike == 1 else f"one of the {some(short, alike)}"
 
 
 def in_full(thing: Thing) -> str:

@@ -111,9 +111,9 @@ class Limits(_Section):
     """What a sample, and an image, may have at most."""
 
     images: Count = Field(default=8, description="Images of one sample.")
-    characters: Count | None = Field(default=None, description="Characters of the rendered text of one sample.")
+    characters: Count | None = Field(default=None, description="Characters of the questions and answers of one sample.")
     tokens: Count | None = Field(
-        default=None, description="Tokens of one sample, those of its images included; tokenizer must be given."
+        default=None, description="Tokens of the questions, answers and images of one sample; tokenizer must be given."
     )
     tokenizer: Location | None = Field(
         default=None, description="Path of a tokenizer.json, or of a folder that holds one; counts tokens."
