@@ -83,7 +83,9 @@ def _matched(pool: Pool, bases: Ints, candidates: _Leads) -> Bools:
     pairs = np.unique(np.column_stack([early.base, early.position]), axis=0)
     covered: Ints = np.bincount(pairs[:, 0], minlength=len(bases))
     complete: Bools = (num_images > 0) & (covered == num_images - 1)
-    return complete & ~_repeats_image(pool, bases)
+    # a dialogue's images may be led up to before it shows them itself; "both images" would count those too then
+    renumbered = ~(pool.ordered[bases] & pool.pinned[bases])
+    return complete & renumbered & ~_repeats_image(pool, bases)
 
 
 def _repeats_image(pool: Pool, bases: Ints) -> Bools:

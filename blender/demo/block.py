@@ -129,7 +129,7 @@ def compose_slot(slot: Slot, earlier: list[Scene], rng: np.random.Generator) -> 
 
 def _tell_scene(texts: _Texts, slot: Slot, scene: Scene, rng: np.random.Generator) -> None:
     """Write about a COCO picture in LLaVA's files: in some, in all, or in none."""
-    likelihood = 1.0 if slot.original is None else 0.5
+    likelihood = 0.5 if slot.original is not None else 1.0 if rng.random() < 0.93 else 0.0
     in_all = slot.index == 0  # so that not even the smallest corpus has an empty file
     if in_all or rng.random() < 0.52 * likelihood:
         _add_llava(texts, DETAIL, scene, [(pick(rng, REQUESTS), describe(scene, rng))], rng)

@@ -30,6 +30,7 @@ def plain(scene):
 def check(question, scenes, names=("the first image", "the second image")):
     """Compare value, key and answer of a question with what the scenes say."""
     query, answer = question["query"], question["answer"]
+    check_wording(question)
     if query["ask"] == "difference":
         return check_difference(question, scenes)
     value = oracle.solve(query, scenes)
@@ -46,6 +47,17 @@ def check(question, scenes, names=("the first image", "the second image")):
     if value in ("yes", "no"):
         assert answer.lower().startswith(value), question
     return None
+
+
+def check_wording(question):
+    """The question in words asks for what the query says, unless it asks on about "it"."""
+    query, asked = question["query"], question["question"]
+    if query["ask"] == "attribute" and re.search(r"\bit\b", asked):
+        return
+    for key in ("of", "left", "right", "taken", "these"):
+        assert all(word in asked for word in query.get(key, {}).values()), question
+    for key in ("place", "colour", "attribute" if query["ask"] != "attribute" else "", "relation"):
+        assert query.get(key, "") in asked, question
 
 
 def position(name, text):
