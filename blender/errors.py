@@ -8,7 +8,8 @@
     ├── StoreError       an image store that cannot be opened, or a name that may not be read from it
     ├── PlanError        a blend that cannot be planned (nothing left to blend, totals that do not balance)
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
-    └── ShardError       shards that are missing, damaged, or of another blend
+    ├── ShardError       shards that are missing, damaged, or of another blend
+    └── StreamError      a blend that cannot be streamed: a shard that cannot be fetched, samples that are damaged
 
 A message says in one sentence what is wrong and where; ``hint`` says what to do. They are caught once, in
 ``blender.commands``, and printed as one line each. Anything else that is raised is a bug and keeps its traceback.
@@ -93,3 +94,7 @@ class FolderError(BlenderError):
 
 class ShardError(BlenderError):
     """Shards that are missing, damaged, or of another blend."""
+
+
+class StreamError(BlenderError):
+    """A blend that cannot be streamed."""

@@ -10,7 +10,8 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
-from blender.blend.reading import Part, PartRead, Texts, read_part
+from blender.blend.reading import Movable, Part, PartRead, read_part
+from blender.blend.texts import Texts
 from blender.parallel import map_unordered
 from blender.recipe import Recipe
 
@@ -48,12 +49,10 @@ class Corpus:
     files: tuple[SourceFile, ...]
     #: where the texts lie
     folder: Path
-    #: turns per part, for :class:`Texts`
-    num_turns: tuple[int, ...]
 
     def texts(self) -> Texts:
         """Open the texts of all turns."""
-        return Texts(self.folder, list(self.num_turns))
+        return Texts(self.folder, len(self.files))
 
 
 def read_corpus(
@@ -87,9 +86,22 @@ def _parts(recipe: Recipe, folder: Path) -> list[Part]:
     files = [(name, path) for name in used for path in recipe.sources[name].resolved_files()]
     tokenizer = _tokenizer_file(recipe.limits.tokenizer) if recipe.limits.tokenizer else None
     return [
-        Part(name, recipe.sources[name].format, path, folder, number, tokenizer)
+        Part(name, recipe.sources[name].format, path, folder, number, tokenizer, _movable(recipe, name))
         for number, (name, path) in enumerate(files)
     ]
+
+
+def _movable(recipe: Recipe, source: str) -> Movable:
+    """Say which conversations of a source may come to stand behind other images.
+
+    Those that are joined by chance, and those that lead up to others; and of those that are led up to the ones that
+    show their images one after the other, since an image may be led up to before its time.
+    """
+    matches = [entry.image_match for entry in recipe.blend if entry.image_match]
+    joined = any(source in entry.sources for entry in recipe.blend if entry.concatenate and entry.concatenate[1] > 1)
+    if joined or any(source in match.with_ for match in matches):
+        return "all"
+    return "ordered" if any(source in match.base for match in matches) else "none"
 
 
 def _tokenizer_file(location: str) -> str:
@@ -103,44 +115,45 @@ def _local_size(path: str) -> int:
 
 def _join(recipe: Recipe, folder: Path, reads: list[PartRead]) -> Corpus:
     """Number the parts' tables through."""
-    records, conversations, turns, links = [], [], [], []
-    offset = {"records": 0, "conversations": 0, "turns": 0}
+    records, conversations, turns, links, names = [], [], [], [], []
+    offset = {"records": 0, "conversations": 0, "turns": 0, "names": 0}
     labels = _labels([read.part for read in reads])
     for read, label in zip(reads, labels, strict=True):
-        part = read.part
-        tables = {name: pl.read_ipc(part.table(name)) for name in (*offset, "links")}
-        names = [pl.lit(part.source).alias("source"), pl.lit(label).alias("file")]
-        records.append(tables["records"].select(*names, pl.all()))
-        conversations.append(
-            tables["conversations"].select(names[0], pl.all()).with_columns(pl.col("first_turn") + offset["turns"])
-        )
+        tables = {name: pl.read_ipc(read.part.table(name)) for name in (*offset, "links")}
+        source, store = pl.lit(read.part.source), pl.lit(recipe.sources[read.part.source].images or "")
         shift = pl.col("conversation") + offset["conversations"]
+        records.append(tables["records"].select(source.alias("source"), pl.lit(label).alias("file"), pl.all()))
+        conversations.append(
+            tables["conversations"].select(
+                source.alias("source"), pl.all().exclude("first_turn"), pl.col("first_turn") + offset["turns"]
+            )
+        )
         turns.append(tables["turns"].with_columns(shift, pl.col("record") + offset["records"]))
-        store = pl.lit(recipe.sources[part.source].images or "").alias("store")
-        links.append(tables["links"].with_columns(shift, store))
+        names.append(tables["names"].select(store.alias("store"), "name"))
+        links.append(tables["links"].with_columns(shift, pl.col("name") + offset["names"]))
         offset = {name: start + tables[name].height for name, start in offset.items()}
-    images, numbered = _number_images(pl.concat(links))
-    files = tuple(
-        SourceFile(read.part.source, read.part.path, label, read.sha256, read.num_bytes, read.num_records)
-        for read, label in zip(reads, labels, strict=True)
-    )
+    images, image_of = _number_images(pl.concat(names))
+    joined = pl.concat(links)
     return Corpus(
         records=pl.concat(records),
         conversations=pl.concat(conversations),
         turns=pl.concat(turns),
-        links=numbered,
+        links=joined.select("conversation", "turn", "position", image_of.gather(joined["name"])),
         images=images,
-        files=files,
+        files=tuple(_describe(read, label) for read, label in zip(reads, labels, strict=True)),
         folder=folder,
-        num_turns=tuple(read.num_turns for read in reads),
     )
 
 
-def _number_images(links: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Give each (store, name) a number, in the order of first use."""
-    images = links.select("store", "name").unique(maintain_order=True).with_row_index("image")
-    numbered = links.join(images, on=["store", "name"], how="left", maintain_order="left")
-    return images.drop("image"), numbered.select("conversation", "turn", "position", "image")
+def _describe(read: PartRead, label: str) -> SourceFile:
+    return SourceFile(read.part.source, read.part.path, label, read.sha256, read.num_bytes, read.num_records)
+
+
+def _number_images(names: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
+    """Give each (store, name) a number, in the order of first use; return the images, and the number of each row."""
+    images = names.unique(maintain_order=True)
+    numbered = names.join(images.with_row_index("image"), on=["store", "name"], how="left", maintain_order="left")
+    return images, numbered["image"]
 
 
 def _labels(parts: Iterable[Part]) -> list[str]:

@@ -1,23 +1,31 @@
 """Annotation files → tables, one process per file.
 
 Everything that must look at texts happens here, while they are at hand: lengths, hashes, and whether a conversation
-may stand behind other images. What leaves a process is small but for the texts, which go to a memory-mapped Arrow file
-per annotation file, so that planning never holds them and every writer can reach any turn without reading the rest.
+may stand behind other images. Files are worked off in pieces, so that a process holds little more than the file's
+bytes; the texts go to disk at once.
 """
 
 import hashlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import fsspec
+import numpy as np
 import polars as pl
-import pyarrow as pa
 
-from blender.records import Conversation, Skip
-from blender.references import COARSE, unresolvable
+from blender.blend.columns import TEXTS, Columns, Numbered, lay_out, sums
+from blender.blend.texts import TextsWriter
 from blender.sources import read_file
+
+#: conversations that are laid out at a time
+_PIECE = 8_192
+
+#: which conversations may come to stand behind other images, so that their references must be renumbered then
+Movable = Literal["all", "ordered", "none"]
+_NO_TEXTS = pl.DataFrame(schema=TEXTS)
+_LOOKED_AT = {"all": (True, True), "ordered": (False, True), "none": (False, False)}
 
 
 @dataclass(frozen=True)
@@ -32,6 +40,8 @@ class Part:
     number: int
     #: tokenizer.json to count tokens with; None: tokens are not counted
     tokenizer: str | None = None
+    #: only in these are references looked at; that takes longer than all the rest
+    movable: Movable = "all"
 
     def table(self, name: str) -> Path:
         """Path of one of the part's tables."""
@@ -49,153 +59,62 @@ class PartRead:
     num_turns: int
 
 
-@dataclass
-class _Columns:
-    """The tables of a part while they grow; numbers are local to the part."""
-
-    records: dict[str, list[object]] = field(
-        default_factory=lambda: {"index": [], "id": [], "reason": [], "detail": []}
-    )
-    turns: dict[str, list[object]] = field(
-        default_factory=lambda: {"conversation": [], "record": [], "shown": [], "question": [], "answer": []}
-    )
-    conversations: dict[str, list[object]] = field(
-        default_factory=lambda: {"ordered": [], "first_turn": [], "num_turns": [], "num_images": []}
-    )
-    links: dict[str, list[object]] = field(
-        default_factory=lambda: {"conversation": [], "turn": [], "position": [], "name": []}
-    )
-
-    def add_skip(self, skip: Skip) -> None:
-        self._add_record(skip.record.index, skip.record.id, skip.reason, skip.detail)
-
-    def _add_record(self, *row: object) -> None:
-        for column, value in zip(self.records.values(), row, strict=True):
-            column.append(value)
-
-    def add(self, conversation: Conversation) -> None:
-        first_record, number = len(self.records["id"]), len(self.conversations["ordered"])
-        for record in conversation.records:
-            self._add_record(record.index, record.id, None, None)
-        first_turn, turns = len(self.turns["record"]), conversation.turns
-        shown = list(accumulate(len(turn.images) for turn in turns))
-        self.turns["conversation"] += [number] * len(turns)
-        self.turns["record"] += [first_record + turn.record for turn in turns]
-        self.turns["shown"] += shown
-        self.turns["question"] += [turn.question for turn in turns]
-        self.turns["answer"] += [turn.answer for turn in turns]
-        for turn_number, turn in enumerate(turns):
-            for name in turn.images:
-                position = len(self.links["name"]) + 1
-                for column, value in zip(self.links.values(), (number, turn_number, position, name), strict=True):
-                    column.append(value)
-        row = (conversation.ordered, first_turn, len(turns), shown[-1])
-        for column, value in zip(self.conversations.values(), row, strict=True):
-            column.append(value)
-
-
-_RECORDS = {"index": pl.UInt32, "id": pl.String, "reason": pl.String, "detail": pl.String}
-_TURNS = {
-    "conversation": pl.UInt32,
-    "record": pl.UInt32,
-    "shown": pl.UInt16,
-    "question": pl.String,
-    "answer": pl.String,
-}
-_CONVERSATIONS = {"ordered": pl.Boolean, "first_turn": pl.UInt32, "num_turns": pl.UInt16, "num_images": pl.UInt16}
-_LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt32, "name": pl.String}
-
-
 def read_part(part: Part) -> PartRead:
     """Read one annotation file into tables under ``part.folder``.
 
-    Writes ``records`` (index, id, reason, detail), ``turns`` (conversation, record, shown, num_bytes, characters,
-    tokens), ``texts`` (question, answer: row n is turn n), ``conversations`` (ordered, first_turn, num_turns,
-    num_images, characters, tokens, pinned) and ``links`` (conversation, turn, position from 1, name).
+    Writes ``records``, ``conversations``, ``turns`` and ``links`` with the columns of :mod:`blender.blend.columns`
+    but for ``links.name``: a row of ``names``, which holds each image once, in the order of first use. The texts go to
+    a file of their own (row n is turn n).
 
     Raises:
         SourceError: The file cannot be read.
     """
-    columns = _Columns()
-    _fill(columns, read_file(part.format, part.path))
-    records = pl.DataFrame(columns.records, schema=_RECORDS)
-    turns = pl.DataFrame(columns.turns, schema=_TURNS)
-    conversations = pl.DataFrame(columns.conversations, schema=_CONVERSATIONS)
-    links = pl.DataFrame(columns.links, schema=_LINKS)
-    del columns
-    turns = turns.with_columns(_lengths(turns, part.tokenizer))
-    links = links.with_columns(pl.col("position") - pl.col("position").min().over("conversation") + 1)
-    conversations = _conclude(conversations, turns)
-    records.write_ipc(part.table("records"))
-    conversations.write_ipc(part.table("conversations"))
-    links.with_columns(pl.col("position").cast(pl.UInt16)).write_ipc(part.table("links"))
-    turns.drop("question", "answer").write_ipc(part.table("turns"))
-    _write_texts(turns.select("question", "answer"), part.table("texts"))
+    items = iter(read_file(part.format, part.path))
+    numbered, pieces = Numbered(), [lay_out([], Numbered(), _LOOKED_AT["none"])]
+    with TextsWriter(part.folder, part.number) as writer:
+        while found := list(islice(items, _PIECE)):
+            piece = lay_out(found, numbered, _LOOKED_AT[part.movable])
+            numbered = piece.after(numbered)
+            writer.add(piece.texts)
+            pieces.append(_with_tokens(piece, part.tokenizer))
+    _write_tables(part, pieces)
     sha256, num_bytes = _digest(part.path)
-    return PartRead(part, sha256, num_bytes, records.height, turns.height)
+    return PartRead(part, sha256, num_bytes, numbered.records, numbered.turns)
 
 
-def _fill(columns: _Columns, items: Iterator[Conversation | Skip]) -> None:
-    for item in items:
-        if isinstance(item, Skip):
-            columns.add_skip(item)
-        else:
-            columns.add(item)
+def _write_tables(part: Part, pieces: list[Columns]) -> None:
+    for name in ("records", "conversations", "turns"):
+        pl.concat([getattr(piece, name) for piece in pieces]).write_ipc(part.table(name))
+    links = pl.concat([piece.links for piece in pieces])
+    names = links.select("name").unique(maintain_order=True)
+    numbers = links.join(names.with_row_index("number"), on="name", how="left", maintain_order="left")["number"]
+    links.with_columns(name=numbers).write_ipc(part.table("links"))
+    names.write_ipc(part.table("names"))
 
 
-def _lengths(turns: pl.DataFrame, tokenizer: str | None) -> list[pl.Expr | pl.Series]:
-    both = [pl.col("question"), pl.col("answer")]
-    return [
-        pl.sum_horizontal(text.str.len_bytes() for text in both).cast(pl.UInt32).alias("num_bytes"),
-        pl.sum_horizontal(text.str.len_chars() for text in both).cast(pl.UInt32).alias("characters"),
-        _count_tokens(turns, tokenizer),
-    ]
+def _with_tokens(piece: Columns, tokenizer: str | None) -> Columns:
+    """Count tokens, where there is a tokenizer, and let go of the texts."""
+    turns, conversations = piece.turns, piece.conversations
+    if tokenizer:
+        counts = _count_tokens(piece.texts, tokenizer)
+        turns = turns.with_columns(tokens=counts)
+        num_turns = conversations["num_turns"].to_numpy().astype(np.int64)
+        conversations = conversations.with_columns(
+            tokens=pl.Series(sums(counts.to_numpy(), num_turns), dtype=pl.UInt32)
+        )
+    return replace(piece, conversations=conversations, turns=turns, texts=_NO_TEXTS)
 
 
-def _count_tokens(turns: pl.DataFrame, tokenizer: str | None) -> pl.Series:
-    """Count the tokens of each turn's texts; without a tokenizer the column is empty."""
-    if tokenizer is None:
-        return pl.Series("tokens", [None] * turns.height, dtype=pl.UInt32)
+def _count_tokens(texts: pl.DataFrame, tokenizer: str) -> pl.Series:
+    """Count the tokens of each turn's question and answer together."""
     from tokenizers import Tokenizer
 
     encoder = Tokenizer.from_file(tokenizer)
-    counts = [0] * turns.height
-    for column in ("question", "answer"):
-        for start in range(0, turns.height, 10_000):
-            texts = turns[column][start : start + 10_000].to_list()
-            for row, encoding in enumerate(encoder.encode_batch_fast(texts, add_special_tokens=False), start):
-                counts[row] += len(encoding)
+    counts = np.zeros(texts.height, np.int64)
+    for column in texts:
+        encodings = encoder.encode_batch_fast(column.to_list(), add_special_tokens=False)
+        counts += [len(encoding) for encoding in encodings]
     return pl.Series("tokens", counts, dtype=pl.UInt32)
-
-
-def _conclude(conversations: pl.DataFrame, turns: pl.DataFrame) -> pl.DataFrame:
-    """Add to each conversation its lengths and, in ``pinned``, what keeps it from standing behind other images."""
-    sums = turns.group_by("conversation").agg(pl.col("characters").sum(), pl.col("tokens").sum())
-    numbered = conversations.with_row_index("conversation").join(
-        sums, on="conversation", how="left", maintain_order="left"
-    )
-    return numbered.join(_pinned(turns), on="conversation", how="left", maintain_order="left").drop("conversation")
-
-
-def _pinned(turns: pl.DataFrame) -> pl.DataFrame:
-    """Find the conversations with a reference that could not be renumbered: (conversation, pinned)."""
-    suspects = turns.filter(pl.any_horizontal(pl.col("question", "answer").str.contains(COARSE)))
-    found: dict[int, str] = {}
-    for conversation, shown, *texts in suspects.select("conversation", "shown", "question", "answer").iter_rows():
-        for text in texts:
-            if conversation not in found and (phrase := unresolvable(text, shown)) is not None:
-                found[conversation] = phrase
-    return pl.DataFrame(
-        {"conversation": list(found), "pinned": list(found.values())},
-        schema={"conversation": pl.UInt32, "pinned": pl.String},
-    )
-
-
-def _write_texts(texts: pl.DataFrame, path: Path) -> None:
-    """Write texts as one uncompressed batch, so that readers map it and take any rows without a copy of the rest."""
-    table = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table, max_chunksize=max(1, table.num_rows))
 
 
 def _digest(path: str) -> tuple[str, int]:
@@ -206,36 +125,3 @@ def _digest(path: str) -> tuple[str, int]:
             digest.update(block)
             size += len(block)
     return digest.hexdigest(), size
-
-
-class Texts:
-    """Questions and answers of all turns of a blend, by turn number, from memory-mapped files.
-
-    Args:
-        folder: The folder that :func:`read_part` wrote to.
-        num_turns: Turns of each part, by part number.
-    """
-
-    def __init__(self, folder: Path, num_turns: list[int]) -> None:
-        self._starts = [0, *accumulate(num_turns)]
-        self._tables = [_map(folder / f"{number:04d}.texts.arrow") for number in range(len(num_turns))]
-
-    def take(self, turns: list[int]) -> list[tuple[str, str]]:
-        """Return question and answer of each of ``turns``, in that order."""
-        result: list[tuple[str, str]] = [("", "")] * len(turns)
-        for start, stop, table in zip(self._starts[:-1], self._starts[1:], self._tables, strict=True):
-            places = [place for place, turn in enumerate(turns) if start <= turn < stop]
-            if not places:
-                continue
-            rows = pa.array([turns[place] - start for place in places], pa.int64())
-            columns = [table.column(name).take(rows).to_pylist() for name in ("question", "answer")]
-            for place, question, answer in zip(places, *columns, strict=True):
-                result[place] = (question, answer)
-        return result
-
-
-def _map(path: Path) -> pa.RecordBatch:
-    reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    if reader.num_record_batches:
-        return reader.get_batch(0)
-    return pa.RecordBatch.from_pylist([], schema=reader.schema)

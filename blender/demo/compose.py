@@ -5,6 +5,7 @@ stands out from the background, so that every question about them can be answere
 """
 
 from collections.abc import Sequence
+from math import ceil, floor
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -15,12 +16,13 @@ from blender.demo.backdrop import BACKDROPS, colours_on
 from blender.demo.outlines import freedom, outline
 from blender.demo.scene import COLOURS, PLACES, SHAPES, SIZES, Scene, Thing
 
-_FRAMES = ((640, 480), (480, 640), (500, 375), (375, 500), (480, 360), (360, 480)) + (
-    (400, 400),
+_FRAMES = ((640, 480), (480, 640), (500, 375), (375, 500), (480, 360), (360, 480), (400, 300), (300, 400)) + (
     (427, 320),
     (320, 427),
     (512, 288),
     (420, 336),
+    (400, 400),
+    (360, 360),
 )
 _GAP = 8
 _TRIES = 30
@@ -191,15 +193,14 @@ def _fits(scene: Scene, thing: Thing) -> bool:
 
 def _thing(scene: Scene, blank: Thing, centre: tuple[float, float]) -> Thing:
     """Fill in all that follows from where a thing is and how large."""
-    form = outline(blank.shape, blank.angle)
-    points = form.body * blank.radius + centre
-    (left, top), (right, bottom) = np.floor(points.min(axis=0)).tolist(), np.ceil(points.max(axis=0)).tolist()
-    across, down = (form.anchor * blank.radius + centre).round().astype(int).tolist()
+    form, (x, y) = outline(blank.shape, blank.angle), centre
+    left, top, right, bottom = (reach * blank.radius for reach in form.box)
+    across, down = (reach * blank.radius for reach in form.anchor)
     column, row = int(centre[0] * 3 / scene.width), int(centre[1] * 3 / scene.height)
     return replace(
         blank,
         centre=centre,
         place=PLACES[row][column],
-        anchor=(across, down),
-        bbox=(int(left), int(top), int(right), int(bottom)),
+        anchor=(round(x + across), round(y + down)),
+        bbox=(floor(x + left), floor(y + top), ceil(x + right), ceil(y + bottom)),
     )

@@ -15,7 +15,7 @@ from blender.demo.compose import Change, pick
 from blender.demo.looking import absent_sort, present_sort, shuffled
 from blender.demo.question import Question, query, yes_no
 from blender.demo.scene import SIZES, Scene, Sort, Thing, count, naming
-from blender.demo.words import a, in_full, noun, number, plural, sentence, some, the
+from blender.demo.words import a, alone, in_full, noun, number, plural, sentence, some, the
 
 ORDINALS = ("first", "second")
 
@@ -108,9 +108,9 @@ def counts_in_each(pair: Pair, rng: np.random.Generator) -> Question:
         ),
     )
     if n == m:
-        told = f"The first image has {some(sort, n)}, and the second image has {number(m)} as well."
+        told = f"The first image has {some(sort, n)}, and the second image has {alone(m)} as well."
     else:
-        told = f"The first image has {some(sort, n)}, while the second image has {number(m)}."
+        told = f"The first image has {some(sort, n)}, while the second image has {alone(m)}."
     return Question("count", asked, told, query("counts", of=sort), [n, m], tuple(dict.fromkeys(map(number, (n, m)))))
 
 
@@ -140,7 +140,7 @@ def more_in_which(pair: Pair, rng: np.random.Generator) -> Question:
     which = 0 if n > m else 1
     told = (
         f"The {ORDINALS[which]} image shows more: it has {number(max(n, m))}, "
-        f"while the {ORDINALS[1 - which]} image has {number(min(n, m))}."
+        f"while the {ORDINALS[1 - which]} image has {alone(min(n, m))}."
     )
     return Question("compare", asked, told, keys, which + 1, ())
 
@@ -193,7 +193,7 @@ def joined(pair: Pair, rng: np.random.Generator) -> Question:
         f"how many {plural(sort)} would the second image show?"
     )
     told = (
-        f"The first image has {some(sort, n)} and the second image has {number(m)}, "
+        f"The first image has {some(sort, n)} and the second image has {alone(m)}, "
         f"so the second image would show {number(n + m)}."
     )
     return Question("what-if", asked, told, query("moved", of=sort, image=1, to=2), n + m, (number(n + m),))

@@ -16,7 +16,7 @@ from blender.demo.compose import pick
 from blender.demo.looking import absent_sort, backdrop_key, present_sort, shuffled
 from blender.demo.question import Question, query, yes_no
 from blender.demo.scene import Scene, Sort, count, naming, things_of
-from blender.demo.words import a, is_are, listed, noun, number, plural, some, the, where
+from blender.demo.words import a, alone, is_are, listed, noun, number, plural, some, the, where
 
 _SIGN = "<Img><ImageHere></Img>"
 
@@ -62,17 +62,20 @@ def gather(scenes: tuple[Scene, ...], rng: np.random.Generator) -> tuple[Round, 
     rounds: list[Round] = []
     for at, num_shown in enumerate(shown):
         album, before = Album(scenes[:num_shown]), shown[at - 1] if at else 0
-        asked = _question(album, [each.asked for each in rounds], rng)
+        asked = _question(album, before, [each.asked for each in rounds], rng)
         rounds.append(Round(num_shown, num_shown - before, _with_signs(album, before, asked.question, rng), asked))
     return tuple(rounds)
 
 
-def _question(album: Album, earlier: list[Question], rng: np.random.Generator) -> Question:
-    """A question that has not been asked yet."""
+def _question(album: Album, num_before: int, earlier: list[Question], rng: np.random.Generator) -> Question:
+    """A question that has not been asked yet; about a new picture where there is one."""
+    new = [album.name(place) for place in range(num_before, len(album.scenes))]
     makers = _ALONE if len(album.scenes) == 1 else _MAKERS
     for maker in (*shuffled(rng, makers), *shuffled(rng, makers), *shuffled(rng, makers)):
         asked = maker(album, rng)
-        if asked and all(asked.query != other.query for other in earlier):
+        if asked is None or any(asked.query == other.query for other in earlier):
+            continue
+        if not new or any(_names(asked.question, name) for name in new):
             return asked
     return count_in(album, rng)
 
@@ -80,13 +83,18 @@ def _question(album: Album, earlier: list[Question], rng: np.random.Generator) -
 def _with_signs(album: Album, num_before: int, text: str, rng: np.random.Generator) -> str:
     """Put the sign behind the first naming of every new picture; what the text does not name is shown before it."""
     new = [album.name(place) for place in range(num_before, len(album.scenes))]
-    unnamed = [name for name in new if not re.search(rf"{name}(?!\d)", text)]
+    unnamed = [name for name in new if not _names(text, name)]
     if unnamed:
         opening = pick(rng, ("Here is {}.", "Now look at {}.", "This is {}.")) if len(unnamed) == 1 else "Look at {}."
         text = f"{opening.format(listed(unnamed))} {text}"
     for name in new:
         text = re.sub(rf"{name}(?!\d)", name + _SIGN, text, count=1)
     return text
+
+
+def _names(text: str, name: str) -> bool:
+    """Whether a text names a picture, and not just one whose id begins alike."""
+    return re.search(rf"{name}(?!\d)", text) is not None
 
 
 def _two(album: Album, rng: np.random.Generator) -> tuple[int, int]:
@@ -114,8 +122,8 @@ def total_of(album: Album, rng: np.random.Generator) -> Question:
     names = [album.name(place) for place in places]
     asked = f"How many {plural(sort)} do {listed(names)} show together?"
     told = (
-        f"{names[0]} shows {some(sort, counts[0])} and {names[1]} shows {number(counts[1])}, "
-        f"which makes {number(sum(counts))} together."
+        f"{names[0]} shows {some(sort, counts[0])} and {names[1]} shows {alone(counts[1])}, "
+        f"which makes {alone(sum(counts))} together."
     )
     keys = query("total", of=sort, images=[place + 1 for place in places])
     return Question("count", asked, told, keys, sum(counts), (number(sum(counts)),))
@@ -127,7 +135,7 @@ def most_of(album: Album, rng: np.random.Generator) -> Question:
     counts = [count(scene, sort) for scene in album.scenes]
     best = [place for place, n in enumerate(counts) if n == max(counts)]
     asked = f"Which of {album.names()} shows the most {plural(sort)}?"
-    each = [f"{album.name(place)} shows {number(n)}" for place, n in enumerate(counts)]
+    each = [f"{album.name(place)} shows {alone(n)}" for place, n in enumerate(counts)]
     keys = query("most", of=sort, images=list(range(1, len(counts) + 1)))
     if len(best) > 1:
         told = f"There is no single one: {listed(each)}."
@@ -146,7 +154,7 @@ def same_number(album: Album, rng: np.random.Generator) -> Question:
     if n == m:
         told = f"Yes, {album.name(one)} shows {some(sort, n)}, and so does {album.name(other)}."
     else:
-        told = f"No, {album.name(one)} shows {some(sort, n)}, but {album.name(other)} shows {number(m)}."
+        told = f"No, {album.name(one)} shows {some(sort, n)}, but {album.name(other)} shows {alone(m)}."
     value = yes_no(n == m)
     return Question("compare", asked, told, query("same", of=sort, images=[one + 1, other + 1]), value, (value,))
 
@@ -207,7 +215,7 @@ def if_moved(album: Album, rng: np.random.Generator) -> Question:
     n, m = (count(album.scenes[place], sort) for place in (one, other))
     source, target = album.name(one), album.name(other)
     asked = f"If the {plural(sort)} of {source} were moved into {target}, how many would {target} show?"
-    told = f"{source} has {some(sort, n)} and {target} has {number(m)}, so {target} would show {number(n + m)}."
+    told = f"{source} has {some(sort, n)} and {target} has {alone(m)}, so {target} would show {alone(n + m)}."
     if n == 1:
         asked = f"If {the(sort)} of {source} was moved into {target}, how many {plural(sort)} would {target} show?"
     keys = query("moved", of=sort, image=one + 1, to=other + 1)

@@ -21,8 +21,10 @@ class Outline(Struct, frozen=True, eq=False):
     body: Points
     #: (N, 2) vertices of the hole; None for most shapes
     hole: Points | None
-    #: (2,) a point of the body with room around it
-    anchor: Points
+    #: a point of the body with room around it
+    anchor: tuple[float, float]
+    #: left, top, right, bottom
+    box: tuple[float, float, float, float]
 
 
 @lru_cache(maxsize=2048)
@@ -30,13 +32,16 @@ def outline(shape: str, angle: float) -> Outline:
     """Return the outline of a shape turned by ``angle`` degrees."""
     body, hole, anchor = _form(shape)
     turn = _rotation(angle)
-    body, anchor = body @ turn, anchor @ turn
+    body = body @ turn
     low, high = body.min(axis=0), body.max(axis=0)
     middle, reach = (low + high) / 2, float((high - low).max()) / 2
+    across, down = ((anchor @ turn - middle) / reach).tolist()
+    right, bottom = ((high - middle) / reach).tolist()
     return Outline(
         body=(body - middle) / reach,
         hole=None if hole is None else (hole @ turn - middle) / reach,
-        anchor=(anchor - middle) / reach,
+        anchor=(across, down),
+        box=(-right, -bottom, right, bottom),
     )
 
 

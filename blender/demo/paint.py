@@ -1,7 +1,7 @@
 """From a scene graph to a JPEG.
 
 Nothing is decided here: the scene holds every position, colour and turn, and the seed that its backdrop comes
-from; only the grain is drawn afresh. Masks are drawn four times too large and averaged down, which is what smooths
+from; only the grain is drawn afresh. Masks are drawn three times too large and averaged down, which is what smooths
 the edges.
 """
 
@@ -10,17 +10,16 @@ from functools import lru_cache
 
 import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
-from PIL import Image, ImageChops, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw
 
 from blender.demo.backdrop import crop, draw_backdrop, grain
 from blender.demo.outlines import outline
 from blender.demo.scene import Scene, Thing
 from blender.randomness import generator
 
-_OVERSAMPLING = 4
-_SHADOW_SCALE = 4
-_SHADOW_MARGIN = 12
+_OVERSAMPLING = 3
+_SOFTNESS = 6
+_SHADE_LEVELS = [level * 2 // 5 for level in range(256)]
 _SHADE = (30, 30, 38)
 _QUALITIES = (88, 90, 92, 94)
 
@@ -54,39 +53,36 @@ def paint_clean(scene: Scene) -> Image.Image:
     """Draw a scene without grain."""
     rng = generator(scene.backdrop_seed, "demo", "backdrop")
     canvas = Image.fromarray(draw_backdrop(scene.background, scene.width, scene.height, rng))
-    for thing in scene.objects:
-        _shade(canvas, thing)
-    for thing in scene.objects:
-        _fill(canvas, _stamp(thing), thing.rgb)
+    stamps = [(thing, _stamp(thing)) for thing in scene.objects]
+    for thing, stamp in stamps:
+        _shade(canvas, stamp, thing.radius)
+    for thing, stamp in stamps:
+        _fill(canvas, stamp, thing.rgb)
     return canvas
 
 
-def _shade(canvas: Image.Image, thing: Thing) -> None:
-    """Let a soft shadow fall, a little to the lower right; it is drawn small, as it is blurred anyway."""
-    middle = np.array(thing.centre) + 0.14 * thing.radius
-    left, top = (int(at - thing.radius) - _SHADOW_MARGIN for at in middle.tolist())
-    side = int(2 * thing.radius / _SHADOW_SCALE) + 2 * _SHADOW_MARGIN // _SHADOW_SCALE
-    small = Image.new("L", (side, side))
-    _draw(ImageDraw.Draw(small), thing, middle - (left, top), 1 / _SHADOW_SCALE, 105)
-    soft = small.filter(ImageFilter.BoxBlur(1))
-    large = soft.resize((side * _SHADOW_SCALE, side * _SHADOW_SCALE), Image.Resampling.BILINEAR)
-    canvas.paste(_SHADE, (left, top), large)
+def _shade(canvas: Image.Image, stamp: Stamp, radius: float) -> None:
+    """Let a shadow fall, a little to the lower right; making the coverage small and large again softens it."""
+    small = stamp.coverage.reduce(_SOFTNESS).point(_SHADE_LEVELS)
+    width, height = small.width + 2, small.height + 2
+    room = Image.new("L", (width, height))
+    room.paste(small, (1, 1))
+    soft = room.resize((width * _SOFTNESS, height * _SOFTNESS), Image.Resampling.BILINEAR)
+    shift = round(0.14 * radius) - _SOFTNESS
+    canvas.paste(_SHADE, (stamp.corner[0] + shift, stamp.corner[1] + shift), soft)
 
 
 def _stamp(thing: Thing) -> Stamp:
+    form = outline(thing.shape, thing.angle)
     left, top = (int(middle - thing.radius) - 2 for middle in thing.centre)
     side = int(2 * thing.radius) + 5
     large = Image.new("L", (side * _OVERSAMPLING, side * _OVERSAMPLING))
-    _draw(ImageDraw.Draw(large), thing, np.array(thing.centre) - (left, top), _OVERSAMPLING, 255)
-    return Stamp((left, top), large.reduce(_OVERSAMPLING))
-
-
-def _draw(pen: ImageDraw.ImageDraw, thing: Thing, centre: NDArray[np.float64], scale: float, level: int) -> None:
-    """Draw a shape's body, then its hole."""
-    form = outline(thing.shape, thing.angle)
-    for points, ink in ((form.body, level), (form.hole, 0)):
+    pen = ImageDraw.Draw(large)
+    origin = np.array(thing.centre) - (left, top)
+    for points, level in ((form.body, 255), (form.hole, 0)):
         if points is not None:
-            pen.polygon(((points * thing.radius + centre) * scale).ravel().tolist(), fill=ink)
+            pen.polygon(((points * thing.radius + origin) * _OVERSAMPLING).ravel().tolist(), fill=level)
+    return Stamp((left, top), large.reduce(_OVERSAMPLING))
 
 
 def _fill(canvas: Image.Image, stamp: Stamp, rgb: tuple[int, int, int]) -> None:

@@ -30,9 +30,9 @@ same       of, images                      "yes" when equally many agree in both
 difference                                 list of ``{"change", "before", "after"}`` from picture 1 to picture 2
 ========== =============================== =================================================================
 
-``key`` holds words that every right answer contains, whatever its wording. It is empty where the answer names pictures,
-whose numbers a blend may change, or is a list of changes. A wrong answer may hold the words too, on its way to another
-result.
+``key`` holds words that every right answer contains, whatever its wording; "no" stands for "none" and "zero" too. It
+is empty where the answer names pictures, whose numbers a blend may change, or is a list of changes. A wrong answer may
+hold the words as well, on its way to another result.
 """
 
 from typing import Any

@@ -152,7 +152,8 @@ def what_if_added(scene: Scene, rng: np.random.Generator) -> Question:
 def what_if_painted(scene: Scene, rng: np.random.Generator) -> Question | None:
     """How many things of a colour there would be if others were painted in it."""
     these = Sort(pick(rng, scene.objects).shape)
-    colour = pick(rng, (*[thing.colour for thing in scene.objects], pick(rng, tuple(COLOURS))))
+    own = {thing.colour for thing in scene.objects if these.matches(thing)}
+    colour = pick(rng, [word for word in (*(thing.colour for thing in scene.objects), *COLOURS) if {word} != own])
     n, of = count(scene, these), Sort(colour=colour)
     already = count(scene, of)
     total = sum(of.matches(thing) or these.matches(thing) for thing in scene.objects)

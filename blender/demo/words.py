@@ -13,8 +13,13 @@ _PLURALS = {"cross": "crosses"}
 
 
 def number(n: int) -> str:
-    """A count as a word; "no" for zero."""
+    """A count as a word before a noun; "no" for zero."""
     return _NUMBERS[n] if n < len(_NUMBERS) else str(n)
+
+
+def alone(n: int) -> str:
+    """A count without a noun after it: "three", "none"."""
+    return number(n) if n else "none"
 
 
 def noun(sort: Sort, n: int = 1) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 
 from blender.blend.plan import Plan
-from blender.blend.reading import Texts
+from blender.blend.texts import Texts
 from blender.images import ImageStore, open_store
 from blender.template import TEMPLATES, Template
 
@@ -48,9 +48,9 @@ class Job:
     template: str
     #: (store, location)
     stores: tuple[tuple[str, str], ...]
-    #: folder of the texts, and turns per part
+    #: folder of the texts, and number of annotation files
     texts: Path
-    num_turns: tuple[int, ...]
+    num_parts: int
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def lay_down(plan: Plan, out: Path, work: Path) -> Job:
         template=plan.recipe.template,
         stores=tuple(sorted(plan.recipe.images.items())),
         texts=plan.corpus.folder,
-        num_turns=plan.corpus.num_turns,
+        num_parts=len(plan.corpus.files),
     )
 
 
@@ -99,7 +99,7 @@ def open_job(job: Job) -> OpenJob:
         samples=tables["samples"],
         turns=tables["turns"],
         images=tables["images"],
-        texts=Texts(job.texts, list(job.num_turns)),
+        texts=Texts(job.texts, job.num_parts),
         template=TEMPLATES[job.template],
         stores={name: open_store(name, location) for name, location in job.stores},
     )

@@ -35,7 +35,7 @@ def check(question, scenes, names=("the first image", "the second image")):
         return check_difference(question, scenes)
     value = oracle.solve(query, scenes)
     assert question["value"] == value, question
-    words = re.findall(r"[\w#-]+", answer.lower())
+    words = re.findall(r"[\w#-]+", answer.lower().replace("none", "no"))
     for key in question["key"]:
         assert f" {key} " in f" {' '.join(words)} ", f"{key!r} is not in the answer of {question}"
     if isinstance(value, int) and query["ask"] not in ("which", "most"):
@@ -154,7 +154,10 @@ def test_dialogues_over_several_pictures_are_true(seed, num_scenes):
     ids = (12, 123, 14, 1235)[:num_scenes]
     scenes = tuple(compose_scene("sparkles_cc", f"{id}.jpg", rng) for id in ids)
     rounds = gather(scenes, rng)
-    for each in rounds:
+    for before, each in zip((0, *(each.num_shown for each in rounds)), rounds, strict=False):
+        signed = re.findall(r"IMAGE#(\d+)<Img><ImageHere></Img>", each.content)
+        assert sorted(signed) == sorted(str(id) for id in ids[before : each.num_shown])
+        assert any(re.search(rf"IMAGE#{id}(?!\d)", each.asked.question) for id in ids[before : each.num_shown] or ids)
         shown = [plain(scene) for scene in scenes[: each.num_shown]]
         check(msgspec.to_builtins(each.asked), shown, [f"IMAGE#{id}" for id in ids])
     assert rounds[-1].num_shown == num_scenes and 2 <= len(rounds) <= 3
@@ -201,6 +204,9 @@ def test_the_english_has_its_articles_and_plurals(seed):
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text, re.IGNORECASE), text
         assert not re.search(r"  | [.,?!:]|\.\.|\bNone\b(?! of)", text), text
         assert not re.search(r"\b(is|are) (?:\w+ )?no\b.*\bwas\b", text), text
+        assert not re.search(r"\bno[.,;]", text, re.IGNORECASE) or text.startswith("No, "), text
         assert text[0].isupper() and text[-1] in ".?", text
         for number, _, _, _, plural in COUNTED.findall(text.lower()):
             assert bool(plural) == (NUMBER[number] != 1) or number == "no", text
+        for verb, _, _, plural in re.findall(rf"\b(is|are) no (?:{COLOUR} )?{SHAPE}\b", text):
+            assert bool(plural) == (verb == "are"), text

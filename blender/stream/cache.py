@@ -1,0 +1,216 @@
+"""A folder with copies of remote shards, of bounded size, for all processes of a machine.
+
+A shard is kept as ``<sha256>.tar``, so that blends may share the folder and a copy is never out of date. It arrives in
+``<sha256>.<bytes>.partial`` and is renamed when it is whole. Names in the folder change only under the lock of the file
+``lock``. Who downloads holds the lock of the partial file: the system takes it back from a killed process, and then the
+file is cleared away. Space is made before a download begins, by deleting what was used longest ago; a deleted file that
+somebody still reads stays readable to them until they close it.
+"""
+
+import fcntl
+import os
+import re
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from blender.errors import StreamError
+from blender.stream.index import StreamShard
+
+_PARTIAL = re.compile(r"[0-9a-f]{64}\.[0-9]+\.partial")
+_WHOLE = re.compile(r"[0-9a-f]{64}\.tar")
+
+#: descriptors that hold locks; a fork would inherit the locks with them, and keep them when this process is gone
+_holding: set[int] = set()
+
+
+def _let_go() -> None:
+    for descriptor in _holding:
+        os.close(descriptor)
+    _holding.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A file of the cache, opened: either whole, or for the caller to fill."""
+
+    descriptor: int
+    is_whole: bool
+
+
+@dataclass(frozen=True)
+class _Kept:
+    name: str
+    sha256: str
+    num_bytes: int
+    last_use: int
+
+
+class ShardCache:
+    """A bounded folder of shards.
+
+    Args:
+        folder: The folder; made when it is first needed. It should be on a disk of this machine.
+        max_bytes: All files in it together never take more, partial ones included.
+    """
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self.folder = folder
+        self.max_bytes = max_bytes
+
+    def open(self, shard: StreamShard) -> int | None:
+        """Open a shard that is there, and note that it is used; None when it is not there."""
+        path = self._path(shard)
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._fault(error) from error
+        if os.fstat(descriptor).st_size != shard.num_bytes:
+            # a whole file cannot be of another length, unless the machine itself went down while it was written
+            os.close(descriptor)
+            path.unlink(missing_ok=True)
+            return None
+        _note_use(descriptor)
+        return descriptor
+
+    def holds(self, shard: StreamShard) -> bool:
+        """Tell whether a shard is there."""
+        return self._path(shard).exists()
+
+    def claim(self, shard: StreamShard, keep: Collection[str] = (), *, urgent: bool = True) -> Claim | None:
+        """Open a shard that is there, or begin to fetch it.
+
+        The caller of an unfinished one must :meth:`commit` or :meth:`abandon` it.
+
+        Args:
+            shard: The shard.
+            keep: Checksums of shards that are soon needed themselves; they are the last to be deleted for it.
+            urgent: Delete even those if need be.
+
+        Returns:
+            None when somebody else is fetching it, or when there is no space for now.
+
+        Raises:
+            StreamError: The folder cannot be written, or is too small for the shard.
+        """
+        self._demand_room_at_all(shard)
+        with self._locked():
+            if (descriptor := self.open(shard)) is not None:
+                return Claim(descriptor, True)
+            self._clear_dead()
+            partial = self._partial(shard)
+            if partial.exists() or not self._make_room(shard.num_bytes, keep, urgent):
+                return None
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+            _hold(descriptor)
+            return Claim(descriptor, False)
+
+    def commit(self, shard: StreamShard, claim: Claim) -> None:
+        """Give a fetched shard its name; its descriptor stays open for the caller."""
+        os.fsync(claim.descriptor)
+        with self._locked():
+            self._partial(shard).replace(self._path(shard))
+            _note_use(claim.descriptor)
+            _release(claim.descriptor)
+
+    def abandon(self, shard: StreamShard, claim: Claim) -> None:
+        """Delete what was fetched of a shard, and close it."""
+        with self._locked():
+            self._partial(shard).unlink(missing_ok=True)
+            _release(claim.descriptor)
+        os.close(claim.descriptor)
+
+    def _path(self, shard: StreamShard) -> Path:
+        return self.folder / f"{shard.sha256}.tar"
+
+    def _partial(self, shard: StreamShard) -> Path:
+        return self.folder / f"{shard.sha256}.{shard.num_bytes}.partial"
+
+    def _demand_room_at_all(self, shard: StreamShard) -> None:
+        if shard.num_bytes > self.max_bytes:
+            raise StreamError(
+                f"a shard of {shard.num_bytes:,} bytes does not fit into the shard cache {self.folder} of "
+                f"{self.max_bytes:,} bytes",
+                "allow the cache more bytes",
+            )
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
+        except OSError as error:
+            raise self._fault(error) from error
+        try:
+            _hold(descriptor)
+            yield
+        except OSError as error:
+            raise self._fault(error) from error
+        finally:
+            _release(descriptor)
+            os.close(descriptor)
+
+    def _fault(self, error: OSError) -> StreamError:
+        return StreamError(
+            f"the shard cache {self.folder} cannot be used: {error.strerror or error}",
+            "name a folder that you may write to",
+        )
+
+    def _clear_dead(self) -> None:
+        """Delete partial files that no living process is filling."""
+        for path in self._files(_PARTIAL):
+            descriptor = os.open(path, os.O_RDWR)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(descriptor)
+
+    def _make_room(self, num_bytes: int, keep: Collection[str], urgent: bool) -> bool:
+        """Delete what was used longest ago until there is room; nothing when that would not be enough."""
+        coming = sum(int(path.name.split(".")[1]) for path in self._files(_PARTIAL))
+        kept = sorted(self._kept(), key=lambda file: (file.sha256 in keep, file.last_use))
+        too_many = coming + num_bytes + sum(file.num_bytes for file in kept) - self.max_bytes
+        victims = []
+        for file in kept:
+            if too_many <= 0 or (file.sha256 in keep and not urgent):
+                break
+            victims.append(file)
+            too_many -= file.num_bytes
+        if too_many > 0:
+            return False
+        for file in victims:
+            (self.folder / file.name).unlink(missing_ok=True)
+        return True
+
+    def _kept(self) -> Iterator[_Kept]:
+        for path in self._files(_WHOLE):
+            facts = path.stat()
+            yield _Kept(path.name, path.stem, facts.st_size, facts.st_mtime_ns)
+
+    def _files(self, names: re.Pattern[str]) -> list[Path]:
+        return [path for path in self.folder.iterdir() if names.fullmatch(path.name)]
+
+
+def _note_use(descriptor: int) -> None:
+    with suppress(PermissionError):
+        os.utime(descriptor)
+
+
+def _hold(descriptor: int) -> None:
+    _holding.add(descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _release(descriptor: int) -> None:
+    """Unlock by word: closing alone leaves a lock with the forks that were made meanwhile."""
+    _holding.discard(descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_UN)

@@ -1,0 +1,236 @@
+"""What a stream knows of a blend before it reads a sample: its shards, and where in them each sample lies.
+
+Of a blend's folder only ``manifest.json`` and each split's ``index.parquet`` are read, of the index only two columns,
+which take 8 bytes per sample as numpy arrays. Keys are not kept: layout 1 numbers them through each split, and a sample
+that says otherwise is damaged. The description may come from a stranger's server: names that lead elsewhere, and
+numbers that cannot be, are refused here.
+"""
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from blender.blend.mix import SPLITS
+from blender.errors import StreamError
+from blender.images.files import RemoteFile, buffered, is_remote, local_path, read_remote
+from blender.shards.index import INDEX_NAME
+from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
+from blender.shards.tar import END
+from blender.stream.remote import RemoteFolder, Retries, try_often
+
+Ints = npt.NDArray[np.int64]
+Places = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
+
+_SHARD = re.compile(r"(train|eval)/[A-Za-z0-9_-]+\.tar")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+#: a remote index of at most this many bytes is fetched at once; of a larger one, only the columns wanted
+_SMALL_INDEX = 64 << 20
+_WRONG = "the blend was changed after it was written: write it again, or copy it again"
+
+
+@dataclass(frozen=True)
+class StreamShard:
+    """A shard of a blend."""
+
+    #: path in the blend's folder
+    path: str
+    num_samples: int
+    num_bytes: int
+    sha256: str
+    #: the row of its first sample in its split
+    first_row: int
+
+
+@dataclass(frozen=True, eq=False)
+class StreamSplit:
+    """One split of a blend. ``N``: samples."""
+
+    name: str
+    shards: tuple[StreamShard, ...]
+    #: (N,) where in their shards the samples begin
+    offsets: Places
+    #: (N,) bytes of the samples, tar headers included
+    sizes: Places
+
+    @property
+    def num_samples(self) -> int:
+        """Samples in the split."""
+        return len(self.sizes)
+
+    @property
+    def shard_sizes(self) -> Ints:
+        """(S,) samples in each shard."""
+        return np.array([shard.num_samples for shard in self.shards], np.int64)
+
+    @property
+    def first_rows(self) -> Ints:
+        """(S,) the row of each shard's first sample in the split."""
+        return np.array([shard.first_row for shard in self.shards], np.int64)
+
+    def key(self, row: int) -> str:
+        """Give the key of the sample in a row of the split."""
+        return f"{self.name}-{row:09d}"
+
+
+@dataclass(frozen=True, eq=False)
+class StreamBlend:
+    """A finished blend, near or far, to be read as a stream. May be sent to other processes."""
+
+    #: folder or URL
+    location: str
+    manifest: Manifest
+    splits: dict[str, StreamSplit]
+
+    @property
+    def fingerprint(self) -> str:
+        """What the samples and their order in the shards depend on, as one hash."""
+        return self.manifest.fingerprint
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it lies behind a URL."""
+        return is_remote(self.location)
+
+    def split(self, name: str) -> StreamSplit:
+        """Give a split.
+
+        Raises:
+            StreamError: The blend has no samples in a split of this name.
+        """
+        if name not in self.splits:
+            there = ", ".join(self.splits) or "none"
+            raise StreamError(f"{self.location} has no samples in split {name}", f"splits with samples: {there}")
+        return self.splits[name]
+
+    def shard_sizes(self, split: str) -> Ints:
+        """Give the samples in each shard of a split, in order."""
+        return self.split(split).shard_sizes
+
+    def read_columns(self, split: str, columns: Sequence[str]) -> pa.Table:
+        """Read columns of a split's index anew; one row per sample.
+
+        Args:
+            split: The split.
+            columns: Names in :data:`blender.shards.index.SCHEMA`.
+
+        Raises:
+            StreamError: The index cannot be read.
+        """
+        self.split(split)
+        with _opened_index(self.location, split, Retries()) as file:
+            return file.read(list(columns), use_threads=False)
+
+
+def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBlend:
+    """Open a finished blend.
+
+    Args:
+        location: A folder, or its URL (``s3://``, ``https://``, …).
+        retries: How often to try a remote one.
+
+    Raises:
+        ShardError: The folder is not a finished blend.
+        StreamError: It cannot be fetched, or manifest and index contradict each other.
+    """
+    retries = retries or Retries()
+    manifest = _fetch_manifest(location, retries) if is_remote(location) else read_manifest(local_path(location))
+    names = [split for split in SPLITS if any(shard.split == split for shard in manifest.shards)]
+    splits = {name: _open_split(location, manifest, name, retries) for name in names}
+    return StreamBlend(location, manifest, splits)
+
+
+def _fetch_manifest(location: str, retries: Retries) -> Manifest:
+    folder = RemoteFolder(location)
+    system, place = folder.locate(MANIFEST_NAME)
+    content = try_often(lambda: read_remote(system, place), folder.url(MANIFEST_NAME), retries)
+    try:
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StreamError(f"{folder.url(MANIFEST_NAME)} is no manifest of a blend: {error}") from error
+
+
+def _open_split(location: str, manifest: Manifest, name: str, retries: Retries) -> StreamSplit:
+    shards = tuple(_shards(location, manifest, name))
+    num_samples = sum(shard.num_samples for shard in shards)
+    with _opened_index(location, name, retries) as file:
+        if file.metadata.num_rows != num_samples:
+            raise StreamError(
+                f"{location}: the index of split {name} has {file.metadata.num_rows:,} samples, {MANIFEST_NAME} "
+                f"{num_samples:,}",
+                _WRONG,
+            )
+        offsets, sizes = _read_places(file, max(shard.num_bytes for shard in shards))
+    split = StreamSplit(name, shards, offsets, sizes)
+    _check_places(location, split)
+    return split
+
+
+def _shards(location: str, manifest: Manifest, name: str) -> Iterator[StreamShard]:
+    first_row = 0
+    for shard in manifest.shards:
+        if shard.split != name:
+            continue
+        sane = shard.num_samples > 0 and shard.num_bytes >= len(END) and _SHA256.fullmatch(shard.sha256)
+        if not (sane and _SHARD.fullmatch(shard.path) and shard.path.startswith(f"{name}/")):
+            raise StreamError(f"{location}: {MANIFEST_NAME} tells of a shard that cannot be: {shard.path!r}", _WRONG)
+        yield StreamShard(shard.path, shard.num_samples, shard.num_bytes, shard.sha256, first_row)
+        first_row += shard.num_samples
+
+
+def _opened_index(location: str, split: str, retries: Retries) -> pq.ParquetFile:
+    path = f"{split}/{INDEX_NAME}"
+    if is_remote(location):
+        folder = RemoteFolder(location)
+        return try_often(lambda: _open_remote_index(folder, path), folder.url(path), retries)
+    try:
+        return pq.ParquetFile(local_path(location) / path)
+    except (OSError, pa.ArrowException) as error:
+        raise StreamError(
+            f"{local_path(location) / path} cannot be read: {error}", "run `visualchat verify`"
+        ) from error
+
+
+def _open_remote_index(folder: RemoteFolder, path: str) -> pq.ParquetFile:
+    file = RemoteFile(*folder.locate(path))
+    source = io.BytesIO(file.read_all()) if file.num_bytes <= _SMALL_INDEX else buffered(file, 1 << 20)
+    try:
+        return pq.ParquetFile(source)
+    except pa.ArrowException as error:
+        raise StreamError(f"{folder.url(path)} is no index of a blend: {error}", _WRONG) from error
+
+
+def _read_places(file: pq.ParquetFile, max_bytes: int) -> tuple[Places, Places]:
+    """Read offsets and sizes, a row group at a time, so that memory holds little more than them."""
+    kind = np.uint32 if max_bytes < 1 << 32 else np.uint64
+    places = np.empty((2, file.metadata.num_rows), kind)
+    start = 0
+    for group in range(file.metadata.num_row_groups):
+        table = file.read_row_group(group, ["offset", "size"], use_threads=False)
+        for row, column in enumerate(("offset", "size")):
+            values = table[column].to_numpy()
+            if len(values) and int(values.max()) > max_bytes:
+                raise StreamError(f"an index names a place beyond {max_bytes:,} bytes, the longest shard", _WRONG)
+            places[row, start : start + len(values)] = values
+        start += table.num_rows
+    return places[0], places[1]
+
+
+def _check_places(location: str, split: StreamSplit) -> None:
+    """See that every shard's samples begin at its first byte and follow each other to its end."""
+    follows = np.ones(split.num_samples, np.bool_)
+    np.equal(split.offsets[1:], split.offsets[:-1] + split.sizes[:-1], out=follows[1:])
+    follows[split.first_rows] = split.offsets[split.first_rows] == 0
+    last_rows = split.first_rows + split.shard_sizes - 1
+    ends = split.offsets[last_rows].astype(np.int64) + split.sizes[last_rows]
+    lengths = [shard.num_bytes - len(END) for shard in split.shards]
+    if not (follows.all() and np.array_equal(ends, lengths)):
+        raise StreamError(
+            f"{location}: the index of split {split.name} and {MANIFEST_NAME} tell of other shards", _WRONG
+        )

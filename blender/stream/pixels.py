@@ -1,0 +1,263 @@
+"""Turn the bytes of an image into the pixels that a vision tower expects, as uint8.
+
+What the tower's Hugging Face image processor would do is read once into a :class:`PixelSpec`; the steps are then done
+in another order, for the same pixels within rounding. The crop comes before the resampling: Pillow samples the wanted
+part alone (``box``), looking beyond its edge as far as the filter reaches. The rotation noted in EXIF is applied to the
+small result, and a grey picture stays one channel until the end. Pixels travel as bytes; :func:`normalise` makes
+numbers of them where the vision tower runs.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from blender.errors import BlenderError
+from blender.images.decoding import open_image
+
+#: what Pillow raises for damaged files, besides OSError
+_DAMAGE = (SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error, zlib.error)
+#: steps of image processors that nobody here knows how to do
+_FOREIGN = ("do_pad", "do_resize_longest", "do_image_splitting", "do_pan_and_scan", "crop_pct", "max_num_patches")
+
+_ORIENTATION = ExifTags.Base.Orientation
+#: EXIF orientation → what makes the stored picture upright
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+#: orientations whose left, once upright, counts from the stored right or bottom; the same for the top; those that lie
+_MIRRORED_X, _MIRRORED_Y, _TURNED = {2, 3, 6, 7}, {3, 4, 7, 8}, {5, 6, 7, 8}
+
+_Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class PixelSpec:
+    """What a vision tower expects of its images. Read with :func:`read_pixel_spec`."""
+
+    #: pixels of the result
+    height: int
+    width: int
+    #: (height, width) that a picture is stretched to; None when its proportions are kept
+    stretch: tuple[int, int] | None
+    #: length that the shortest edge gets, proportions kept; None when the picture is stretched
+    shortest_edge: int | None
+    #: Pillow's number of the filter
+    resample: int
+    #: value of a pixel = (byte * scale - mean) / std, per channel
+    scale: float
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one image."""
+        return 3, self.height, self.width
+
+    def resized(self, width: int, height: int) -> tuple[int, int]:
+        """Return (width, height) of an upright picture after resizing, before the crop."""
+        if self.stretch:
+            return self.stretch[1], self.stretch[0]
+        assert self.shortest_edge
+        short, long = sorted((width, height))
+        # rounded down after this very product, as Hugging Face's processors do
+        longer = int(self.shortest_edge * long / short)
+        return (self.shortest_edge, longer) if width <= height else (longer, self.shortest_edge)
+
+
+def read_pixel_spec(processor: Any) -> PixelSpec:
+    """Read what a Hugging Face image processor does.
+
+    Args:
+        processor: An image processor, or what its ``to_dict()`` or its ``preprocessor_config.json`` says.
+
+    Raises:
+        BlenderError: It does something that is not resize, centre crop, rescale and normalise to one fixed size.
+    """
+    config = dict(processor) if isinstance(processor, Mapping) else dict(processor.to_dict())
+    name = config.get("image_processor_type") or config.get("feature_extractor_type") or "image processor"
+    foreign = [key for key in _FOREIGN if config.get(key)]
+    if foreign:
+        raise _unlike(name, f"uses {foreign[0]}")
+    stretch, shortest_edge = _read_size(name, config)
+    cropped = config.get("do_center_crop") or ("do_center_crop" not in config and config.get("crop_size"))
+    crop = _edges(name, "crop_size", config.get("crop_size")) if cropped else stretch
+    if crop is None:
+        raise _unlike(name, "gives images of different sizes")
+    least = stretch or (shortest_edge or 0, shortest_edge or 0)
+    if crop[0] > least[0] or crop[1] > least[1]:
+        raise _unlike(name, "crops more than it resizes to")
+    if config.get("resample") is None:
+        raise _unlike(name, "does not say how it resamples")
+    plain = not config.get("do_normalize", True)
+    return PixelSpec(
+        *crop,
+        stretch,
+        shortest_edge,
+        int(config["resample"]),
+        float(config.get("rescale_factor") or 1 / 255) if config.get("do_rescale", True) else 1.0,
+        (0.0, 0.0, 0.0) if plain else _channels(name, config, "image_mean"),
+        (1.0, 1.0, 1.0) if plain else _channels(name, config, "image_std"),
+    )
+
+
+def _unlike(name: str, what: str) -> BlenderError:
+    hint = "use a vision tower whose images are resized, centre-cropped and normalised to one size"
+    return BlenderError(f"{name} {what}, which is not supported", hint)
+
+
+def _read_size(name: str, config: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
+    size: Any = config.get("size")
+    if not config.get("do_resize", True) or size is None:
+        raise _unlike(name, "does not resize")
+    if isinstance(size, int):
+        # the meaning of a bare number differed between processors; the ones that crop meant the shortest edge
+        return (None, size) if config.get("crop_size") else ((size, size), None)
+    if size.get("shortest_edge") and not size.get("longest_edge"):
+        return None, int(size["shortest_edge"])
+    return _edges(name, "size", size), None
+
+
+def _edges(name: str, key: str, size: Any) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    if isinstance(size, Mapping) and size.get("height") and size.get("width"):
+        return int(size["height"]), int(size["width"])
+    raise _unlike(name, f"has {key} {dict(size) if isinstance(size, Mapping) else size}")
+
+
+def _channels(name: str, config: Mapping[str, Any], key: str) -> tuple[float, float, float]:
+    values = config.get(key)
+    if values is None or len(values) != 3:
+        raise _unlike(name, f"has {key} {values}")
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue
+
+
+def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDArray[np.uint8]:
+    """Decode, turn upright, resize and crop one image.
+
+    Args:
+        content: The file's bytes.
+        spec: What the vision tower expects.
+        draft: Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that leaves enough pixels: faster, and not the
+            same pixels (``docs/encoding.md`` says how far off).
+
+    Returns:
+        (C, H, W) uint8: a view of (H, W, C) memory, or of one channel repeated.
+
+    Raises:
+        OSError: The image is damaged, or of no format that is read.
+    """
+    try:
+        image = open_image(content)
+        return _resample(image, spec, draft)
+    except _DAMAGE as error:
+        raise OSError(f"{type(error).__name__}: {error}") from error
+
+
+def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.uint8]:
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    turned = orientation in _TURNED
+    stored = image.size
+    resized = spec.resized(*_swap(stored, turned))
+    box = _crop_box(spec, resized, orientation)
+    if draft:
+        image.draft(None, _swap(resized, turned))
+    # the box in pixels of the decoded picture, which a draft makes smaller
+    across, down = (size / whole for size, whole in zip(image.size, _swap(resized, turned), strict=True))
+    area = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
+    size = _swap((spec.width, spec.height), turned)
+    small = to_plain(image).resize(size, Image.Resampling(spec.resample), box=_within(area, image.size))
+    if orientation in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[orientation])
+    pixels: NDArray[np.uint8] = np.asarray(small)
+    return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.broadcast_to(pixels, spec.shape)
+
+
+def _swap(size: tuple[int, int], turned: bool) -> tuple[int, int]:
+    return (size[1], size[0]) if turned else size
+
+
+def _crop_box(spec: PixelSpec, resized: tuple[int, int], orientation: int) -> tuple[int, int, int, int]:
+    """Return left, top, right, bottom of the centre crop, in the resized picture as it is stored."""
+    left, top = (resized[0] - spec.width) // 2, (resized[1] - spec.height) // 2
+    across, down = (left, left + spec.width), (top, top + spec.height)
+    if orientation in _MIRRORED_X:
+        across = resized[0] - across[1], resized[0] - across[0]
+    if orientation in _MIRRORED_Y:
+        down = resized[1] - down[1], resized[1] - down[0]
+    if orientation in _TURNED:
+        across, down = down, across
+    return across[0], down[0], across[1], down[1]
+
+
+def _within(box: _Box, size: tuple[int, int]) -> _Box:
+    """Undo what rounding added beyond the picture's edge."""
+    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(size[0])), min(box[3], float(size[1]))
+
+
+def to_plain(image: Image.Image) -> Image.Image:
+    """Return a picture in mode RGB or, when it has no colours, L.
+
+    What is transparent shows white behind it, as Hugging Face's processors have it. Samples of 16 bits keep their upper
+    eight; floating-point ones count as 0 to 1, or as 0 to 255 where they go beyond 1.
+    """
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        return _from_deep(image)
+    if image.has_transparency_data:
+        coloured = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        return Image.alpha_composite(white, coloured).convert("RGB")
+    if image.mode in ("RGB", "L"):
+        return image
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _from_deep(image: Image.Image) -> Image.Image:
+    values = np.nan_to_num(np.asarray(image).astype(np.float32))
+    largest = values.max(initial=0)
+    if image.mode == "F":
+        values = values * (255 if largest <= 1 else 1)
+    elif image.mode != "I" or largest > 255:
+        values = np.floor(values / 256)
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def stack_images(contents: tuple[bytes, ...], spec: PixelSpec, *, draft: bool = False) -> torch.Tensor:
+    """Decode images into one tensor (I, C, H, W) of uint8.
+
+    Raises:
+        OSError: An image is damaged; the message begins with its number, from 1.
+    """
+    stacked = torch.empty((len(contents), *spec.shape), dtype=torch.uint8)
+    for number, content in enumerate(contents):
+        try:
+            stacked.numpy()[number] = decode_image(content, spec, draft=draft)
+        except OSError as error:
+            raise OSError(f"image {number + 1}: {error}") from error
+    return stacked
+
+
+def normalise(pixels: torch.Tensor, spec: PixelSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Make the vision tower's input of bytes, on whatever device they are.
+
+    Args:
+        pixels: (N, C, H, W) uint8; N may be 0.
+        spec: What the vision tower expects.
+        dtype: Of the result; computed in float32.
+    """
+    mean, std = (torch.tensor(v, device=pixels.device).view(1, -1, 1, 1) for v in (spec.mean, spec.std))
+    return torch.addcmul(-mean / std, pixels.to(torch.float32), spec.scale / std).to(dtype)

@@ -1,0 +1,180 @@
+"""Read any sample of a blend, near or far, as the order asks for them.
+
+A local sample costs one ``pread`` of its bytes, from a shard that stays open, and no look at the rest of the tar. Maps
+were measured beside it: they are faster only for bytes that nobody looks at, they turn a file that is cut short into a
+killed process, and bytes from a map cannot be sent to another process. A remote shard is first brought into the cache.
+"""
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from blender.errors import StreamError
+from blender.images.files import local_path
+from blender.shards.read import StoredSample
+from blender.stream.cache import ShardCache
+from blender.stream.download import RemoteShards
+from blender.stream.index import StreamBlend, StreamShard
+from blender.stream.remote import RemoteFolder, Retries
+from blender.stream.stall import Report, StallWatch, log_stall
+from blender.stream.unpack import unpack_sample
+
+#: seconds after which the use of a cached shard is noted again
+_NOTE_USE = 10.0
+
+
+def default_cache_folder() -> Path:
+    """Give the folder for copies of remote shards when none is named."""
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "visualchat" / "shards"
+
+
+@dataclass(frozen=True)
+class ReaderSettings:
+    """How to read. To be sent to other processes, ``on_stall`` must be a function at the top of a module."""
+
+    #: shards kept open; an order reads from 16 at a time
+    max_open: int = 32
+    #: a shard that is waited for longer is reported
+    stall_seconds: float = 30.0
+    #: called with the shard and the seconds so far, from another thread
+    on_stall: Report = log_stall
+    #: where copies of remote shards are kept, for all processes of the machine
+    cache_folder: Path = field(default_factory=default_cache_folder)
+    #: what they may take; less than 16 shards leave nothing to fetch ahead into
+    max_cache_bytes: int = 32 << 30
+    retries: Retries = Retries()
+
+
+class ShardReader:
+    """Reads samples of one blend. For one thread; copies for other processes, and forks, open shards of their own.
+
+    Args:
+        blend: The blend.
+        settings: How to read.
+    """
+
+    def __init__(self, blend: StreamBlend, settings: ReaderSettings | None = None) -> None:
+        self.blend = blend
+        self.settings = settings or ReaderSettings()
+        self._open: OrderedDict[str, _OpenShard] = OrderedDict()
+        self._watch = StallWatch(self.settings.stall_seconds, self.settings.on_stall)
+        self._remote: RemoteShards | None = None
+        if blend.is_remote:
+            cache = ShardCache(self.settings.cache_folder, self.settings.max_cache_bytes)
+            self._remote = RemoteShards(RemoteFolder(blend.location), cache, self.settings.retries)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Take nothing open along to another process."""
+        return type(self), (self.blend, self.settings)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_remote"):
+            self.close()
+
+    def read(self, split: str, shard: int, row: int) -> StoredSample:
+        """Read a sample.
+
+        Args:
+            split: The split.
+            shard: The shard's place among those of the split, from 0.
+            row: The sample's place in the shard, from 0.
+
+        Raises:
+            DamagedSample: Its bytes are not those of this sample.
+            StreamError: Its shard cannot be read.
+        """
+        part = self.blend.split(split)
+        where = part.shards[shard]
+        if not 0 <= row < where.num_samples:
+            raise IndexError(f"{where.path} has {where.num_samples} samples, and none in row {row}")
+        number = where.first_row + row
+        self._watch.begin(where.path)
+        try:
+            block = self._shard(where).read(int(part.offsets[number]), int(part.sizes[number]))
+        except OSError as error:
+            raise self._fault(where, error) from error
+        finally:
+            self._watch.end()
+        return unpack_sample(block, part.key(number), split, where.path)
+
+    def prefetch(self, split: str, shards: Sequence[int]) -> None:
+        """Say which shards are needed next, in order, so that remote ones come before they are needed.
+
+        Each call replaces the list of the one before. Nothing is done for a local blend.
+        """
+        if self._remote:
+            part = self.blend.split(split)
+            using = [opened.shard for opened in self._open.values()]
+            self._remote.prefetch([part.shards[shard] for shard in shards], keep=using)
+
+    def close(self) -> None:
+        """Close all shards and stop fetching ahead; a later read opens them again."""
+        self._open.clear()
+        self._watch.close()
+        if self._remote:
+            self._remote.close()
+
+    def _shard(self, shard: StreamShard) -> "_OpenShard":
+        opened = self._open.get(shard.path)
+        if opened is None:
+            opened = self._open[shard.path] = _OpenShard(self._descriptor(shard), shard)
+            while len(self._open) > self.settings.max_open:
+                self._open.popitem(last=False)
+        else:
+            self._open.move_to_end(shard.path)
+            if self._remote:
+                opened.note_use()
+        return opened
+
+    def _descriptor(self, shard: StreamShard) -> int:
+        if self._remote:
+            return self._remote.fetch(shard)
+        return os.open(local_path(self.blend.location) / shard.path, os.O_RDONLY)
+
+    def _fault(self, shard: StreamShard, error: OSError) -> StreamError:
+        return StreamError(
+            f"shard {shard.path} of {self.blend.location} cannot be read: {error.strerror or error}",
+            "run `visualchat verify`",
+        )
+
+
+class _OpenShard:
+    """A shard's descriptor, closed when the last one forgets it."""
+
+    def __init__(self, descriptor: int, shard: StreamShard) -> None:
+        self.shard = shard
+        self._descriptor = descriptor
+        self._noted = time.monotonic()
+
+    def __del__(self) -> None:
+        os.close(self._descriptor)
+
+    def read(self, offset: int, num_bytes: int) -> bytes:
+        """Read bytes; fewer where the file ends."""
+        block = os.pread(self._descriptor, num_bytes, offset)
+        while len(block) < num_bytes and (
+            more := os.pread(self._descriptor, num_bytes - len(block), offset + len(block))
+        ):
+            block += more
+        return block
+
+    def note_use(self) -> None:
+        """Note in the cache, now and then, that this shard is in use."""
+        now = time.monotonic()
+        if now - self._noted > _NOTE_USE:
+            self._noted = now
+            with suppress(OSError):
+                os.utime(self._descriptor)
