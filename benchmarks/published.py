@@ -212,4 +212,8 @@ def _sparkles(count: int, random: np.random.Generator, prose: Prose) -> Iterator
 
 def _write_array(path: Path, records: Iterable[bytes]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"[\n" + b",\n".join(records) + b"\n]\n")
+    with path.open("wb", buffering=1 << 20) as file:
+        for place, record in enumerate(records):
+            file.write(b",\n" if place else b"[\n")
+            file.write(record)
+        file.write(b"\n]\n")

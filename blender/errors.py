@@ -6,9 +6,11 @@
     ├── RecipeError      a recipe that cannot be used; holds all of its faults, each with its line
     ├── SourceError      an annotation file that cannot be read: file, record number, JSON path, what was expected
     ├── StoreError       an image store that cannot be opened, or a name that may not be read from it
+    │   └── VanishedError    (blender.images) a file that was there and is not any more
     ├── PlanError        a blend that cannot be planned (nothing left to blend, totals that do not balance)
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
     ├── ShardError       shards that are missing, damaged, or of another blend
+    ├── CorpusError      (blender.demo) a corpus that cannot be drawn as asked
     └── StreamError      a blend that cannot be streamed: a shard that cannot be fetched, samples that are damaged
 
 A message says in one sentence what is wrong and where; ``hint`` says what to do. They are caught once, in

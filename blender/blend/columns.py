@@ -136,20 +136,22 @@ def _records(items: list[Conversation | Skip]) -> pl.DataFrame:
         else:
             faults[len(records)] = item
             records.append(item.record)
-    columns = {"index": [record.index for record in records], "id": [record.id for record in records]}
-    said = {
-        name: [getattr(faults.get(place), name, None) for place in range(len(records))] if faults else None
-        for name in ("reason", "detail")
-    }
-    return pl.DataFrame(columns | {name: said[name] or [None] * len(records) for name in said}, schema=RECORDS)
+    found = [faults.get(place) for place in range(len(records))]
+    columns = (
+        [record.index for record in records],
+        [record.id for record in records],
+        [skip and skip.reason for skip in found],
+        [skip and skip.detail for skip in found],
+    )
+    return pl.DataFrame(dict(zip(RECORDS, columns, strict=True)), schema=RECORDS)
 
 
 def _first_records(items: list[Conversation | Skip]) -> Ints:
     """Say where each conversation's first record stands among the items' records."""
     counts = np.array([len(item.records) if isinstance(item, Conversation) else 1 for item in items], np.int64)
     usable = np.array([isinstance(item, Conversation) for item in items], bool)
-    firsts: Ints = np.cumsum(counts) - counts
-    return firsts[usable]
+    firsts: Ints = (np.cumsum(counts) - counts)[usable]
+    return firsts
 
 
 def _turns(

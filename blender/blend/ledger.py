@@ -5,6 +5,7 @@ The totals are counted twice, once over the plan and once over the samples as th
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from blender.blend.corpus import Corpus
@@ -68,26 +69,26 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
 
 def _uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
     """Count the samples that each record is in: (record_number, num_samples, emitted)."""
+    # datasets and splits as one small number each: strings would take most of the time
+    kinds = samples.select("dataset", "split").unique().sort("dataset", "split").with_row_index("kind")
+    kind_of = samples.join(kinds, on=["dataset", "split"], how="left", maintain_order="left")["kind"]
     counted = (
-        record_uses(corpus, samples)
-        .group_by("record_number", "dataset", "split")
+        _record_uses(corpus, samples["turns"])
+        .with_columns(kind=pl.lit(kind_of).gather("sample"))
+        .group_by("record_number", "kind")
         .agg(pl.len().alias("samples"))
-        .sort("record_number", "dataset", "split")
+        .sort("record_number", "kind")
+        .with_columns(dataset=pl.lit(kinds["dataset"]).gather("kind"), split=pl.lit(kinds["split"]).gather("kind"))
     )
-    return counted.group_by("record_number").agg(
+    return counted.group_by("record_number", maintain_order=True).agg(
         pl.col("samples").sum().alias("num_samples"), pl.struct("dataset", "split", "samples").alias("emitted")
     )
 
 
-def record_uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
-    """List every (sample, record) pair once, with the sample's dataset and split."""
-    return (
-        samples.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("sample"), "dataset", "split", "turns")
-        .explode("turns")
-        .with_columns(corpus.turns["record"].gather(samples["turns"].explode()).alias("record_number"))
-        .select("sample", "dataset", "split", "record_number")
-        .unique()
-    )
+def _record_uses(corpus: Corpus, turns: pl.Series) -> pl.DataFrame:
+    """List every (sample, record) pair once, given the turns of each sample."""
+    sample = pl.Series("sample", np.repeat(np.arange(len(turns)), turns.list.len().to_numpy()), dtype=pl.UInt32)
+    return pl.DataFrame([sample, corpus.turns["record"].gather(turns.explode()).alias("record_number")]).unique()
 
 
 def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:

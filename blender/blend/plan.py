@@ -249,6 +249,16 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))
     for file in corpus.files:
         digest.update(f"{file.source}\x1f{file.label}\x1f{file.sha256}\n".encode())
-    for row in images.select("store", "name", "num_bytes", "reason").iter_rows():
-        digest.update(msgspec.json.encode(row))
+    # names have a length before them, so that no two tables say the same
+    said_of_image = [
+        pl.col("store"),
+        pl.col("name").str.len_bytes(),
+        pl.col("name"),
+        pl.col("num_bytes"),
+        pl.col("reason"),
+    ]
+    rows = images.select(
+        pl.concat_str([part.cast(pl.String).fill_null("-") for part in said_of_image], separator="\x1f")
+    )
+    digest.update("\n".join(rows.to_series()).encode())
     return digest.hexdigest()

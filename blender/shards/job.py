@@ -7,13 +7,17 @@ else. Tables are memory-mapped, so that writers share them.
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from blender.blend.plan import Plan
 from blender.blend.texts import Texts
 from blender.images import ImageStore, open_store
 from blender.template import TEMPLATES, Template
+
+if TYPE_CHECKING:
+    # writers in other processes need not wait for all that planning imports
+    from blender.blend.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class OpenJob:
     stores: dict[str, ImageStore]
 
 
-def lay_down(plan: Plan, out: Path, work: Path) -> Job:
+def lay_down(plan: "Plan", out: Path, work: Path) -> Job:
     """Write the tables that writers need to ``work``."""
     records = plan.corpus.records.select(pl.format("{}/{}/{}", "source", "file", "id").alias("source"))
     turns = plan.corpus.turns
@@ -84,7 +88,7 @@ def lay_down(plan: Plan, out: Path, work: Path) -> Job:
     )
 
 
-def tasks_of(plan: Plan) -> list[ShardTask]:
+def tasks_of(plan: "Plan") -> list[ShardTask]:
     """List the shards of a plan."""
     runs = plan.samples.with_row_index("row").group_by("split", "shard", maintain_order=True)
     ranges = runs.agg(pl.col("row").min().alias("start"), (pl.col("row").max() + 1).alias("stop"))

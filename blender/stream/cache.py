@@ -113,7 +113,10 @@ class ShardCache:
 
     def commit(self, shard: StreamShard, claim: Claim) -> None:
         """Give a fetched shard its name; its descriptor stays open for the caller."""
-        os.fsync(claim.descriptor)
+        try:
+            os.fsync(claim.descriptor)
+        except OSError as error:
+            raise self._fault(error) from error
         with self._locked():
             self._partial(shard).replace(self._path(shard))
             _note_use(claim.descriptor)

@@ -152,7 +152,8 @@ def may_attend(segment_ids: torch.Tensor) -> torch.Tensor:
         segment_ids: (B, T), as in a batch.
 
     Returns:
-        (B, 1, T, T) bool, queries before keys. Padding looks at padding, so that no row is without a key.
+        (B, 1, T, T) bool, queries before keys. Padding looks at padding, so that no query is without a key. PyTorch's
+        own attention takes it as it is; transformers' ``eager`` one adds what it is given, and wants 0 and -inf.
     """
     same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
     return same.tril()

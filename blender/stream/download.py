@@ -10,8 +10,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Collection, Generator, Sequence
-from contextlib import closing
+from collections.abc import Collection, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from blender.errors import BlenderError, StreamError
@@ -145,8 +145,7 @@ def download(
     """
 
     def once() -> None:
-        os.ftruncate(descriptor, 0)
-        os.lseek(descriptor, 0, os.SEEK_SET)
+        _begin_again(descriptor)
         with closing(folder.pieces(shard.path, shard.num_bytes, retries.silence)) as pieces:
             _receive(pieces, shard, descriptor, stopped)
 
@@ -175,11 +174,23 @@ def _receive(
         raise _WrongBytes("the checksum is not the one in manifest.json")
 
 
+def _begin_again(descriptor: int) -> None:
+    with _told_as_the_caches_fault():
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+
+
 def _write(descriptor: int, piece: bytes) -> None:
     left = memoryview(piece)
-    try:
+    with _told_as_the_caches_fault():
         while left:
             left = left[os.write(descriptor, left) :]
+
+
+@contextmanager
+def _told_as_the_caches_fault() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StreamError(
             f"the shard cache cannot be written: {error.strerror}", "free some space, or give the cache another folder"

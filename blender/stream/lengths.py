@@ -1,7 +1,7 @@
 """How many positions each sample takes once encoded: counted once per tokenizer and template, and kept.
 
-Packing is planned from these lengths. They lie beside the index of a local blend, else in the cache folder, under a name
-that says what they depend on.
+Packing is planned from these lengths. They lie beside the index of a local blend, else in the cache folder, under a
+name that says what they depend on.
 """
 
 import hashlib

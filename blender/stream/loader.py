@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
@@ -109,7 +110,7 @@ class StreamLoader:
             yield made.batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down where the stream stands; JSON, the same on all ranks, valid for any number of ranks and workers."""
+        """Write down where the stream stands: JSON, the same on all ranks, valid for any number of them."""
         return self.deal.state_dict(self.point)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,7 +142,7 @@ def _make_deal(source: Source, encoder: Encoder, settings: LoaderSettings) -> De
         return SingleDeal(source.root, settings.seed, settings.batch_size, settings.tail)
     assert encoder.max_tokens is not None, "rows are packed up to the encoder's max_tokens"
     lengths = {
-        path: sample_lengths(blend, source.split, encoder, settings=settings.reader)
+        path: sample_lengths(blend, source.split, encoder, settings=settings.reader).astype(np.int64)
         for path, blend in source.blends.items()
     }
     return PackedDeal(
@@ -186,7 +187,7 @@ class _Batches(IterableDataset[_Made]):
         self._readers = [ShardReader(source.blends[path], settings.reader) for path in self._paths]
         self._is_remote = any(blend.is_remote for blend in source.blends.values())
         # workers that live on are told here where the next epoch begins
-        self._start = torch.zeros(2, dtype=torch.int64).share_memory_()
+        self._start = _shared(torch.zeros(2, dtype=torch.int64))
 
     def begin(self, point: Point) -> None:
         """Say where the next iteration begins."""
@@ -224,6 +225,11 @@ class _Batches(IterableDataset[_Made]):
         except DamagedSample as error:
             return error
         return encode_sample(stored, self._encoder, {"blend": self._paths[draw.leaf]})
+
+
+def _shared(tensor: torch.Tensor) -> torch.Tensor:
+    tensor.share_memory_()  # type: ignore[no-untyped-call]
+    return tensor
 
 
 def _leaf_paths(source: Source) -> list[str]:

@@ -91,7 +91,8 @@ class Order:
 
     def _window_sizes(self) -> Ints:
         windows = np.arange(len(self._sizes) * self._parts)
-        return self._pieces(windows[:, None], np.arange(OPEN))[2].sum(axis=1)
+        _, _, num_rows = self._pieces(windows[:, None], np.arange(OPEN))
+        return np.asarray(num_rows.sum(axis=1))
 
     def _pieces(self, windows: Ints, stage: Ints) -> tuple[Ints, Ints, Ints]:
         """Return what windows take from the shard that is at some stage (0 to ``OPEN`` - 1).

@@ -8,6 +8,7 @@ numbers of them where the vision tower runs.
 """
 
 import struct
+import warnings
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -162,14 +163,15 @@ def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDA
         OSError: The image is damaged, or of no format that is read.
     """
     try:
-        image = open_image(content)
-        return _resample(image, spec, draft)
+        # Pillow warns of oddities that leave a usable picture
+        with warnings.catch_warnings(action="ignore"):
+            return _resample(open_image(content), spec, draft)
     except _DAMAGE as error:
         raise OSError(f"{type(error).__name__}: {error}") from error
 
 
 def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.uint8]:
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation = _orientation(image)
     turned = orientation in _TURNED
     stored = image.size
     resized = spec.resized(*_swap(stored, turned))
@@ -185,6 +187,15 @@ def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.ui
         small = small.transpose(_UPRIGHT[orientation])
     pixels: NDArray[np.uint8] = np.asarray(small)
     return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.broadcast_to(pixels, spec.shape)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where there is none or EXIF alone is damaged."""
+    try:
+        value = image.getexif().get(_ORIENTATION, 1)
+    except _DAMAGE:
+        return 1
+    return value if value in _UPRIGHT else 1
 
 
 def _swap(size: tuple[int, int], turned: bool) -> tuple[int, int]:

@@ -143,7 +143,7 @@ class Schedule:
         numbers = before[leaves] + in_turn
         opening, closing = self._windows(leaves, numbers)
         by_opening = np.argsort(opening, kind="stable")
-        deadlines = np.minimum(closing, goal) * self._num_leaves + leaves
+        deadlines = closing * self._num_leaves + leaves
         num_open = np.searchsorted(opening[by_opening], np.arange(start, stop), side="right")
         return np.array(_earliest_first(deadlines[by_opening].tolist(), num_open.tolist())) % self._num_leaves
 

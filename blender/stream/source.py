@@ -45,8 +45,8 @@ def open_source(data: str | Mapping[str, Any], split: str = "train") -> Source:
 def _members(data: Mapping[str, Any], path: str, split: str, blends: dict[str, StreamBlend]) -> Iterator[Node]:
     for name, member in data.items():
         here = f"{path}/{name}" if path else name
-        said = {"blend": member} if isinstance(member, str) else dict(member)
-        amounts = {key: said.pop(key) for key in _AMOUNTS if key in said}
+        said: dict[str, Any] = {"blend": member} if isinstance(member, str) else dict(member)
+        amounts: dict[str, Any] = {key: said.pop(key) for key in _AMOUNTS if key in said}
         if set(said) == {"members"}:
             yield Group(name, tuple(_members(said["members"], here, split, blends)), **amounts)
         elif set(said) == {"blend"}:

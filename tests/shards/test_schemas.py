@@ -20,7 +20,8 @@ def test_what_is_written_fits_the_schemas(corpus, tmp_path):
     write_blend(load_recipe(corpora.write_recipe(corpus)), tmp_path / "out", workers=1)
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     jsonschema.validate(manifest, json.loads(schema_texts()["manifest.schema.json"]))
+    schema = json.loads(schema_texts()["sample.schema.json"])
     with tarfile.open(tmp_path / "out" / manifest["shards"][0]["path"]) as tar:
         for member in tar:
             if member.name.endswith(".json"):
-                jsonschema.validate(json.load(tar.extractfile(member)), json.loads(schema_texts()["sample.schema.json"]))
+                jsonschema.validate(json.load(tar.extractfile(member)), schema)

@@ -188,7 +188,8 @@ def write_large(folder, num_samples, per_shard=1000, batch=250_000):
     )
     table = rows.cast(dict(SCHEMA)).to_arrow()
     (folder / "train").mkdir()
-    with pq.ParquetWriter(folder / "train" / "index.parquet", table.schema, compression="zstd") as writer:
+    cheap = {"compression": "lz4", "use_dictionary": ["shard", "dataset"], "write_statistics": False}
+    with pq.ParquetWriter(folder / "train" / "index.parquet", table.schema, **cheap) as writer:
         for _ in range(num_samples // batch):
             writer.write_table(table)
 

@@ -1,16 +1,17 @@
 """The loader: what a training loop gets, on any number of ranks and workers, interrupted anywhere."""
 
 import json
+import shutil
 
 import pytest
 import torch
 
-from blender import load_recipe, write_blend
+from blender import load_recipe, open_blend, write_blend
 from blender.errors import StreamError
 from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
-from blender.stream.pixels import read_pixel_spec
+from blender.stream.pixels import read_pixel_spec, stack_images
 from blender.stream.source import open_source
 from blender.stream.text import make_text_encoder
 from tests import corpora
@@ -37,7 +38,8 @@ def blends(tmp_path_factory):
     made = {}
     for name, num_images, seed in (("large", 60, 1), ("small", 20, 2)):
         root = corpora.write_corpus(tmp_path_factory.mktemp(name), num_images)
-        write_blend(load_recipe(corpora.write_recipe(root), [f"seed={seed}", f"name={name}"]), root / "blend", workers=1)
+        recipe = load_recipe(corpora.write_recipe(root), [f"seed={seed}", f"name={name}"])
+        write_blend(recipe, root / "blend", workers=1)
         made[name] = str(root / "blend")
     return made
 
@@ -56,7 +58,8 @@ def loader(data, encoder, rank=0, world=1, **settings):
 
 
 def keys_of(batch):
-    return [(tags["blend"], key) for row, all_tags in zip(batch.keys, batch.tags, strict=True) for key, tags in zip(row, all_tags, strict=True)]
+    rows = zip(batch.keys, batch.tags, strict=True)
+    return [(tags["blend"], key) for row, said in rows for key, tags in zip(row, said, strict=True)]
 
 
 def sequence(loaders, num_batches=None):
@@ -142,8 +145,6 @@ def test_a_mixture_that_makes_no_sense_is_told(blends):
 
 
 def test_images_come_at_the_place_where_the_text_shows_them(blends, encoder):
-    from blender import open_blend
-
     blend = open_blend(blends["large"])
     for batch in loader(blends["large"], encoder):
         for row, keys in enumerate(batch.keys):
@@ -151,14 +152,10 @@ def test_images_come_at_the_place_where_the_text_shows_them(blends, encoder):
             order = [n for n in batch.image_index[row].unique_consecutive().tolist() if n >= 0]
             assert len(order) == len(stored.images)
             own = torch.stack([batch.pixels[n] for n in order])
-            from blender.stream.pixels import stack_images
-
             assert torch.equal(own, stack_images(stored.images, encoder.pixels))
 
 
 def test_trained_tokens_are_the_answers(blends, encoder):
-    from blender import open_blend
-
     blend, tokenizer = open_blend(blends["large"]), tiny_tokenizers.tiny_tokenizer(KIND)
     for batch in loader(blends["large"], encoder):
         for row, keys in enumerate(batch.keys):
@@ -169,8 +166,6 @@ def test_trained_tokens_are_the_answers(blends, encoder):
 
 
 def test_a_damaged_sample_leaves_an_empty_place(blends, encoder, tmp_path):
-    import shutil
-
     folder = tmp_path / "blend"
     shutil.copytree(blends["small"], folder)
     whole = sequence([loader(str(folder), encoder, tail="pad")])

@@ -1,12 +1,15 @@
 import time
 import tracemalloc
+from itertools import combinations
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.stream.order import BLOCK, OPEN, Order
+from blender.stream import order as order_module
+from blender.stream.order import BLOCK, OPEN, Order, Rows
 
 sizes = st.lists(st.integers(0, 90), min_size=1, max_size=60).filter(sum)
 long_sizes = st.lists(st.integers(5_000, 30_000), min_size=1, max_size=4)
@@ -37,6 +40,21 @@ def test_every_sample_comes_exactly_once(shard_sizes, seed):
     assert np.array_equal(np.sort(numbers(shard_sizes, seed)), np.arange(sum(shard_sizes)))
 
 
+@pytest.mark.parametrize("shard_sizes", [[3] * 100_000, [1000] * 5000, [2_000_000] * 3])
+def test_an_access_works_out_no_more_than_a_few_thousand_samples(shard_sizes):
+    order = Order(shard_sizes, 0)
+    with patch.object(order_module, "Rows", wraps=Rows) as made:
+        order.slice(len(order) // 2, len(order) // 2 + 64)
+    assert max(len(call.args[0]) for call in made.call_args_list) <= 20_000
+
+
+def test_tiny_shards_cost_no_more_than_others():
+    order = Order([3] * 100_000, 0)
+    begin = time.perf_counter()
+    order.slice(0, 100_000)
+    assert time.perf_counter() - begin < 1
+
+
 @unhurried
 @given(sizes, st.data())
 def test_any_stretch_is_the_same_when_it_is_asked_for_alone(shard_sizes, data):
@@ -55,6 +73,13 @@ def test_another_seed_or_purpose_gives_another_order():
             assert np.mean(some == other) < 0.001
             followers, others = (set(zip(o[:-1].tolist(), o[1:].tolist(), strict=True)) for o in (some, other))
             assert len(followers & others) < 0.001 * len(some)
+
+
+@pytest.mark.parametrize("shard_sizes", [[2000], [1000] * 3, [1000] * 16, [1000] * 40])
+def test_when_a_sample_comes_says_little_about_when_it_comes_in_the_next_epoch(shard_sizes):
+    turns = [np.argsort(numbers(shard_sizes, 0, epoch)) for epoch in range(6)]
+    alike = [abs(np.corrcoef(one, other)[0, 1]) for one, other in combinations(turns, 2)]
+    assert np.mean(alike) < 0.2
 
 
 def visits(shard_sizes):

@@ -9,7 +9,10 @@ from blender.stream import schedule
 from blender.stream.schedule import Schedule
 
 share = st.one_of(st.integers(1, 5), st.integers(1, 60), st.integers(1, 400))
-shares = st.lists(share, min_size=1, max_size=24)
+#: similar ones put anchors close to each other
+shares = st.one_of(
+    st.lists(share, min_size=1, max_size=24), st.lists(st.integers(20, 60), min_size=6, max_size=24, unique=True)
+)
 #: small blocks: many anchors in few draws
 blocks = st.sampled_from([1, 2, 3, 7, 16, 64])
 
@@ -71,6 +74,14 @@ def test_shares_that_are_counts_are_met_exactly_at_the_end(counts):
     made = Schedule(counts, sum(counts))
     assert made.counts(sum(counts)).tolist() == counts
     assert np.bincount(made.slice(0, sum(counts))).tolist() == counts
+
+
+def test_an_epoch_may_end_soon_after_an_anchor():
+    shares = [12, 8, 8, 8, 7, 5]
+    with patch.object(schedule, "BLOCK", 1):
+        for length in range(10, 60):
+            counts = running_counts(Schedule(shares, length).slice(0, length), 6)
+            assert np.abs(counts * 48 - np.arange(length + 1)[:, None] * np.array(shares)).max() < 48
 
 
 def test_shares_beyond_64_bits_are_exact():

@@ -1,0 +1,75 @@
+"""What a stream needs of a model before there is one: its tokenizer, and what its vision tower makes of an image."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blender.errors import StreamError
+from blender.stream.collate import Collator
+from blender.stream.encode import Encoder
+from blender.stream.pixels import read_pixel_spec
+from blender.stream.text import make_text_encoder
+from blender.template import Template
+
+
+def load_encoder(
+    tokenizer: str | Path,
+    vision: str | Path,
+    *,
+    image_positions: int | None = None,
+    max_tokens: int | None = None,
+    template: Template | None = None,
+    draft: bool = False,
+) -> tuple[Encoder, Collator, Any]:
+    """Load a tokenizer and an image processor by name or folder.
+
+    Args:
+        tokenizer: Name or folder of a language model, or of its tokenizer.
+        vision: Name or folder of a vision tower, with its image processor's settings.
+        image_positions: Positions that an image takes; by default one per patch of the vision tower, without a class
+            token.
+        max_tokens: Positions that a sample may take.
+        template: What to render with; None for the spans as they were written.
+        draft: Decode JPEGs at reduced size.
+
+    Returns:
+        Encoder, collator, and the tokenizer.
+
+    Raises:
+        StreamError: One of them cannot be loaded.
+    """
+    from transformers import AutoTokenizer
+
+    loaded: Any = _loaded("tokenizer", tokenizer, lambda: AutoTokenizer.from_pretrained(tokenizer))
+    pixels = read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
+    positions = image_positions or _num_patches(vision, pixels.height, pixels.width)
+    encoder = Encoder(make_text_encoder(loaded, positions), pixels, max_tokens, template, draft)
+    pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
+    return encoder, Collator(pad, pixels.shape, length=None), loaded
+
+
+def _loaded(what: str, name: str | Path, load: Any) -> Any:
+    try:
+        return load()
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise StreamError(f"the {what} of {name} cannot be loaded: {first}", "name a model or its folder") from error
+
+
+def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
+    """Read the settings themselves: the processors of this library would want torchvision."""
+    from transformers.image_processing_base import ImageProcessingMixin
+
+    settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
+    return dict(settings)
+
+
+def _num_patches(vision: str | Path, height: int, width: int) -> int:
+    from transformers import AutoConfig
+
+    config: Any = _loaded("configuration", vision, lambda: AutoConfig.from_pretrained(vision))
+    config = getattr(config, "vision_config", config)
+    patch = getattr(config, "patch_size", None)
+    if not isinstance(patch, int):
+        raise StreamError(f"the configuration of {vision} does not say its patch size", "say the positions of an image")
+    return (height // patch) * (width // patch)

@@ -1,0 +1,208 @@
+"""Rows of samples, padded or packed, lose nothing and mix nothing."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from blender.stream.collate import IGNORED, Collator, may_attend, pack_rows
+from blender.stream.encode import encode_sample
+from tests.stream.samples import SPEC, number_painted, stored_sample, tiny_encoder
+
+COLLATE = Collator(pad_id=0, image_shape=SPEC.shape)
+
+#: samples as (number of images in each turn)
+conversations = st.lists(st.integers(0, 2), min_size=1, max_size=3)
+
+
+def encoded(shown, number=0):
+    """Encode a sample whose images are painted from ten times its number on."""
+    turns = [(count, f"Question {number}?", f"Answer {turn} of {number}.") for turn, count in enumerate(shown)]
+    stored = stored_sample(turns, key=f"train-{number:09d}", first=number * 6, dataset=f"set{number % 2}")
+    return encode_sample(stored, tiny_encoder(), tags={"blend": str(number)})
+
+
+@st.composite
+def packed(draw):
+    number, rows = 0, []
+    for size in draw(st.lists(st.integers(0, 2), min_size=1, max_size=2)):
+        row = []
+        for _ in range(size):
+            row.append(encoded(draw(conversations), number))
+            number += 1
+        rows.append(row)
+    return rows
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=packed())
+def test_every_sample_stands_whole_in_its_segment(rows):
+    batch = COLLATE(rows)
+    for number, row in enumerate(rows):
+        for segment, sample in enumerate(row, start=1):
+            here = batch.segment_ids[number] == segment
+            assert batch.input_ids[number, here].tolist() == sample.input_ids.tolist()
+            assert batch.position_ids[number, here].tolist() == list(range(sample.num_tokens))
+            labels = torch.where(sample.trained, sample.input_ids, IGNORED)
+            labels[0] = IGNORED
+            assert batch.labels[number, here].tolist() == labels.tolist()
+            assert batch.keys[number][segment - 1] == sample.key
+            assert batch.datasets[number][segment - 1] == sample.dataset
+            assert batch.tags[number][segment - 1] == sample.tags
+        assert [len(names) for names in (batch.keys[number], batch.datasets[number], batch.tags[number])] == [
+            len(row)
+        ] * 3
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=packed())
+def test_every_image_stands_in_its_own_sample(rows):
+    batch = COLLATE(rows)
+    assert batch.pixels.shape == (sum(len(sample.pixels) for row in rows for sample in row), *SPEC.shape)
+    for image, (row, segment) in enumerate(batch.image_owner.tolist()):
+        places = (batch.image_index == image).nonzero()
+        assert set(places[:, 0].tolist()) == {row}
+        assert set(batch.segment_ids[row, places[:, 1]].tolist()) == {segment}
+        sample = rows[row][segment - 1]
+        first = batch.image_owner.tolist().index([row, segment])
+        assert torch.equal(batch.pixels[image], sample.pixels[image - first])
+        assert number_painted(batch.pixels[image]) == int(sample.key[-1]) * 6 + image - first
+        assert len(places) == int((sample.image == image - first).sum())
+    assert int((batch.image_index >= 0).sum()) == sum(int((s.image >= 0).sum()) for row in rows for s in row)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=packed(), multiple=st.sampled_from([1, 8, 64]))
+def test_padding_is_least_and_counted(rows, multiple):
+    batch = Collator(7, SPEC.shape, multiple=multiple)(rows)
+    longest = max(sum(sample.num_tokens for sample in row) for row in rows)
+    length = batch.input_ids.shape[1]
+    assert length % multiple == 0
+    assert longest <= length
+    assert length - longest < multiple or longest == 0
+    padding = batch.segment_ids == 0
+    assert set(batch.input_ids[padding].tolist()) <= {7}
+    assert set(batch.labels[padding].tolist()) <= {IGNORED}
+    assert set(batch.image_index[padding].tolist()) <= {-1}
+    assert batch.padding_share == pytest.approx(padding.float().mean().item())
+    assert batch.num_tokens == sum(sample.num_tokens for row in rows for sample in row)
+
+
+def test_rows_of_one_length():
+    batch = Collator(0, SPEC.shape, length=100)([[encoded([1])], [encoded([0])]])
+    assert batch.input_ids.shape == (2, 100)
+
+
+def test_a_batch_without_images_has_room_for_none():
+    batch = COLLATE([[encoded([0])]])
+    assert batch.pixels.shape == (0, *SPEC.shape)
+    assert batch.pixels.dtype == torch.uint8
+    assert batch.image_owner.shape == (0, 2)
+
+
+def test_a_row_whose_samples_were_all_dropped_is_padding():
+    batch = COLLATE([[], [encoded([1])]])
+    assert (batch.segment_ids[0] == 0).all()
+    assert batch.keys == ((), ("train-000000000",))
+    assert COLLATE([[]]).input_ids.shape == (1, 8)
+
+
+def test_batches_move_as_one():
+    batch = COLLATE([[encoded([1])]]).to("meta")
+    assert batch.pixels.is_meta
+    assert batch.input_ids.is_meta
+    assert batch.keys == (("train-000000000",),)
+
+
+def losses(model, batch, allowed):
+    """Return the loss of every sample by its key, summed over its labels."""
+    # added to the scores, as every implementation of attention takes it
+    bias = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
+    logits = model(input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=bias).logits
+    each = torch.nn.functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), batch.labels[:, 1:], ignore_index=IGNORED, reduction="none"
+    )
+    return {
+        key: each[row][batch.segment_ids[row, 1:] == segment].sum().item()
+        for row, keys in enumerate(batch.keys)
+        for segment, key in enumerate(keys, start=1)
+    }
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_packed_sample_has_the_loss_it_has_alone(attention):
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    # wide weights, so that it shows what a token looks at
+    config = LlamaConfig(vocab_size=1000, attn_implementation=attention, initializer_range=0.3, **sizes)
+    model = LlamaForCausalLM(config).eval()
+    samples = [encoded(shown, number) for number, shown in enumerate([[1], [0, 2], [1, 1, 0]])]
+    packed, turned = COLLATE([samples[:2], samples[2:]]), COLLATE([samples[::-1]])
+    with torch.no_grad():
+        alone = {}
+        for sample in samples:
+            batch = COLLATE([[sample]])
+            alone |= losses(model, batch, may_attend(batch.segment_ids))
+        assert losses(model, packed, may_attend(packed.segment_ids)) == pytest.approx(alone, rel=1e-4)
+        assert losses(model, turned, may_attend(turned.segment_ids)) == pytest.approx(alone, rel=1e-4)
+        careless = losses(model, packed, torch.ones_like(may_attend(packed.segment_ids)).tril())
+    assert careless["train-000000001"] != pytest.approx(alone["train-000000001"], rel=1e-2)
+
+
+def test_nothing_of_another_sample_may_be_looked_at():
+    segments = torch.tensor([[1, 1, 2, 2, 0]])
+    allowed = may_attend(segments)[0, 0].int().tolist()
+    assert allowed == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
+
+
+lengths = st.lists(st.integers(1, 100), max_size=120)
+
+
+@settings(deadline=None)
+@given(lengths=lengths, window=st.integers(1, 40))
+def test_packing_keeps_every_sample_once_and_fits(lengths, window):
+    rows = [row.tolist() for row in pack_rows(lengths, 100, window)]
+    assert sorted(place for row in rows for place in row) == list(range(len(lengths)))
+    for row in rows:
+        assert sum(lengths[place] for place in row) <= 100
+        assert row == sorted(row)
+        assert row[0] // window == row[-1] // window
+    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
+
+
+@settings(deadline=None)
+@given(lengths=lengths, window=st.integers(1, 40), num_windows=st.integers(0, 5))
+def test_packed_windows_do_not_depend_on_what_follows(lengths, window, num_windows):
+    whole, part = pack_rows(lengths, 100, window), pack_rows(lengths[: num_windows * window], 100, window)
+    assert [row.tolist() for row in whole][: len(part)] == [row.tolist() for row in part]
+
+
+@settings(deadline=None)
+@given(lengths=st.lists(st.integers(1, 100), min_size=1, max_size=60))
+def test_packing_is_first_fit_longest_first(lengths):
+    free, rows = [], []
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        row = next((number for number, room in enumerate(free) if room >= lengths[place]), len(free))
+        if row == len(free):
+            free.append(100)
+            rows.append([])
+        free[row] -= lengths[place]
+        rows[row].append(place)
+    expected = sorted(sorted(row) for row in rows)
+    assert [row.tolist() for row in pack_rows(lengths, 100, len(lengths))] == expected
+
+
+def test_rows_are_well_filled():
+    lengths = np.random.default_rng(0).lognormal(6.3, 0.6, 20_000).astype(int).clip(20, 4096)
+    fill = {window: lengths.sum() / len(pack_rows(lengths, 4096, window)) / 4096 for window in (1, 16, 64, 256)}
+    assert fill[1] < 0.2
+    assert fill[64] > 0.93
+    assert fill[256] > 0.97
+
+
+@pytest.mark.parametrize("length", [0, 101])
+def test_lengths_that_fit_no_row_are_refused(length):
+    with pytest.raises(ValueError, match="cannot be packed into rows of 100"):
+        pack_rows([5, length, 50], 100, 10)

@@ -1,0 +1,387 @@
+import logging
+import multiprocessing
+import os
+import pickle
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from blender import load_recipe, open_blend, write_blend
+from blender.errors import StreamError
+from blender.shards import tar
+from blender.stream.damage import DamagePolicy
+from blender.stream.index import open_stream_blend
+from blender.stream.reader import ReaderSettings, ShardReader
+from blender.stream.stall import StallWatch
+from blender.stream.unpack import DamagedSample, unpack_sample
+from tests import corpora
+
+
+@pytest.fixture(scope="module")
+def folder(corpus, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("read") / "blend"
+    write_blend(load_recipe(corpora.write_recipe(corpus)), folder, workers=1)
+    return folder
+
+
+@pytest.fixture
+def own(folder, tmp_path):
+    """A blend for a test to damage."""
+    return shutil.copytree(folder, tmp_path / "blend")
+
+
+def reading(folder, **changes):
+    return ShardReader(open_stream_blend(str(folder)), ReaderSettings(**changes))
+
+
+def places(reader):
+    """Name every sample by split, shard and row."""
+    return [
+        (split, shard, row)
+        for split in reader.blend.splits
+        for shard, size in enumerate(reader.blend.shard_sizes(split).tolist())
+        for row in range(size)
+    ]
+
+
+def read_all(reader):
+    return [reader.read(*place) for place in places(reader)]
+
+
+def expect_all(samples, folder):
+    assert samples == list(open_blend(folder))
+    assert all(type(image) is bytes for sample in samples for image in sample.images)
+
+
+def test_every_sample_is_what_the_blend_holds(folder):
+    with reading(folder) as reader:
+        expect_all(read_all(reader), folder)
+
+
+def test_samples_are_read_in_any_order(folder):
+    with reading(folder, max_open=2) as reader:
+        assert [reader.read(*place) for place in reversed(places(reader))] == list(open_blend(folder))[::-1]
+
+
+def num_open():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_no_more_files_stay_open_than_allowed(folder):
+    reader, before = reading(folder, max_open=2), num_open()
+    for place in places(reader) * 2:
+        reader.read(*place)
+        assert num_open() - before <= 2
+    reader.close()
+    assert num_open() == before
+
+
+def test_a_closed_reader_opens_its_shards_again(folder):
+    reader = reading(folder)
+    first = reader.read("train", 0, 0)
+    reader.close()
+    assert reader.read("train", 0, 0) == first
+
+
+def test_a_reader_travels_with_nothing_open(folder):
+    reader = reading(folder)
+    reader.read("train", 0, 0)
+    with pickle.loads(pickle.dumps(reader)) as copy:
+        expect_all(read_all(copy), folder)
+
+
+def send_all(reader, queue):
+    queue.put(read_all(reader))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
+def test_workers_and_their_parent_read_at_the_same_time(folder, method):
+    context = multiprocessing.get_context(method)
+    queue, reader = context.Queue(), reading(folder, max_open=2)
+    read_all(reader)
+    workers = [context.Process(target=send_all, args=(reader, queue)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    expect_all(read_all(reader), folder)
+    for _ in workers:
+        expect_all(queue.get(timeout=60), folder)
+    for worker in workers:
+        worker.join()
+
+
+def test_a_row_beyond_its_shard_is_refused(folder):
+    reader = reading(folder)
+    with pytest.raises(IndexError, match=r"train-000000\.tar has 10 samples"):
+        reader.read("train", 0, 10)
+    with pytest.raises(IndexError):
+        reader.read("train", 0, -1)
+
+
+def test_a_missing_shard_is_named(own):
+    (own / "train" / "train-000001.tar").unlink()
+    with (
+        reading(own) as reader,
+        pytest.raises(StreamError, match=r"train/train-000001\.tar .* cannot be read: No such"),
+    ):
+        reader.read("train", 1, 0)
+
+
+# damage
+
+
+def outcomes(folder):
+    with reading(folder) as reader:
+        return [outcome(reader, place) for place in places(reader)]
+
+
+def outcome(reader, place):
+    try:
+        return reader.read(*place)
+    except DamagedSample as error:
+        return error
+
+
+@pytest.fixture(scope="module")
+def scratch(folder, tmp_path_factory):
+    """A blend whose damage is repaired, with its samples."""
+    copy = shutil.copytree(folder, tmp_path_factory.mktemp("scratch") / "blend")
+    return copy, outcomes(copy)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_changed_byte_is_the_matter_of_one_sample(scratch, data):
+    folder, whole = scratch
+    shard = data.draw(st.sampled_from(sorted(folder.glob("*/*.tar"))))
+    content = shard.read_bytes()
+    index = open_blend(folder).index.rows(named=True)
+    rows = [row for row in index if row["shard"] == shard.name and row["split"] == shard.parent.name]
+    headers = [member["offset"] - tar.BLOCK for row in rows for member in row["members"]]
+    in_header = st.tuples(st.sampled_from(headers), st.integers(0, tar.BLOCK - 1)).map(sum)
+    place = data.draw(in_header | st.integers(0, len(content) - 1))
+    change = data.draw(st.integers(1, 255))
+    owner = next((row for row in rows if row["offset"] <= place < row["offset"] + row["size"]), None)
+    try:
+        shard.write_bytes(content[:place] + bytes([content[place] ^ change]) + content[place + 1 :])
+        after = outcomes(folder)
+    finally:
+        shard.write_bytes(content)
+    different = [(row, new) for row, old, new in zip(index, whole, after, strict=True) if new != old]
+    in_padding = not any(
+        member["offset"] - tar.BLOCK <= place < member["offset"] + member["size"]
+        for row in rows
+        for member in row["members"]
+    )
+    assert [row["key"] for row, _ in different] == ([] if in_padding else [owner["key"]])
+    if any(start <= place < start + tar.BLOCK for start in headers):
+        damaged = different[0][1]
+        assert isinstance(damaged, DamagedSample)
+        assert (damaged.key, damaged.shard) == (owner["key"], f"{shard.parent.name}/{shard.name}")
+
+
+def member(name, content):
+    return tar.header(name, len(content)) + content + tar.padding(len(content))
+
+
+KEY = "train-000000007"
+
+
+@pytest.fixture(scope="module")
+def block(folder):
+    """The bytes of a sample with several images, under a key of its own."""
+    stored = next(sample for sample in open_blend(folder) if len(sample.images) > 1)
+    text = (folder / stored.shard).read_bytes()
+    row = next(row for row in open_blend(folder).index.rows(named=True) if row["key"] == stored.sample.key)
+    contents = [text[place["offset"] : place["offset"] + place["size"]] for place in row["members"]]
+    return [contents[0].replace(stored.sample.key.encode(), KEY.encode()), *contents[1:]]
+
+
+def assemble(text, *images, names=None):
+    names = names or ["json", *(f"image{number}.jpg" for number in range(1, len(images) + 1))]
+    return b"".join(member(f"{KEY}.{name}", part) for name, part in zip(names, (text, *images), strict=True))
+
+
+def unpack(block):
+    return unpack_sample(block, KEY, "train", "train/train-000000.tar")
+
+
+def test_whole_samples_are_unpacked(block):
+    assert unpack(assemble(*block)).images == tuple(block[1:])
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda text, *images: assemble(b"{" + text, *images), "malformed"),
+        (lambda text, *images: assemble(text.replace(b'"turns"', b'"burns"'), *images), "turns"),
+        (lambda text, *images: assemble(b"\xff" + text[1:], *images), ""),
+        (lambda text, *images: assemble(text.replace(KEY.encode(), b"train-000000008"), *images), "says that it is"),
+        (lambda text, *images: assemble(text, *images[1:]), "it has . images and tells of"),
+        (lambda text, *images: assemble(text, images[0], *images), "it has . images and tells of"),
+        (lambda text, *images: assemble(text, b"<html>", *images[1:]), "image 1 .* is no image"),
+        (lambda text, *images: assemble(text, b"", *images[1:]), "image 1 .* is no image"),
+        (lambda text, *images: assemble(text, *images)[:-1024], "longer than its sample"),
+        (lambda text, *images: assemble(text, *images)[1:], "no header of member"),
+        (lambda text, *images: assemble(text, *images) + bytes(512), "no header of member"),
+        (lambda text, *images: assemble(text, *images).replace(KEY.encode() + b".image1", b"x" * 22), "no header"),
+        (lambda text, *images: tar.header(f"{KEY}.json", -1) + assemble(text, *images), "no header of member"),
+        (lambda text, *images: b"", "no header of member"),
+    ],
+)
+def test_damage_is_told_with_shard_and_key(block, damage, words):
+    with pytest.raises(DamagedSample, match=rf"sample {KEY} in shard train/train-000000.tar is damaged: .*{words}"):
+        unpack(damage(*block))
+
+
+@given(st.binary(max_size=3000))
+def test_arbitrary_bytes_are_never_a_sample(noise):
+    with pytest.raises(DamagedSample):
+        unpack(noise)
+
+
+def test_a_shard_that_is_cut_short_loses_its_last_samples_alone(own):
+    shard = own / "train" / "train-000000.tar"
+    whole = outcomes(own)
+    row = open_blend(own).index.row(4, named=True)
+    os.truncate(shard, row["offset"] + row["size"] - 1)
+    after = outcomes(own)
+    assert [isinstance(found, DamagedSample) for found in after[:10]] == [False] * 4 + [True] * 6
+    assert [*after[:4], *after[10:]] == [*whole[:4], *whole[10:]]
+
+
+def test_damage_travels_between_processes():
+    error = pickle.loads(pickle.dumps(DamagedSample(KEY, "train/train-000000.tar", "it is empty")))
+    assert (error.key, error.shard, error.reason) == (KEY, "train/train-000000.tar", "it is empty")
+
+
+# the policy
+
+DAMAGED = [DamagedSample(f"train-{number:09d}", "train/train-000000.tar", "it is empty") for number in range(9)]
+
+
+def test_a_damaged_sample_leaves_its_slot_empty(own):
+    shard = own / "train" / "train-000000.tar"
+    offset = open_blend(own).index.row(3, named=True)["offset"]
+    content = bytearray(shard.read_bytes())
+    content[offset] ^= 1
+    shard.write_bytes(content)
+    policy = DamagePolicy()
+    with reading(own) as reader:
+        slots = [policy.attempt(lambda place=place: reader.read(*place)) for place in places(reader)]
+    assert [number for number, slot in enumerate(slots) if slot is None] == [3]
+    expected = list(open_blend(own).index["key"])
+    assert [slot.sample.key for slot in slots if slot] == expected[:3] + expected[4:]
+    assert policy.num_empty == 1
+    assert list(policy.damaged) == [("train/train-000000.tar", "train-000000003")]
+
+
+def test_each_damaged_sample_is_counted_every_time_and_logged_once(caplog):
+    policy = DamagePolicy()
+    with caplog.at_level(logging.WARNING):
+        assert [policy.take(slot) for slot in [DAMAGED[0], "good", DAMAGED[1], DAMAGED[0]]] == [
+            None,
+            "good",
+            None,
+            None,
+        ]
+    assert policy.num_empty == 3
+    assert [record.message.split(" is ")[0] for record in caplog.records] == [
+        f"skipped: sample train-{number:09d} in shard train/train-000000.tar" for number in (0, 1)
+    ]
+
+
+def test_too_many_in_a_row_stop_the_run():
+    policy = DamagePolicy(max_consecutive=2)
+    for slot in [*DAMAGED[:2], "good", *DAMAGED[2:4]]:
+        policy.take(slot)
+    with pytest.raises(
+        StreamError, match="3 damaged samples in a row, the last one train-000000004 in shard"
+    ) as caught:
+        policy.take(DAMAGED[4])
+    assert not isinstance(caught.value, DamagedSample)
+
+
+def test_other_faults_are_not_skipped(own):
+    (own / "train" / "train-000000.tar").unlink()
+    policy = DamagePolicy()
+    with reading(own) as reader, pytest.raises(StreamError, match="cannot be read"):
+        policy.attempt(lambda: reader.read("train", 0, 0))
+    assert policy.num_empty == 0
+
+
+@given(st.lists(st.booleans()), st.integers(0, 4))
+def test_the_policy_depends_on_the_outcomes_alone(good, max_consecutive):
+    def play():
+        policy, taken = DamagePolicy(max_consecutive), []
+        try:
+            taken = [policy.take("good" if fine else DAMAGED[0]) for fine in good]
+        except StreamError as error:
+            return str(error), policy.num_empty
+        return taken, policy.num_empty
+
+    assert play() == play()
+    runs = "".join("." if fine else "x" for fine in good)
+    assert isinstance(play()[0], str) == ("x" * (max_consecutive + 1) in runs)
+
+
+# stalls
+
+
+def test_a_file_that_hangs_is_reported_again_and_again(own):
+    """A pipe in the place of a shard blocks whoever opens it, like a file server that is gone."""
+    shard = own / "train" / "train-000000.tar"
+    content, reports = shard.read_bytes(), []
+    shard.unlink()
+    os.mkfifo(shard)
+
+    def answer():
+        while len(reports) < 2:
+            time.sleep(0.01)
+        with shard.open("wb") as pipe:
+            pipe.write(content[:10])
+
+    writer = threading.Thread(target=answer)
+    writer.start()
+    settings = {"stall_seconds": 0.1, "on_stall": lambda shard, seconds: reports.append((shard, seconds))}
+    with reading(own, **settings) as reader, pytest.raises(StreamError):
+        reader.read("train", 0, 0)
+    writer.join()
+    assert [shard for shard, _ in reports] == ["train/train-000000.tar"] * len(reports)
+    assert 0.1 <= reports[0][1] < reports[1][1]
+
+
+def test_a_stall_is_logged(caplog):
+    watch = StallWatch(0.05)
+    with caplog.at_level(logging.WARNING):
+        watch.begin("train/train-000003.tar")
+        time.sleep(0.2)
+        watch.end()
+        watch.close()
+    assert "waiting for shard train/train-000003.tar" in caplog.text
+
+
+def test_quick_reads_are_not_reported():
+    reports = []
+    watch = StallWatch(0.2, lambda *report: reports.append(report))
+    for _ in range(30):
+        watch.begin("shard")
+        time.sleep(0.01)
+        watch.end()
+    watch.close()
+    assert reports == []
+
+
+def test_no_thread_outlives_its_reader(folder):
+    before = threading.active_count()
+    for _ in range(3):
+        read_all(reading(folder, stall_seconds=0.02))
+    deadline = time.monotonic() + 5
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
