@@ -6,6 +6,7 @@ once, however many conversations show it.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 import polars as pl
@@ -132,7 +133,7 @@ def _join(recipe: Recipe, folder: Path, reads: list[PartRead]) -> Corpus:
         names.append(tables["names"].select(store.alias("store"), "name"))
         links.append(tables["links"].with_columns(shift, pl.col("name") + offset["names"]))
         offset = {name: start + tables[name].height for name, start in offset.items()}
-    images, image_of = _number_images(pl.concat(names))
+    images, image_of = _number_images(names)
     joined = pl.concat(links)
     return Corpus(
         records=pl.concat(records),
@@ -149,11 +150,37 @@ def _describe(read: PartRead, label: str) -> SourceFile:
     return SourceFile(read.part.source, read.part.path, label, read.sha256, read.num_bytes, read.num_records)
 
 
-def _number_images(names: pl.DataFrame) -> tuple[pl.DataFrame, pl.Series]:
-    """Give each (store, name) a number, in the order of first use; return the images, and the number of each row."""
-    images = names.unique(maintain_order=True)
-    numbered = names.join(images.with_row_index("image"), on=["store", "name"], how="left", maintain_order="left")
-    return images, numbered["image"]
+def _number_images(names: list[pl.DataFrame]) -> tuple[pl.DataFrame, pl.Series]:
+    """Give each image of each store a number, store by store, in the order of first use.
+
+    Args:
+        names: store and name of each part's images, each once.
+
+    Returns:
+        The images, and the number of each row of ``names``.
+    """
+    images: list[pl.DataFrame] = []
+    numbers: dict[int, pl.Series] = {}
+    first = 0
+    for parts in _of_one_store(names):
+        shown = pl.concat([names[part] for part in parts])
+        distinct = shown.unique(maintain_order=True) if len(parts) > 1 else shown
+        number = (pl.int_range(distinct.height, dtype=pl.UInt32, eager=True) + first).alias("image")
+        if len(parts) > 1:
+            number = shown.join(distinct.with_columns(number), on="name", how="left", maintain_order="left")["image"]
+        images.append(distinct)
+        first += distinct.height
+        starts = accumulate((names[part].height for part in parts), initial=0)
+        numbers |= {part: number.slice(start, names[part].height) for part, start in zip(parts, starts, strict=False)}
+    return pl.concat(images), pl.concat([numbers[part] for part in range(len(names))])
+
+
+def _of_one_store(names: list[pl.DataFrame]) -> Iterable[list[int]]:
+    """Group the parts by the store that their images are in; parts without images go with any."""
+    groups: dict[str, list[int]] = {}
+    for number, part in enumerate(names):
+        groups.setdefault(part["store"][0] if part.height else "", []).append(number)
+    return groups.values()
 
 
 def _labels(parts: Iterable[Part]) -> list[str]:

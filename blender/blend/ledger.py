@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from blender.blend.columns import Ints
 from blender.blend.corpus import Corpus
 from blender.errors import PlanError
 
@@ -28,25 +29,15 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
         One row per record, in the order of the files: source, file, index, record, num_samples, emitted (list of
         dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason).
     """
-    uses = _uses(corpus, samples)
-    refusals = _refusals(corpus, left_out)
-    of_record = corpus.turns.select("record", "conversation").unique("record", keep="first")
-    reasons = judged.select(
-        pl.int_range(pl.len(), dtype=pl.UInt32).alias("conversation"),
-        conversation_reason="reason",
-        conversation_detail="detail",
-    )
+    conversation = _conversation_of_record(corpus)
     ledger = (
         corpus.records.with_row_index("record_number")
-        .join(
-            of_record.join(reasons, on="conversation", how="left"),
-            left_on="record_number",
-            right_on="record",
-            how="left",
-            maintain_order="left",
+        .with_columns(
+            conversation_reason=judged["reason"].gather(conversation),
+            conversation_detail=judged["detail"].gather(conversation),
         )
-        .join(uses, on="record_number", how="left", maintain_order="left")
-        .join(refusals, on="record_number", how="left", maintain_order="left")
+        .join(_uses(corpus, samples), on="record_number", how="left", maintain_order="left")
+        .join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
         .with_columns(pl.col("num_samples").fill_null(0))
     )
     used = pl.col("num_samples") > 0
@@ -67,33 +58,46 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
     )
 
 
+def _conversation_of_record(corpus: Corpus) -> pl.Series:
+    """Return the conversation of each record; null for one that was skipped."""
+    conversation = np.full(corpus.records.height, -1)
+    conversation[corpus.turns["record"].to_numpy()] = corpus.turns["conversation"].to_numpy()
+    return pl.Series("conversation", conversation).replace(-1, None)
+
+
 def _uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
     """Count the samples that each record is in: (record_number, num_samples, emitted)."""
-    # datasets and splits as one small number each: strings would take most of the time
     kinds = samples.select("dataset", "split").unique().sort("dataset", "split").with_row_index("kind")
-    kind_of = samples.join(kinds, on=["dataset", "split"], how="left", maintain_order="left")["kind"]
-    counted = (
-        _record_uses(corpus, samples["turns"])
-        .with_columns(kind=pl.lit(kind_of).gather("sample"))
-        .group_by("record_number", "kind")
-        .agg(pl.len().alias("samples"))
-        .sort("record_number", "kind")
-        .with_columns(dataset=pl.lit(kinds["dataset"]).gather("kind"), split=pl.lit(kinds["split"]).gather("kind"))
+    kind_of = samples.join(kinds, on=["dataset", "split"], how="left", maintain_order="left")["kind"].to_numpy()
+    sample, record = _record_uses(corpus, samples["turns"])
+    # a record and a kind as one number: sorting numbers is a tenth of the work of grouping by strings
+    found, counts = np.unique(record * kinds.height + kind_of[sample], return_counts=True)
+    kind = found % max(1, kinds.height)
+    counted = pl.DataFrame(
+        {
+            "record_number": pl.Series(found // max(1, kinds.height), dtype=pl.UInt32).set_sorted(),
+            "dataset": kinds["dataset"].gather(kind),
+            "split": kinds["split"].gather(kind),
+            "samples": pl.Series(counts, dtype=pl.UInt32),
+        }
     )
     return counted.group_by("record_number", maintain_order=True).agg(
         pl.col("samples").sum().alias("num_samples"), pl.struct("dataset", "split", "samples").alias("emitted")
     )
 
 
-def _record_uses(corpus: Corpus, turns: pl.Series) -> pl.DataFrame:
+def _record_uses(corpus: Corpus, turns: pl.Series) -> tuple[Ints, Ints]:
     """List every (sample, record) pair once, given the turns of each sample."""
-    sample = pl.Series("sample", np.repeat(np.arange(len(turns)), turns.list.len().to_numpy()), dtype=pl.UInt32)
-    return pl.DataFrame([sample, corpus.turns["record"].gather(turns.explode()).alias("record_number")]).unique()
+    sample = np.repeat(np.arange(len(turns)), turns.list.len().to_numpy())
+    record = corpus.turns["record"].gather(turns.explode()).to_numpy()
+    pairs = np.unique(sample * corpus.records.height + record)
+    return pairs // corpus.records.height, pairs % corpus.records.height
 
 
 def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:
     """Spread what entries left out over the records: (record_number, left_out, refusal_reason, refusal_detail)."""
-    records = corpus.turns.select("conversation", pl.col("record").alias("record_number")).unique(maintain_order=True)
+    turns = corpus.turns.select("conversation", pl.col("record").alias("record_number"))
+    records = turns.join(left_out, on="conversation", how="semi").unique(maintain_order=True)
     return (
         left_out.join(records, on="conversation", maintain_order="left_right")
         .group_by("record_number", maintain_order=True)

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from blender.commands import blend, demo, inspect, plan, stream, verify
+from blender.commands import blend, demo, index, inspect, plan, stream, verify
 
 EPILOG = "Start with: visualchat demo"
 
@@ -43,7 +43,7 @@ def _options(
     """Blend published vision-language instruction data into multi-round, multi-image conversations."""
 
 
-for module in (demo, plan, blend, inspect, verify, stream):
+for module in (demo, plan, blend, inspect, verify, stream, index):
     module.add_to(app)
 
 

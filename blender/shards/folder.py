@@ -20,9 +20,13 @@ from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from blender.shards.write import ShardNote
 
 WORK = ".work"
+#: where Megatron-Energon keeps what it knows about the shards
+ENERGON = ".nv-meta"
 _OWN = (MANIFEST_NAME, "ledger.parquet", "README.md", WORK, *SPLITS)
 #: written by other programs for themselves, or by the system; in nobody's way
-_IGNORED = (".DS_Store", ".nv-meta", ".gitattributes", "lost+found")
+_IGNORED = (".DS_Store", ENERGON, ".gitattributes", "lost+found")
+#: what in Energon's folder tells of the shards; the rest is how its user wants them read
+_OF_SHARDS = (".info.json", ".info.yaml", "index.sqlite", "index.uuid", "split.yaml", "split.json")
 
 
 @dataclass(frozen=True)
@@ -77,6 +81,8 @@ class BlendFolder:
         (self.path / MANIFEST_NAME).unlink(missing_ok=True)
         for name in ("ledger.parquet", "README.md", f"{WORK}/fingerprint"):
             (self.path / name).unlink(missing_ok=True)
+        for name in _OF_SHARDS:
+            (self.path / ENERGON / name).unlink(missing_ok=True)
         for name in (*SPLITS, f"{WORK}/partial", f"{WORK}/done"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 

@@ -12,9 +12,12 @@ from blender.blend.mix import SPLITS
 from blender.errors import BlenderError, ShardError
 from blender.images.decoding import open_image
 from blender.parallel import map_unordered, num_cores
+from blender.shards.energon import energon_problems, index_file
+from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
 from blender.shards.tar import BLOCK, END, header
+from blender.shards.wids import WIDS, wids_problems
 from blender.template import IMAGE
 
 
@@ -66,12 +69,17 @@ def _check_folder(blend: Blend) -> Verdict:
 
 
 def _folder_problems(blend: Blend) -> Iterator[str]:
-    named = {shard.path for shard in blend.manifest.shards}
+    shards = {blend.path / shard.path for shard in blend.manifest.shards}
+    known = shards | {index_file(shard) for shard in shards}
     for split in SPLITS:
         for file in sorted((blend.path / split).glob("*")):
-            path = file.relative_to(blend.path).as_posix()
-            if path not in named and file.name != "index.parquet":
-                yield f"{path} does not belong to the blend"
+            if file not in known and file.name not in (INDEX_NAME, WIDS) and not file.match("lengths-*.npy"):
+                yield f"{file.relative_to(blend.path).as_posix()} does not belong to the blend"
+    yield from _table_problems(blend)
+
+
+def _table_problems(blend: Blend) -> Iterator[str]:
+    """Check index and ledger, and what other loaders were given of them."""
     try:
         found, told = totals(blend.ledger), blend.manifest.ledger
         if any(found[name] != told[name] for name in found):
@@ -80,6 +88,8 @@ def _folder_problems(blend: Blend) -> Iterator[str]:
             yield f"the index has {blend.index.height} samples, manifest.json {blend.manifest.num_samples}"
         if int(blend.index["num_sources"].sum()) != told["uses"]:
             yield "the ledger does not balance against the samples"
+        yield from energon_problems(blend)
+        yield from wids_problems(blend)
     except ShardError as error:
         yield str(error)
     except (OSError, pl.exceptions.PolarsError) as error:
@@ -98,7 +108,7 @@ def _check_shard(task: _Task) -> Verdict:
     elif digest != shard.sha256:
         problems.append(f"{shard.path} has another checksum than manifest.json says")
     try:
-        index = pl.read_parquet(file.parent / "index.parquet").filter(pl.col("shard") == file.name)
+        index = pl.read_parquet(file.parent / INDEX_NAME).filter(pl.col("shard") == file.name)
     except (OSError, pl.exceptions.PolarsError) as error:
         return Verdict(shard.path, 0, 0, 0, (*problems, f"the index of {shard.path} cannot be read: {error}"))
     if index.height != shard.num_samples:

@@ -10,6 +10,7 @@ somebody still reads stays readable to them until they close it.
 import fcntl
 import os
 import re
+import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -76,7 +77,7 @@ class ShardCache:
             os.close(descriptor)
             path.unlink(missing_ok=True)
             return None
-        _note_use(descriptor)
+        note_use(descriptor)
         return descriptor
 
     def holds(self, shard: StreamShard) -> bool:
@@ -119,7 +120,7 @@ class ShardCache:
             raise self._fault(error) from error
         with self._locked():
             self._partial(shard).replace(self._path(shard))
-            _note_use(claim.descriptor)
+            note_use(claim.descriptor)
             _release(claim.descriptor)
 
     def abandon(self, shard: StreamShard, claim: Claim) -> None:
@@ -203,9 +204,12 @@ class ShardCache:
         return [path for path in self.folder.iterdir() if names.fullmatch(path.name)]
 
 
-def _note_use(descriptor: int) -> None:
+def note_use(descriptor: int) -> None:
+    """Note that an open shard is used now."""
+    # the system's own clock for this stands still for milliseconds
+    now = time.time_ns()
     with suppress(PermissionError):
-        os.utime(descriptor)
+        os.utime(descriptor, ns=(now, now))
 
 
 def _hold(descriptor: int) -> None:

@@ -92,10 +92,11 @@ class Collator:
                 (all were dropped) is padding alone.
         """
         images = [sample.pixels for row in rows for sample in row]
-        empty = torch.empty((0, *self.image_shape), dtype=torch.uint8)
+        empty = np.empty((0, *self.image_shape), dtype=np.uint8)
         return Batch(
             **self._positions(rows),
-            pixels=torch.cat([empty, *images]),
+            # numpy copies; torch would wake all threads for it
+            pixels=torch.from_numpy(np.concatenate([empty, *map(np.asarray, images)])),
             image_owner=_owners(rows),
             keys=tuple(tuple(sample.key for sample in row) for row in rows),
             datasets=tuple(tuple(sample.dataset for sample in row) for row in rows),

@@ -78,8 +78,9 @@ class RemoteShards:
 
     def close(self) -> None:
         """Stop fetching ahead; a download under way is given up."""
-        self._stopped.set()
+        # a fork has no thread to stop, and locks that may be held for ever
         if self._process == os.getpid():
+            self._stopped.set()
             with self._news:
                 self._news.notify()
         self._process = 0

@@ -1,10 +1,11 @@
 """Turn the bytes of an image into the pixels that a vision tower expects, as uint8.
 
 What the tower's Hugging Face image processor would do is read once into a :class:`PixelSpec`; the steps are then done
-in another order, for the same pixels within rounding. The crop comes before the resampling: Pillow samples the wanted
-part alone (``box``), looking beyond its edge as far as the filter reaches. The rotation noted in EXIF is applied to the
-small result, and a grey picture stays one channel until the end. Pixels travel as bytes; :func:`normalise` makes
-numbers of them where the vision tower runs.
+in another order, for the same pixels within rounding. The rotation noted in EXIF is applied to the small result, and a
+grey picture stays one channel until the end. Resampling is half of the work when Pillow does it, so PyTorch does, whose
+filters for bytes follow Pillow's; a picture so long that most of it is cropped away is left to Pillow, which samples
+the wanted part alone (``box``). Pixels travel as bytes; :func:`normalise` makes numbers of them where the vision tower
+runs.
 """
 
 import struct
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from blender.errors import BlenderError
+from blender.errors import StreamError
 from blender.images.decoding import open_image
 
 #: what Pillow raises for damaged files, besides OSError
@@ -27,21 +28,16 @@ _DAMAGE = (SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, O
 #: steps of image processors that nobody here knows how to do
 _FOREIGN = ("do_pad", "do_resize_longest", "do_image_splitting", "do_pan_and_scan", "crop_pct", "max_num_patches")
 
-_ORIENTATION = ExifTags.Base.Orientation
-#: EXIF orientation → what makes the stored picture upright
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-#: orientations whose left, once upright, counts from the stored right or bottom; the same for the top; those that lie
+#: EXIF orientations whose left, once upright, is the right (or bottom) as stored; whose top is the bottom (or right);
+#: whose width is the height
 _MIRRORED_X, _MIRRORED_Y, _TURNED = {2, 3, 6, 7}, {3, 4, 7, 8}, {5, 6, 7, 8}
+#: filters that PyTorch has, too, with Pillow's arithmetic and in a fraction of its time
+_TORCH_MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
+#: how many times as many pixels as wanted may be resampled before they are cropped
+_MOST_SPARE = 3
 
-_Box = tuple[float, float, float, float]
+#: left, top, right, bottom
+_Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
@@ -85,7 +81,7 @@ def read_pixel_spec(processor: Any) -> PixelSpec:
         processor: An image processor, or what its ``to_dict()`` or its ``preprocessor_config.json`` says.
 
     Raises:
-        BlenderError: It does something that is not resize, centre crop, rescale and normalise to one fixed size.
+        StreamError: It does something that is not resize, centre crop, rescale and normalise to one fixed size.
     """
     config = dict(processor) if isinstance(processor, Mapping) else dict(processor.to_dict())
     name = config.get("image_processor_type") or config.get("feature_extractor_type") or "image processor"
@@ -114,9 +110,9 @@ def read_pixel_spec(processor: Any) -> PixelSpec:
     )
 
 
-def _unlike(name: str, what: str) -> BlenderError:
+def _unlike(name: str, what: str) -> StreamError:
     hint = "use a vision tower whose images are resized, centre-cropped and normalised to one size"
-    return BlenderError(f"{name} {what}, which is not supported", hint)
+    return StreamError(f"{name} {what}, which is not supported", hint)
 
 
 def _read_size(name: str, config: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
@@ -157,7 +153,7 @@ def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDA
             same pixels (``docs/encoding.md`` says how far off).
 
     Returns:
-        (C, H, W) uint8: a view of (H, W, C) memory, or of one channel repeated.
+        (C, H, W) uint8; a view, of memory in some other order.
 
     Raises:
         OSError: The image is damaged, or of no format that is read.
@@ -173,51 +169,68 @@ def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDA
 def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.uint8]:
     orientation = _orientation(image)
     turned = orientation in _TURNED
-    stored = image.size
-    resized = spec.resized(*_swap(stored, turned))
-    box = _crop_box(spec, resized, orientation)
+    resized = _swap(spec.resized(*_swap(image.size, turned)), turned)
+    crop = _crop_box(spec, resized, orientation)
     if draft:
-        image.draft(None, _swap(resized, turned))
-    # the box in pixels of the decoded picture, which a draft makes smaller
-    across, down = (size / whole for size, whole in zip(image.size, _swap(resized, turned), strict=True))
-    area = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-    size = _swap((spec.width, spec.height), turned)
-    small = to_plain(image).resize(size, Image.Resampling(spec.resample), box=_within(area, image.size))
-    if orientation in _UPRIGHT:
-        small = small.transpose(_UPRIGHT[orientation])
-    pixels: NDArray[np.uint8] = np.asarray(small)
-    return pixels.transpose(2, 0, 1) if pixels.ndim == 3 else np.broadcast_to(pixels, spec.shape)
+        image.draft(None, resized)
+    plain = to_plain(image)
+    if spec.resample in _TORCH_MODES and resized[0] * resized[1] <= _MOST_SPARE * spec.width * spec.height:
+        small = _resize_then_crop(plain, spec, resized, crop)
+    else:
+        small = _crop_then_resize(plain, spec, resized, crop)
+    upright = small.swapaxes(1, 2) if turned else small
+    flipped = upright[:, :: -1 if orientation in _MIRRORED_Y else 1, :: -1 if orientation in _MIRRORED_X else 1]
+    return np.broadcast_to(flipped, spec.shape)
+
+
+def _resize_then_crop(plain: Image.Image, spec: PixelSpec, resized: tuple[int, int], crop: _Box) -> NDArray[np.uint8]:
+    """Return (C, H, W) pixels; C is 1 for a grey picture."""
+    pixels = np.asarray(plain).reshape(plain.height, plain.width, -1)
+    whole = torch.nn.functional.interpolate(
+        torch.from_numpy(pixels).permute(2, 0, 1)[None],
+        size=(resized[1], resized[0]),
+        mode=_TORCH_MODES[Image.Resampling(spec.resample)],
+        antialias=True,
+    )
+    left, top, right, bottom = crop
+    small: NDArray[np.uint8] = whole[0, :, top:bottom, left:right].numpy()
+    return small
+
+
+def _crop_then_resize(plain: Image.Image, spec: PixelSpec, resized: tuple[int, int], crop: _Box) -> NDArray[np.uint8]:
+    """Return (C, H, W) pixels; C is 1 for a grey picture."""
+    across, down = plain.width / resized[0], plain.height / resized[1]
+    left, top, right, bottom = crop
+    # no farther than the picture's edge, where rounding would have it so
+    box = (left * across, top * down, min(right * across, plain.width), min(bottom * down, plain.height))
+    small = plain.resize((right - left, bottom - top), Image.Resampling(spec.resample), box=box)
+    return np.asarray(small).reshape(small.height, small.width, -1).transpose(2, 0, 1)
 
 
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where there is none or EXIF alone is damaged."""
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
     except _DAMAGE:
         return 1
-    return value if value in _UPRIGHT else 1
+    return int(value) if value in range(2, 9) else 1
 
 
 def _swap(size: tuple[int, int], turned: bool) -> tuple[int, int]:
     return (size[1], size[0]) if turned else size
 
 
-def _crop_box(spec: PixelSpec, resized: tuple[int, int], orientation: int) -> tuple[int, int, int, int]:
-    """Return left, top, right, bottom of the centre crop, in the resized picture as it is stored."""
-    left, top = (resized[0] - spec.width) // 2, (resized[1] - spec.height) // 2
-    across, down = (left, left + spec.width), (top, top + spec.height)
-    if orientation in _MIRRORED_X:
-        across = resized[0] - across[1], resized[0] - across[0]
-    if orientation in _MIRRORED_Y:
-        down = resized[1] - down[1], resized[1] - down[0]
-    if orientation in _TURNED:
-        across, down = down, across
-    return across[0], down[0], across[1], down[1]
-
-
-def _within(box: _Box, size: tuple[int, int]) -> _Box:
-    """Undo what rounding added beyond the picture's edge."""
-    return max(box[0], 0.0), max(box[1], 0.0), min(box[2], float(size[0])), min(box[3], float(size[1]))
+def _crop_box(spec: PixelSpec, resized: tuple[int, int], orientation: int) -> _Box:
+    """Return the centre crop of the resized picture, both as they are stored."""
+    turned = orientation in _TURNED
+    width, height = _swap(resized, turned)
+    left, top = (width - spec.width) // 2, (height - spec.height) // 2
+    # where the spare pixels are odd in number, a mirrored picture has the other half before its crop
+    left = width - spec.width - left if orientation in _MIRRORED_X else left
+    top = height - spec.height - top if orientation in _MIRRORED_Y else top
+    left, top = _swap((left, top), turned)
+    across, down = _swap((spec.width, spec.height), turned)
+    return left, top, left + across, top + down
 
 
 def to_plain(image: Image.Image) -> Image.Image:

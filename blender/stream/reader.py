@@ -9,7 +9,6 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +17,7 @@ from typing import Self
 from blender.errors import StreamError
 from blender.images.files import local_path
 from blender.shards.read import StoredSample
-from blender.stream.cache import ShardCache
+from blender.stream.cache import ShardCache, note_use
 from blender.stream.download import RemoteShards
 from blender.stream.index import StreamBlend, StreamShard
 from blender.stream.remote import RemoteFolder, Retries
@@ -176,5 +175,4 @@ class _OpenShard:
         now = time.monotonic()
         if now - self._noted > _NOTE_USE:
             self._noted = now
-            with suppress(OSError):
-                os.utime(self._descriptor)
+            note_use(self._descriptor)

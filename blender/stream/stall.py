@@ -48,7 +48,9 @@ class StallWatch:
 
     def close(self) -> None:
         """Stop watching."""
-        self._stopped.set()
+        # a fork has no thread to stop, and a lock that may be held for ever
+        if self._process == os.getpid():
+            self._stopped.set()
         self._process = 0
 
     def _start(self) -> None:

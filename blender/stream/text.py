@@ -16,16 +16,18 @@ Strangers' texts cannot make special tokens: the copy takes every special token 
 """
 
 import json
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 
-from blender.errors import BlenderError
+from blender.errors import StreamError
 from blender.template import IMAGE, Span
 
 #: stands for an image, the end of an answer or a forced cut while a text is tokenised; a noncharacter of Unicode
@@ -230,9 +232,7 @@ class _Tokens:
         found, before, starts = [], -1, iter(self.draft.starts)
         for mark, kind in zip(self.marks, self.draft.kinds, strict=True):
             if kind == _END_MARK:
-                start, first = next(starts), mark
-                while first - 1 > before and self.offsets[first - 1][1] > start:
-                    first -= 1
+                first = bisect_right(self.offsets, next(starts), before + 1, mark, key=itemgetter(1))
                 found.append((first, mark, before))
             before = mark
         return found
@@ -296,20 +296,20 @@ def make_text_encoder(
         end_token_id: What closes an answer, such as the id of ``<|im_end|>``; the tokenizer's end token when None.
 
     Raises:
-        BlenderError: The tokenizer is of no use here: it is not a fast one, has no end token, or an id is not its own.
+        StreamError: The tokenizer is of no use here: it is not a fast one, has no end token, or an id is not its own.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
     if backend is None:
-        raise BlenderError(f"tokenizer {name} tells no character offsets", "use its fast (tokenizers) version")
+        raise StreamError(f"tokenizer {name} tells no character offsets", "use its fast (tokenizers) version")
     end_id = tokenizer.eos_token_id if end_token_id is None else end_token_id
     if end_id is None:
-        raise BlenderError(f"tokenizer {name} has no end token", "name the token that closes an answer")
+        raise StreamError(f"tokenizer {name} has no end token", "name the token that closes an answer")
     image_id = next(i for i in (image_token_id, tokenizer.pad_token_id, end_id) if i is not None)
     for what, token_id in (("end", end_id), ("image", image_id)):
         if not 0 <= token_id < len(tokenizer):
             sized = f"tokenizer {name} has ids up to {len(tokenizer) - 1}"
-            raise BlenderError(f"{sized}, but its {what} token is to be {token_id}", "add the token to it first")
+            raise StreamError(f"{sized}, but its {what} token is to be {token_id}", "add the token to it first")
     special = _special_tokens(tokenizer, backend, {end_id} if image_token_id is None else {end_id, image_token_id})
     # where unknown characters have a token of their own, a text may give it
     unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.pad_token_id, end_id, image_id}

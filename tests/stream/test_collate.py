@@ -1,5 +1,7 @@
 """Rows of samples, padded or packed, lose nothing and mix nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,15 @@ def test_padding_is_least_and_counted(rows, multiple):
     assert set(batch.image_index[padding].tolist()) <= {-1}
     assert batch.padding_share == pytest.approx(padding.float().mean().item())
     assert batch.num_tokens == sum(sample.num_tokens for row in rows for sample in row)
+
+
+def test_no_loss_is_taken_across_a_seam():
+    sample = encoded([0])
+    eager = replace(sample, trained=torch.ones_like(sample.trained))
+    labels = COLLATE([[sample, eager]]).labels[0]
+    first = sample.num_tokens
+    assert labels[first] == IGNORED
+    assert labels[first + 1] == sample.input_ids[1]
 
 
 def test_rows_of_one_length():

@@ -215,6 +215,12 @@ def test_whole_samples_are_unpacked(block):
     assert unpack(assemble(*block)).images == tuple(block[1:])
 
 
+def signed(header):
+    """Write the first digit of a member's size as a plus sign, and the checksum that belongs to it."""
+    checksum = int(header[148:154], 8) + ord("+") - ord("0")
+    return header[:124] + b"+" + header[125:148] + b"%06o" % checksum + header[154:]
+
+
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -231,6 +237,7 @@ def test_whole_samples_are_unpacked(block):
         (lambda text, *images: assemble(text, *images) + bytes(512), "no header of member"),
         (lambda text, *images: assemble(text, *images).replace(KEY.encode() + b".image1", b"x" * 22), "no header"),
         (lambda text, *images: tar.header(f"{KEY}.json", -1) + assemble(text, *images), "no header of member"),
+        (lambda text, *images: signed(assemble(text, *images)), "no header of member"),
         (lambda text, *images: b"", "no header of member"),
     ],
 )

@@ -1,0 +1,47 @@
+"""``python -m benchmarks [plan|write|demo ...]``: measure, print Markdown tables and, with ``--keep``, keep them."""
+
+import argparse
+from collections.abc import Callable
+
+from benchmarks import memory, plan, report, writing
+
+_PACKAGES = ("polars", "pyarrow", "msgspec", "numpy", "pillow")
+
+
+def _plan(options: argparse.Namespace) -> str:
+    return plan.run(options.rounds, (1, 10) if options.large else (1,))
+
+
+def _write(options: argparse.Namespace) -> str:
+    told = report.circumstances(_PACKAGES, "python -m benchmarks write --peers-python PYTHON")
+    rates = "\n".join(writing.run(rounds=options.rounds, peers_python=options.peers_python))
+    return f"{told}\n\n{rates}\n\nPeak resident memory of `visualchat blend --workers 2`:\n\n{memory.run()}"
+
+
+def _demo(options: argparse.Namespace) -> str:
+    return "Not measured yet: images drawn per second."
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {"plan": _plan, "write": _write, "demo": _demo}
+
+
+def main() -> None:
+    """Run the benchmarks named on the command line, or all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all by default")
+    parser.add_argument("--rounds", type=int, default=5, help="measure each so many times, in turn")
+    parser.add_argument("--small", dest="large", action="store_false", help="leave out ten times the published size")
+    parser.add_argument("--peers-python", help="a Python in whose environment other people's writers are installed")
+    parser.add_argument("--keep", action="store_true", help="put the results into benchmarks/RESULTS.md")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    for name in options.names or BENCHMARKS:
+        text = BENCHMARKS[name](options)
+        print(f"## {name}\n\n{text}\n")
+        if options.keep:
+            report.keep(name, text)
+
+
+if __name__ == "__main__":
+    main()
