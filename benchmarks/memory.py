@@ -24,8 +24,17 @@ def run(num_images: int = 3_000, times: tuple[int, ...] = (1, 4)) -> str:
         write_images(root / "images", num_images)
         recipe = write_recipe(root, num_images)
         for repeat in times:
-            options = ["--workers", "2", "--json", "--set", f"blend.0.repeat={repeat}", "--out", root / f"out-{repeat}"]
-            taken = measure([sys.executable, "cli.py", "blend", recipe, *options], _ROOT)
+            options: list[str | Path] = [
+                "--workers",
+                "2",
+                "--json",
+                "--set",
+                f"blend.0.repeat={repeat}",
+                "--out",
+                root / f"out-{repeat}",
+            ]
+            command: list[str | Path] = [sys.executable, "cli.py", "blend", recipe, *options]
+            taken = measure(command, _ROOT)
             sizes = (f"{size / 1e6:,.0f}" for size in (taken.peak_bytes, taken.peak_bytes_of_one))
             rows.append([f"{num_images * repeat:,}", *sizes])
     return report.table(["samples", "MB, all processes", "MB, largest"], rows)

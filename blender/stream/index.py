@@ -8,8 +8,10 @@ numbers that cannot be, are refused here.
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 import numpy as np
@@ -25,6 +27,7 @@ from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from blender.shards.tar import END
 from blender.stream.remote import RemoteFolder, Retries, try_often
 
+Result = TypeVar("Result")
 Ints = npt.NDArray[np.int64]
 Places = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
 
@@ -124,8 +127,7 @@ class StreamBlend:
             StreamError: The index cannot be read.
         """
         self.split(split)
-        with _opened_index(self.location, split, Retries()) as file:
-            return file.read(list(columns), use_threads=False)
+        return _read_index(self.location, split, Retries(), lambda file: file.read(list(columns), use_threads=False))
 
 
 def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBlend:
@@ -158,15 +160,7 @@ def _fetch_manifest(location: str, retries: Retries) -> Manifest:
 
 def _open_split(location: str, manifest: Manifest, name: str, retries: Retries) -> StreamSplit:
     shards = tuple(_shards(location, manifest, name))
-    num_samples = sum(shard.num_samples for shard in shards)
-    with _opened_index(location, name, retries) as file:
-        if file.metadata.num_rows != num_samples:
-            raise StreamError(
-                f"{location}: the index of split {name} has {file.metadata.num_rows:,} samples, {MANIFEST_NAME} "
-                f"{num_samples:,}",
-                _WRONG,
-            )
-        offsets, sizes = _read_places(file, max(shard.num_bytes for shard in shards))
+    offsets, sizes = _read_index(location, name, retries, partial(_read_places, location, shards))
     split = StreamSplit(name, shards, offsets, sizes)
     _check_places(location, split)
     return split
@@ -184,39 +178,40 @@ def _shards(location: str, manifest: Manifest, name: str) -> Iterator[StreamShar
         first_row += shard.num_samples
 
 
-def _opened_index(location: str, split: str, retries: Retries) -> pq.ParquetFile:
+def _read_index(location: str, split: str, retries: Retries, read: Callable[[pq.ParquetFile], Result]) -> Result:
+    """Open a split's index and read from it; a remote one again and again, where that goes wrong."""
     path = f"{split}/{INDEX_NAME}"
     if is_remote(location):
         folder = RemoteFolder(location)
-        return try_often(lambda: _open_remote_index(folder, path), folder.url(path), retries)
+        return try_often(lambda: read(pq.ParquetFile(_remote_source(folder, path))), folder.url(path), retries)
     try:
-        return pq.ParquetFile(local_path(location) / path)
-    except (OSError, pa.ArrowException) as error:
+        with pq.ParquetFile(local_path(location) / path) as file:
+            return read(file)
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise StreamError(
             f"{local_path(location) / path} cannot be read: {error}", "run `visualchat verify`"
         ) from error
 
 
-def _open_remote_index(folder: RemoteFolder, path: str) -> pq.ParquetFile:
+def _remote_source(folder: RemoteFolder, path: str) -> io.BufferedIOBase:
     file = RemoteFile(*folder.locate(path))
-    source = io.BytesIO(file.read_all()) if file.num_bytes <= _SMALL_INDEX else buffered(file, 1 << 20)
-    try:
-        return pq.ParquetFile(source)
-    except pa.ArrowException as error:
-        raise StreamError(f"{folder.url(path)} is no index of a blend: {error}", _WRONG) from error
+    return io.BytesIO(file.read_all()) if file.num_bytes <= _SMALL_INDEX else buffered(file, 1 << 20)
 
 
-def _read_places(file: pq.ParquetFile, max_bytes: int) -> tuple[Places, Places]:
+def _read_places(location: str, shards: Sequence[StreamShard], file: pq.ParquetFile) -> tuple[Places, Places]:
     """Read offsets and sizes, a row group at a time, so that memory holds little more than them."""
-    kind = np.uint32 if max_bytes < 1 << 32 else np.uint64
-    places = np.empty((2, file.metadata.num_rows), kind)
+    num_samples, max_bytes = sum(shard.num_samples for shard in shards), max(shard.num_bytes for shard in shards)
+    if file.metadata.num_rows != num_samples:
+        told = f"{file.metadata.num_rows:,} samples, {MANIFEST_NAME} {num_samples:,}"
+        raise StreamError(f"{location}: the index of split {shards[0].path.partition('/')[0]} has {told}", _WRONG)
+    places = np.empty((2, num_samples), np.uint32 if max_bytes < 1 << 32 else np.uint64)
     start = 0
     for group in range(file.metadata.num_row_groups):
         table = file.read_row_group(group, ["offset", "size"], use_threads=False)
         for row, column in enumerate(("offset", "size")):
             values = table[column].to_numpy()
             if len(values) and int(values.max()) > max_bytes:
-                raise StreamError(f"an index names a place beyond {max_bytes:,} bytes, the longest shard", _WRONG)
+                raise StreamError(f"{location}: the index names a place that no shard has", _WRONG)
             places[row, start : start + len(values)] = values
         start += table.num_rows
     return places[0], places[1]

@@ -171,7 +171,9 @@ def test_a_shard_that_is_not_there_is_not_asked_for_again(server, cache):
 def test_a_server_that_falls_silent_is_asked_again(server, cache, folder):
     server.faults[FIRST] = ["silent"]
     reader = reading(address(server), cache, retries=Retries(num_tries=3, first_pause=0.01, silence=0.2))
+    start = time.monotonic()
     assert reader.read("train", 0, 0) == open_blend(folder)[0]
+    assert time.monotonic() - start < 10, "the server says nothing for 20 s"
 
 
 def test_pauses_grow_and_differ_between_processes():
