@@ -80,8 +80,8 @@ def _matched(pool: Pool, bases: Ints, candidates: _Leads) -> Bools:
     """Tell which bases have a candidate for every image but the last."""
     num_images = pool.num_images[bases]
     early = candidates.keep(candidates.position < num_images[candidates.base])
-    pairs = np.unique(np.column_stack([early.base, early.position]), axis=0)
-    covered: Ints = np.bincount(pairs[:, 0], minlength=len(bases))
+    most = int(num_images.max(initial=0)) + 1
+    covered: Ints = np.bincount(np.unique(early.base * most + early.position) // most, minlength=len(bases))
     complete: Bools = (num_images > 0) & (covered == num_images - 1)
     # a dialogue's images may be led up to before it shows them itself; "both images" would count those too then
     renumbered = ~(pool.ordered[bases] & pool.pinned[bases])
@@ -91,10 +91,11 @@ def _matched(pool: Pool, bases: Ints, candidates: _Leads) -> Bools:
 def _repeats_image(pool: Pool, bases: Ints) -> Bools:
     """Tell which bases show one image twice: their images could not be told apart by what was asked about them."""
     num_images = pool.num_images[bases]
-    shown = np.column_stack(
-        [np.repeat(np.arange(len(bases)), num_images), pool.link_image[expand(pool.first_link[bases], num_images)]]
-    )
-    return np.bincount(np.unique(shown, axis=0)[:, 0], minlength=len(bases)) < num_images
+    base = np.repeat(np.arange(len(bases)), num_images)
+    image = pool.link_image[expand(pool.first_link[bases], num_images)]
+    most = int(image.max(initial=0)) + 1
+    different: Bools = np.bincount(np.unique(base * most + image) // most, minlength=len(bases)) < num_images
+    return different
 
 
 def _choose(pool: Pool, bases: Ints, candidates: _Leads, random: np.random.Generator) -> _Leads:

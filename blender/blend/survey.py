@@ -69,12 +69,15 @@ def survey_images(
     rows: list[_Row] = []
     found: list[_Chunk] = []
     for name, group in corpus.images.with_row_index("image").group_by("store", maintain_order=True):
-        location = recipe.images[str(name[0])]
-        pairs = list(zip(group["image"].to_list(), group["name"].to_list(), strict=True))
+        location = recipe.images.get(str(name[0]))
+        if location is None:
+            detail = "the record shows images, and its source names no image store"
+            rows += [(image, None, None, None, None, None, "image_missing", detail) for image in group["image"]]
+            continue
         store = _open(str(name[0]), location, look)
         if store is None:
-            rows += [(image, None, None, None, None, None, None, None) for image, _ in pairs]
             continue
+        pairs = list(zip(group["image"].to_list(), group["name"].to_list(), strict=True))
         missing, present = _resolve(store, pairs)
         rows += missing
         limits = ImageLimits(max_pixels=recipe.limits.image_pixels, max_bytes=int(recipe.limits.image_bytes))
@@ -83,8 +86,9 @@ def survey_images(
             for start in range(0, len(present), _CHUNK)
         ]
     rows += _look(found, workers, on_progress) if look else _believe(found)
-    columns = pl.DataFrame(rows, schema={"image": pl.UInt32, **SCHEMA}, orient="row").sort("image")
-    return pl.concat([corpus.images, columns.drop("image")], how="horizontal")
+    columns = pl.DataFrame(rows, schema={"image": pl.UInt32, **SCHEMA}, orient="row")
+    numbered = corpus.images.with_row_index("image")
+    return numbered.join(columns, on="image", how="left", maintain_order="left").drop("image")
 
 
 def _open(name: str, location: str, look: bool) -> ImageStore | None:

@@ -154,3 +154,10 @@ def test_missing_files_and_stores_are_all_named_at_once(tmp_path, own_corpus):
         write_blend(load_recipe(corpora.write_recipe(own_corpus)), tmp_path / "out")
     assert len(caught.value.faults) == 3
     assert not (tmp_path / "out").exists()
+
+
+def test_images_of_a_source_without_a_store_are_missing(tmp_path, own_corpus):
+    path = corpora.write_recipe(own_corpus, lambda recipe: recipe["sources"]["llava_dial"].pop("images"))
+    plan = make_plan(load_recipe(path), tmp_path)
+    reasons = plan.ledger().filter(source="llava_dial")["reason"]
+    assert set(reasons) == {"image_missing"}
