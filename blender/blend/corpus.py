@@ -59,7 +59,7 @@ class Corpus:
 def read_corpus(
     recipe: Recipe, folder: Path, workers: int = 1, on_read: Callable[[PartRead], None] | None = None
 ) -> Corpus:
-    """Read every source of a recipe that an entry uses, one process per file.
+    """Read every source of a recipe that an entry uses, a file at a time in each process.
 
     Args:
         recipe: The recipe.

@@ -1,0 +1,72 @@
+"""Independent functions in several processes."""
+
+import os
+import time
+
+import pytest
+
+from blender.parallel import map_unordered
+
+_told: list[str] = []
+
+
+def _who(task: int) -> tuple[int, int]:
+    time.sleep(0.05)
+    return task, os.getpid()
+
+
+def _refuse(task: int) -> int:
+    if task == 3:
+        raise ValueError("task 3 cannot be done")
+    return task
+
+
+def _tell(word: str) -> None:
+    _told[:] = [word]
+
+
+def _said(task: int) -> str:
+    return _told[0]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_every_task_is_done_once(workers: int) -> None:
+    done = [task for task, _ in map_unordered(_who, range(20), workers)]
+    assert sorted(done) == list(range(20))
+
+
+def test_this_process_works_too_and_is_counted() -> None:
+    processes = {process for _, process in map_unordered(_who, range(60), 2)}
+    assert os.getpid() in processes
+    assert len(processes) == 2
+
+
+def test_results_come_while_others_still_start() -> None:
+    _, process = next(iter(map_unordered(_who, range(1_000), 2)))
+    assert process == os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_fault_of_any_process_arrives(workers: int) -> None:
+    with pytest.raises(ValueError, match="task 3 cannot be done"):
+        list(map_unordered(_refuse, range(8), workers))
+
+
+def test_a_fault_of_the_tasks_arrives() -> None:
+    def tasks():
+        yield from range(4)
+        raise OSError("no more")
+
+    with pytest.raises(OSError, match="no more"):
+        list(map_unordered(_refuse, (task for task in tasks() if task != 3), 2))
+
+
+def test_every_process_is_prepared() -> None:
+    assert set(map_unordered(_said, range(40), 3, _tell, ("ready",))) == {"ready"}
+
+
+def test_giving_up_stops_the_other_processes() -> None:
+    begun = time.monotonic()
+    for _ in map_unordered(_who, range(100_000), 2):
+        break
+    assert time.monotonic() - begun < 20
