@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.published import write_published
 from blender import load_recipe
-from blender.blend.ledger import totals
+from blender.blend.ledger import totals, totals_ahead
 from blender.blend.plan import make_plan
 
 EXACT = {
@@ -58,6 +58,7 @@ def test_all_nine_together_have_the_published_count(counts):
 
 def test_every_record_is_in_samples_or_dropped_for_having_too_many_images(plan):
     found = totals(plan.ledger())
+    assert found == totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
     assert found["read"] == sum(file.num_records for file in plan.corpus.files) == 450_953
     assert found["read"] == found["emitted"] + sum(found["dropped"].values())
     assert set(found["dropped"]) == {"too_many_images"}

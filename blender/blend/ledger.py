@@ -109,6 +109,19 @@ def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def totals_ahead(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> dict[str, Any]:
+    """Return what :func:`totals` would of the ledger that :func:`make_ledger` makes of the same, and make none."""
+    _, records = _record_uses(corpus, samples["turns"])
+    uses = np.bincount(records, minlength=corpus.records.height)
+    conversation = _conversation_of_record(corpus)
+    table = corpus.records.select("reason").with_row_index("record_number")
+    fates = table.with_columns(
+        num_samples=pl.Series(uses), conversation_reason=judged["reason"].gather(conversation)
+    ).join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
+    reason = pl.coalesce("reason", "conversation_reason", "refusal_reason", pl.lit(NOT_DRAWN))
+    return totals(fates.select("num_samples", reason.alias("reason")))
+
+
 def totals(ledger: pl.DataFrame) -> dict[str, Any]:
     """Return the ledger's totals: records read, emitted, dropped by reason, and uses of records in samples."""
     dropped = ledger.filter(pl.col("num_samples") == 0).group_by("reason").len().sort("reason")

@@ -5,7 +5,10 @@ may stand behind other images. Files are worked off in pieces, so that a process
 bytes; the texts go to disk at once.
 """
 
+import gc
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -69,6 +72,23 @@ def read_part(part: Part) -> PartRead:
     Raises:
         SourceError: The file cannot be read.
     """
+    with _without_cycle_search():
+        return _read(part)
+
+
+@contextmanager
+def _without_cycle_search() -> Iterator[None]:
+    """Keep Python from looking for cycles among millions of new objects that have none."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _read(part: Part) -> PartRead:
     items = iter(read_file(part.format, part.path))
     numbered, pieces = Numbered(), [lay_out([], Numbered(), _LOOKED_AT["none"])]
     with TextsWriter(part.folder, part.number) as writer:

@@ -4,7 +4,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from blender.blend.ledger import totals
+from blender.blend.ledger import totals_ahead
 from blender.blend.plan import Plan, sum_lists
 
 #: characters per token of English text, where no tokenizer is named (an estimate, and told as one)
@@ -72,7 +72,7 @@ class PlanSummary(msgspec.Struct, frozen=True):
 
 def summarise(plan: Plan) -> PlanSummary:
     """Work the figures of a plan out."""
-    found = totals(plan.ledger())
+    found = totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
     datasets = _datasets(plan)
     shards = plan.samples.group_by("split", maintain_order=True).agg(pl.col("shard").max() + 1)
     shown = plan.samples["images"].explode().drop_nulls().value_counts()["count"]

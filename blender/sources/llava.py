@@ -125,8 +125,13 @@ def _written(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, t
 
 def _without_edges(text: str, own_lines: bool = False) -> _Question:
     """Take off the tags at the head and the tail; with `own_lines` only those on a line without words."""
-    if _TAG not in text:
+    num_tags = text.count(_TAG)
+    if not num_tags:
         return _Question(text)
+    if num_tags == 1 and text.startswith(_TAG + "\n"):  # LLaVA's own way, or the one at the end
+        return _Question(text[len(_TAG) :].strip(), head=1)
+    if num_tags == 1 and text.endswith("\n" + _TAG):
+        return _Question(text[: -len(_TAG)].strip(), tail=1)
     head = _edge(_HEAD, text, own_lines)
     rest = text[head:]
     tail = len(rest) - _edge(_TAIL, rest[::-1], own_lines)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, make_plan, summarise
-from blender.blend.ledger import totals
+from blender.blend.ledger import totals, totals_ahead
 from tests import corpora
 
 
@@ -49,7 +49,9 @@ def test_a_number_of_samples_is_met_exactly(corpus, tmp_path, wanted):
 def test_a_share_takes_that_part_and_the_rest_is_in_the_ledger(corpus, tmp_path):
     plan = plan_of(corpus, tmp_path, 'blend.sparkles.samples="34%"')
     assert of(plan, "sparkles").height == 1
-    assert totals(plan.ledger())["dropped"] == {"not_drawn": 2}
+    ahead = totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
+    assert ahead == totals(plan.ledger())
+    assert ahead["dropped"] == {"not_drawn": 2}
 
 
 def test_eval_samples_come_once_however_often_train_repeats(corpus, tmp_path):
@@ -77,6 +79,7 @@ def test_limits_of_images_and_characters_hold(corpus, tmp_path):
     characters = plan.corpus.turns["characters"]
     assert max(sum(characters.gather(turns)) for turns in plan.samples["turns"].to_list()) <= 200
     dropped = totals(plan.ledger())["dropped"]
+    assert dropped == totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)["dropped"]
     assert dropped["too_many_images"] == 3
 
 
