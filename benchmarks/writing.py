@@ -19,7 +19,7 @@ from blender.shards.blend import WriteProgress
 PEERS = ("webdataset", "mosaicml", "litdata", "datasets")
 
 
-def run(num_images: int = 3_000, rounds: int = 5, peers_python: str | None = None) -> list[str]:
+def run(num_images: int = 12_000, rounds: int = 5, peers_python: str | None = None) -> list[str]:
     """Measure, and return the lines of a Markdown table."""
     with tempfile.TemporaryDirectory(prefix="visualchat-bench-") as folder:
         root = Path(folder)
