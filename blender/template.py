@@ -9,8 +9,8 @@ Texts come from strangers and may hold the template's own markers. They must nev
 holds a marker, a space is put behind the marker's first character (``<image>`` becomes ``< image>``,
 ``### Answer:`` becomes ``# ## Answer:``). The texts themselves (``turns`` of a sample) stay untouched.
 
-A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat template (``chat``) needs a tokenizer
-and is rendered by the trainer, from the same turns.
+A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat template (``chat``) needs a tokenizer:
+:mod:`blender.stream.chat` renders it, from the same turns.
 """
 
 import re

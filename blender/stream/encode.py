@@ -6,12 +6,13 @@ depends on is in the :class:`Encoder`, which is plain data: equal encoders give 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
+from blender.stream.chat import ChatTemplate
 from blender.stream.pixels import PixelSpec, stack_images
 from blender.stream.text import EncodedText, TextEncoder, UnusableTextError
 from blender.template import IMAGE, Span, Template
@@ -26,7 +27,7 @@ class Encoder:
     #: positions that a sample may take, image positions and end tokens counted; None for no limit
     max_tokens: int | None = None
     #: what the turns are rendered with; None for the spans as they were written
-    template: Template | None = None
+    template: Template | ChatTemplate | None = None
     #: decode JPEGs at reduced size where that leaves enough pixels
     draft: bool = False
 
@@ -120,8 +121,21 @@ def _encode_text(sample: Sample, num_images: int, encoder: Encoder) -> EncodedTe
         return Dropped(sample.key, sample.dataset, error.reason, error.detail)
     if not whole.turn_ends:
         return Dropped(sample.key, sample.dataset, "no_answer", "no span of the text is trained")
-    kept = whole.keep_turns(encoder.max_tokens)
+    kept = _fitting(sample, whole, encoder)
     if not len(kept):
         detail = f"the first turn takes {whole.turn_ends[0]} positions, and {encoder.max_tokens} are allowed"
         return Dropped(sample.key, sample.dataset, "too_long", detail)
     return kept
+
+
+def _fitting(sample: Sample, whole: EncodedText, encoder: Encoder) -> EncodedText:
+    """Drop turns from the end until the rest fits."""
+    kept = whole.keep_turns(encoder.max_tokens)
+    if not kept.num_turns_dropped or not isinstance(encoder.template, ChatTemplate):
+        return kept
+    # some chat templates write the last turn in another way than those before
+    for count in range(len(kept.turn_ends), 0, -1):
+        fewer = encoder.text.encode(encoder.template.render(sample.turns[:count])).keep_turns(encoder.max_tokens)
+        if not fewer.num_turns_dropped:
+            return replace(fewer, num_turns_dropped=len(sample.turns) - count)
+    return whole.keep_turns(0)

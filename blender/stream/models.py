@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from blender.errors import StreamError
+from blender.stream.chat import ChatTemplate, find_template
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.pixels import read_pixel_spec
@@ -18,7 +19,7 @@ def load_encoder(
     *,
     image_positions: int | None = None,
     max_tokens: int | None = None,
-    template: Template | None = None,
+    template: Template | ChatTemplate | str | None = None,
     draft: bool = False,
 ) -> tuple[Encoder, Collator, Any]:
     """Load a tokenizer and an image processor by name or folder.
@@ -29,21 +30,23 @@ def load_encoder(
         image_positions: Positions that an image takes; by default one per patch of the vision tower, without a class
             token.
         max_tokens: Positions that a sample may take.
-        template: What to render with; None for the spans as they were written.
+        template: What to render with, or its name; ``chat`` for the tokenizer's own; None for the spans as they were
+            written.
         draft: Decode JPEGs at reduced size.
 
     Returns:
         Encoder, collator, and the tokenizer.
 
     Raises:
-        StreamError: One of them cannot be loaded.
+        StreamError: One of them cannot be loaded, or there is no such template.
     """
     from transformers import AutoTokenizer
 
     loaded: Any = _loaded("tokenizer", tokenizer, lambda: AutoTokenizer.from_pretrained(tokenizer))
     pixels = read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
     positions = image_positions or _num_patches(vision, pixels.height, pixels.width)
-    encoder = Encoder(make_text_encoder(loaded, positions), pixels, max_tokens, template, draft)
+    rendering = find_template(template, loaded) if isinstance(template, str) else template
+    encoder = Encoder(make_text_encoder(loaded, positions), pixels, max_tokens, rendering, draft)
     pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
     return encoder, Collator(pad, pixels.shape, length=None), loaded
 

@@ -13,15 +13,18 @@ end in the same place whatever the answer will be: :meth:`TextEncoder.encode_pro
 reaches back over anything else than one space is taken apart, by one more mark at the answer's beginning.
 
 Strangers' texts cannot make special tokens: the copy takes every special token as the characters it is written with.
+Only the structure that a chat template writes (:class:`Markup`) has special tokens; they are marks, too, and the first
+one behind an answer is its end token.
 """
 
 import json
+import re
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +35,7 @@ from blender.template import IMAGE, Span
 
 #: stands for an image, the end of an answer or a forced cut while a text is tokenised; a noncharacter of Unicode
 MARK = "\ufdd0"
-_IMAGE_MARK, _END_MARK, _CUT_MARK = range(3)
+_IMAGE_MARK, _END_MARK, _CUT_MARK, _TOKEN_MARK = range(4)
 #: score of a piece that a unigram tokenizer must never choose
 _NEVER = -1e9
 
@@ -49,6 +52,19 @@ class UnusableTextError(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+
+class Markup(Span, frozen=True, gc=False):
+    """A piece of the rendered conversation in which special tokens are meant, as a chat template writes them."""
+
+
+class _Special(NamedTuple):
+    """A special token, as it is looked for in markup."""
+
+    id: int
+    #: whether the white space before or behind it is part of it
+    takes_left: bool
+    takes_right: bool
 
 
 @dataclass(frozen=True)
@@ -135,6 +151,21 @@ class TextEncoder:
         assert mark is not None
         return mark
 
+    @cached_property
+    def _specials(self) -> dict[str, _Special]:
+        added = self._tokenizer.get_added_tokens_decoder()
+        named = {i: AddedToken(str(self._tokenizer.id_to_token(i))) for i in (*self.special_ids, self.end_id)}
+        return {
+            token.content: _Special(i, token.lstrip, token.rstrip)
+            for i, token in {**named, **added}.items()
+            if i in named or token.special
+        }
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._specials, key=len, reverse=True)
+        return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the loaded tokenizer behind."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -144,16 +175,27 @@ class TextEncoder:
 
         Args:
             spans: Untrained and trained spans; ``<image>`` in an untrained one is an image, in a trained one text.
+                A text that begins with :class:`Markup` has its begin token there, if any, and gets none here.
 
         Raises:
             UnusableTextError: The text holds the reserved mark, or would give a special token.
         """
-        draft = _draft(spans, frozenset())
-        tokens = self._tokenise(draft)
+        tokens = self._tokenise(self._draft(spans, frozenset()))
         cuts = tokens.torn_answers()
         if cuts:
-            tokens = self._tokenise(_draft(spans, cuts))
-        return self._lay_out(tokens)
+            tokens = self._tokenise(self._draft(spans, cuts))
+        return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], Markup)))
+
+    def _draft(self, spans: Sequence[Span], cuts: frozenset[int]) -> "_Draft":
+        drafting = _Drafting(cuts, self.image_id, self.end_id)
+        for place, span in enumerate(spans):
+            if isinstance(span, Markup):
+                pieces = self._special_pattern.split(span.text)
+                drafting.add_markup(pieces, self._specials)
+            else:
+                closed = place + 1 < len(spans) and isinstance(spans[place + 1], Markup)
+                drafting.add(span, closed=closed)
+        return drafting.finish()
 
     def encode_prompt(self, spans: Sequence[Span]) -> EncodedText:
         """Tokenise a conversation that ends where an answer begins, as it stands before answers in training.
@@ -183,18 +225,18 @@ class TextEncoder:
         array = np.array(ids, dtype=np.int32)
         return _Tokens(draft, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
 
-    def _lay_out(self, tokens: "_Tokens") -> EncodedText:
-        """Put end tokens and image positions in place of the marks, and the begin token before."""
+    def _lay_out(self, tokens: "_Tokens", *, begin: bool) -> EncodedText:
+        """Put special tokens and image positions in place of the marks, and the begin token before."""
         kinds = np.array(tokens.draft.kinds, dtype=np.int8)
         marks = np.array(tokens.marks, dtype=np.int64)
         image_marks, end_marks = marks[kinds == _IMAGE_MARK], marks[kinds == _END_MARK]
         ids, trained, image = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
-        ids[image_marks], ids[end_marks] = self.image_id, self.end_id
+        ids[marks] = tokens.draft.ids
         image[image_marks] = np.arange(len(image_marks))
         counts = np.ones(len(ids), dtype=np.int64)
         counts[image_marks], counts[marks[kinds == _CUT_MARK]] = self.image_positions, 0
         ends = np.cumsum(counts)[end_marks]
-        if self.begin_id is not None:
+        if self.begin_id is not None and begin:
             ids, counts = np.insert(ids, 0, self.begin_id), np.insert(counts, 0, 1)
             trained, image, ends = np.insert(trained, 0, False), np.insert(image, 0, -1), ends + 1
         return EncodedText(
@@ -207,8 +249,9 @@ class _Draft:
     """The text with its marks, before tokenising."""
 
     text: str
-    #: what each mark stands for, in order
+    #: what each mark stands for, in order, and the token that comes in its place
     kinds: list[int]
+    ids: list[int]
     #: character where each answer begins
     starts: list[int]
     #: numbers of the answers that have a mark before them
@@ -259,25 +302,52 @@ class _Tokens:
         return first == start - 1 and self.draft.text[first] == " "
 
 
-def _draft(spans: Sequence[Span], cuts: frozenset[int]) -> _Draft:
-    parts: list[str] = []
-    kinds: list[int] = []
-    starts: list[int] = []
-    length = 0
-    for span in spans:
+class _Drafting:
+    """Writes a :class:`_Draft`, span by span."""
+
+    def __init__(self, cuts: frozenset[int], image_id: int, end_id: int) -> None:
+        self._cuts, self._image_id, self._end_id = cuts, image_id, end_id
+        self._parts: list[str] = []
+        self._marks: list[tuple[int, int]] = []
+        self._starts: list[int] = []
+        self._length = 0
+        #: whether the next special token closes an answer
+        self._open = False
+
+    def add(self, span: Span, *, closed: bool) -> None:
+        """Add text; ``closed`` says that the markup behind an answer has its end token."""
         if MARK in span.text:
             raise UnusableTextError("reserved_character", "the text holds U+FDD0, which no text may hold")
-        if span.train:
-            before = MARK if len(starts) in cuts else ""
-            kinds += [_CUT_MARK] * len(before) + [_END_MARK]
-            starts.append(length + len(before))
-            text = before + span.text + MARK
-        else:
-            kinds += [_IMAGE_MARK] * span.text.count(IMAGE)
-            text = span.text.replace(IMAGE, MARK)
-        parts.append(text)
-        length += len(text)
-    return _Draft("".join(parts), kinds, starts, cuts)
+        if not span.train:
+            self._marks += [(_IMAGE_MARK, self._image_id)] * span.text.count(IMAGE)
+            self._put(span.text.replace(IMAGE, MARK))
+            return
+        before = MARK if len(self._starts) in self._cuts else ""
+        self._marks += [(_CUT_MARK, self._end_id)] * len(before)
+        self._starts.append(self._length + len(before))
+        self._open = closed
+        if not closed:
+            self._marks.append((_END_MARK, self._end_id))
+        self._put(before + span.text + ("" if closed else MARK))
+
+    def add_markup(self, pieces: Sequence[str], specials: Mapping[str, _Special]) -> None:
+        """Add structure, parted at its special tokens: text, token, text, …, text."""
+        texts, tokens = list(pieces[0::2]), [specials[piece] for piece in pieces[1::2]]
+        for place, token in enumerate(tokens):
+            texts[place] = texts[place].rstrip() if token.takes_left else texts[place]
+            texts[place + 1] = texts[place + 1].lstrip() if token.takes_right else texts[place + 1]
+            self._marks.append((_END_MARK if self._open else _TOKEN_MARK, token.id))
+            self._open = False
+        self._put(MARK.join(texts))
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def finish(self) -> _Draft:
+        """Return what was written."""
+        kinds, ids = [kind for kind, _ in self._marks], [token for _, token in self._marks]
+        return _Draft("".join(self._parts), kinds, ids, self._starts, self._cuts)
 
 
 def make_text_encoder(

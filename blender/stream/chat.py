@@ -1,0 +1,178 @@
+"""A tokenizer's own chat template, for language models that were tuned to chat.
+
+What a template writes around the texts (roles, turns, end tokens) is found by rendering a conversation of placeholders
+and parting the result at them: nothing is known here about any model's format. Templates that trim texts have theirs
+trimmed before. The pieces between depend on the number of turns alone, so they are rendered once per number.
+
+The structure is the only place where special tokens count (:class:`~blender.stream.text.Markup`); the same characters
+in a stranger's text stay text. Every answer is trained, up to and with the first special token behind it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from blender.errors import StreamError
+from blender.stream.text import Markup
+from blender.template import IMAGE, TEMPLATES, Round, Span, Template
+
+#: name of the template in recipes and commands
+CHAT = "chat"
+SYSTEM = "You are a powerful vision-language assistant."
+
+#: stands for the text of message n while the structure is looked for; noncharacters of Unicode around a number
+_PLACE = re.compile("\ufdd1(\\d+)\ufdd2")
+#: what some templates ask for, the same on every day and for every sample
+_SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """Renders conversations as a tokenizer's chat template does. Plain data; made by :func:`make_chat_template`."""
+
+    #: the template itself, in Jinja
+    source: str
+    #: ``bos_token`` and the like
+    special_tokens: tuple[tuple[str, str], ...]
+    #: a message of its own, or written before the first question where the template knows no system
+    system: str
+    system_message: bool
+    #: which ends of a text the template trims, ``l`` and ``r``: of questions, of answers
+    trims: tuple[str, str] = ("", "")
+    #: before each question, once per newly shown image
+    image: str = "Image {number}: <image>\n"
+    name: str = CHAT
+
+    def neutralise(self, text: str) -> str:
+        """Break every ``<image>`` inside a text by a space behind its first character."""
+        return _PLAIN.neutralise(text)
+
+    def render(self, turns: Sequence[Round]) -> list[Span]:
+        """Render a conversation.
+
+        Args:
+            turns: The rounds in order; together they show images 1..n, each once.
+
+        Returns:
+            Structure, question, structure, answer, …; the last one is structure.
+        """
+        pieces = self._structure(len(turns))
+        spans: list[Span] = [Markup(pieces[0], train=False)]
+        for number, turn in enumerate(turns):
+            asked = _trimmed(self._ask(turn, first=number == 0), self.trims[0])
+            answer = _trimmed(self.neutralise(turn.answer), self.trims[1])
+            spans += [Span(asked, train=False), Markup(pieces[2 * number + 1], train=False)]
+            spans += [Span(answer, train=True), Markup(pieces[2 * number + 2], train=False)]
+        return spans
+
+    def _ask(self, turn: Round, *, first: bool) -> str:
+        shown = "".join(self.image.replace("{number}", str(number)) for number in turn.images)
+        before = "" if self.system_message or not first or not self.system else self.system + "\n\n"
+        return before + shown + self.neutralise(turn.question)
+
+    def _structure(self, num_turns: int) -> tuple[str, ...]:
+        return _structure(self.source, self.special_tokens, self.system if self.system_message else None, num_turns)
+
+
+@lru_cache(maxsize=256)
+def _structure(
+    source: str, special_tokens: tuple[tuple[str, str], ...], system: str | None, num_turns: int
+) -> tuple[str, ...]:
+    """Return what stands before, between and behind the texts of so many turns."""
+    texts = [f"\ufdd1{number}\ufdd2" for number in range(2 * num_turns)]
+    parts = _PLACE.split(_render(source, dict(special_tokens), system, texts))
+    if parts[1::2] != [str(number) for number in range(2 * num_turns)]:
+        raise StreamError(
+            "the tokenizer's chat template does not show every message once and in order",
+            "use another template, such as deepspeed-visualchat",
+        )
+    return tuple(parts[0::2])
+
+
+_PLAIN = Template(name="", system="", image=IMAGE, question="", answer="", end="")
+
+
+def make_chat_template(tokenizer: Any, system: str = SYSTEM) -> ChatTemplate:
+    """Take the chat template out of a Hugging Face tokenizer.
+
+    Args:
+        tokenizer: A tokenizer with ``chat_template``.
+        system: What is said to the model before all else.
+
+    Raises:
+        StreamError: It has none, or one that closes no answer with a special token.
+    """
+    source, name = tokenizer.chat_template, getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+    if isinstance(source, Mapping):
+        source = source.get("default")
+    if not source:
+        hint = "choose a chat-tuned model's tokenizer, or another template, such as deepspeed-visualchat"
+        raise StreamError(f"tokenizer {name} has no chat template", hint)
+    tokens = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
+    with_system = _takes_system(source, tokens)
+    made = ChatTemplate(source, tuple(sorted(tokens.items())), system, with_system, _trims(source, tokens))
+    _require_end(made, tokenizer, name)
+    return made
+
+
+def find_template(name: str, tokenizer: Any) -> "Template | ChatTemplate":
+    """Return the template of a name; ``chat`` is the tokenizer's own.
+
+    Raises:
+        StreamError: There is no such template, or the tokenizer has no chat template.
+    """
+    if name == CHAT:
+        return make_chat_template(tokenizer)
+    if name not in TEMPLATES:
+        raise StreamError(f"there is no template {name}", f"choose one of {', '.join((*TEMPLATES, CHAT))}")
+    return TEMPLATES[name]
+
+
+def _trimmed(text: str, ends: str) -> str:
+    text = text.lstrip() if "l" in ends else text
+    return text.rstrip() if "r" in ends else text
+
+
+def _render(source: str, tokens: Mapping[str, str], system: str | None, texts: Sequence[str]) -> str:
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    said = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    first = [] if system is None else [{"role": "system", "content": system}]
+    settings: dict[str, Any] = {**tokens, **_SETTINGS}
+    rendered: Any = render_jinja_template([first + said], chat_template=source, **settings)
+    return str(rendered[0][0])
+
+
+def _takes_system(source: str, tokens: Mapping[str, str]) -> bool:
+    import jinja2
+
+    mark = "\ufdd1\ufdd2"
+    try:
+        return mark in _render(source, tokens, mark, ["a", "b"])
+    except jinja2.TemplateError:
+        return False
+
+
+def _trims(source: str, tokens: Mapping[str, str]) -> tuple[str, str]:
+    """Find which ends of questions and answers a template trims."""
+    rendered = _render(source, tokens, None, [" \n \ufdd10\ufdd2 \n ", " \n \ufdd11\ufdd2 \n "])
+
+    def of(place: int) -> str:
+        text = f"\ufdd1{place}\ufdd2"
+        left = "" if f" \n {text}" in rendered else "l"
+        return left + ("" if f"{text} \n " in rendered else "r")
+
+    return of(0), of(1)
+
+
+def _require_end(template: ChatTemplate, tokenizer: Any, name: str) -> None:
+    after = template._structure(1)[-1]
+    special = {str(token) for token in tokenizer.all_special_tokens}
+    special |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+    if not any(token in after for token in special):
+        raise StreamError(
+            f"the chat template of tokenizer {name} closes no answer with a special token: {after!r}",
+            "use another template, such as deepspeed-visualchat",
+        )
