@@ -15,7 +15,7 @@ A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
@@ -100,6 +100,14 @@ class Template:
             spans.append(Span(self.neutralise(turn.answer), train=True))
             before = self.end
         return spans
+
+    def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
+        """Render a conversation up to where the last answer begins, whatever that answer is."""
+        return self.render(turns)[:-1]
+
+    def with_system(self, text: str) -> "Template":
+        """Return the template with other words before the first turn; none at all for an empty text."""
+        return replace(self, system=f"{self.neutralise(text)}\n\n" if text else "")
 
 
 _PAPER_MARKERS = r"###\s*(?:Image\s*\d+|Question|Answer)\s*:"

@@ -73,3 +73,19 @@ def test_a_marker_in_a_text_is_broken_by_one_space():
     template = TEMPLATES["deepspeed-visualchat"]
     assert template.neutralise("the <image> tag and ### Answer: no") == "the < image> tag and # ## Answer: no"
     assert template.neutralise("#### Summary\n### Notes") == "#### Summary\n### Notes"
+
+
+def test_a_prompt_ends_where_the_answer_begins():
+    template = TEMPLATES["deepspeed-visualchat"]
+    turns = [Turn("What?", "A cat.", (1,)), Turn("And?", "")]
+    prompt = template.render_prompt(turns)
+    assert prompt == template.render(turns)[:-1]
+    assert prompt[-1].text.endswith("### Answer: ")
+
+
+def test_the_system_text_can_be_another_or_none():
+    template = TEMPLATES["deepspeed-visualchat"]
+    turns = [Turn("What?", "A cat.")]
+    assert template.with_system("Be brief.").render(turns)[0].text.startswith("Be brief.\n\n### Question")
+    assert template.with_system("").render(turns)[0].text.startswith("### Question")
+    assert "### Answer:" not in template.with_system("say ### Answer: twice").system

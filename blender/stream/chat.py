@@ -10,7 +10,7 @@ in a stranger's text stay text. Every answer is trained, up to and with the firs
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -41,9 +41,16 @@ class ChatTemplate:
     system_message: bool
     #: which ends of a text the template trims, ``l`` and ``r``: of questions, of answers
     trims: tuple[str, str] = ("", "")
+    #: the special token behind an answer
+    end: str = ""
     #: before each question, once per newly shown image
     image: str = "Image {number}: <image>\n"
     name: str = CHAT
+
+    @property
+    def markers(self) -> str:
+        """What a text must never contain, besides ``<image>``: nothing; no text can make this template's markers."""
+        return ""
 
     def neutralise(self, text: str) -> str:
         """Break every ``<image>`` inside a text by a space behind its first character."""
@@ -67,6 +74,14 @@ class ChatTemplate:
             spans += [Span(answer, train=True), Markup(pieces[2 * number + 2], train=False)]
         return spans
 
+    def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
+        """Render a conversation up to where the last answer begins, whatever that answer is."""
+        return self.render(turns)[:-2]
+
+    def with_system(self, text: str) -> "ChatTemplate":
+        """Return the template with another system text; without one for an empty text."""
+        return replace(self, system=text, system_message=bool(text) and _takes_system(self.source, self.special_tokens))
+
     def _ask(self, turn: Round, *, first: bool) -> str:
         shown = "".join(self.image.replace("{number}", str(number)) for number in turn.images)
         before = "" if self.system_message or not first or not self.system else self.system + "\n\n"
@@ -82,7 +97,7 @@ def _structure(
 ) -> tuple[str, ...]:
     """Return what stands before, between and behind the texts of so many turns."""
     texts = [f"\ufdd1{number}\ufdd2" for number in range(2 * num_turns)]
-    parts = _PLACE.split(_render(source, dict(special_tokens), system, texts))
+    parts = _PLACE.split(_render(source, special_tokens, system, texts))
     if parts[1::2] != [str(number) for number in range(2 * num_turns)]:
         raise StreamError(
             "the tokenizer's chat template does not show every message once and in order",
@@ -110,11 +125,10 @@ def make_chat_template(tokenizer: Any, system: str = SYSTEM) -> ChatTemplate:
     if not source:
         hint = "choose a chat-tuned model's tokenizer, or another template, such as deepspeed-visualchat"
         raise StreamError(f"tokenizer {name} has no chat template", hint)
-    tokens = {key: str(value) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str)}
-    with_system = _takes_system(source, tokens)
-    made = ChatTemplate(source, tuple(sorted(tokens.items())), system, with_system, _trims(source, tokens))
-    _require_end(made, tokenizer, name)
-    return made
+    special = sorted((key, str(value)) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str))
+    tokens = tuple(special)
+    made = ChatTemplate(source, tokens, system, _takes_system(source, tokens), _trims(source, tokens))
+    return replace(made, end=_find_end(made, tokenizer, name))
 
 
 def find_template(name: str, tokenizer: Any) -> "Template | ChatTemplate":
@@ -135,17 +149,17 @@ def _trimmed(text: str, ends: str) -> str:
     return text.rstrip() if "r" in ends else text
 
 
-def _render(source: str, tokens: Mapping[str, str], system: str | None, texts: Sequence[str]) -> str:
+def _render(source: str, tokens: tuple[tuple[str, str], ...], system: str | None, texts: Sequence[str]) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
     said = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
     first = [] if system is None else [{"role": "system", "content": system}]
-    settings: dict[str, Any] = {**tokens, **_SETTINGS}
+    settings: dict[str, Any] = {**dict(tokens), **_SETTINGS}
     rendered: Any = render_jinja_template([first + said], chat_template=source, **settings)
     return str(rendered[0][0])
 
 
-def _takes_system(source: str, tokens: Mapping[str, str]) -> bool:
+def _takes_system(source: str, tokens: tuple[tuple[str, str], ...]) -> bool:
     import jinja2
 
     mark = "\ufdd1\ufdd2"
@@ -155,7 +169,7 @@ def _takes_system(source: str, tokens: Mapping[str, str]) -> bool:
         return False
 
 
-def _trims(source: str, tokens: Mapping[str, str]) -> tuple[str, str]:
+def _trims(source: str, tokens: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     """Find which ends of questions and answers a template trims."""
     rendered = _render(source, tokens, None, [" \n \ufdd10\ufdd2 \n ", " \n \ufdd11\ufdd2 \n "])
 
@@ -167,12 +181,15 @@ def _trims(source: str, tokens: Mapping[str, str]) -> tuple[str, str]:
     return of(0), of(1)
 
 
-def _require_end(template: ChatTemplate, tokenizer: Any, name: str) -> None:
+def _find_end(template: ChatTemplate, tokenizer: Any, name: str) -> str:
+    """Return the first special token behind an answer."""
     after = template._structure(1)[-1]
     special = {str(token) for token in tokenizer.all_special_tokens}
     special |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    if not any(token in after for token in special):
+    found = [token for token in special if token in after]
+    if not found:
         raise StreamError(
             f"the chat template of tokenizer {name} closes no answer with a special token: {after!r}",
             "use another template, such as deepspeed-visualchat",
         )
+    return min(found, key=lambda token: (after.index(token), -len(token)))

@@ -124,10 +124,8 @@ def test_images_stand_numbered_in_the_turn_that_shows_them(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_prompt_is_what_stands_before_the_answer(kind):
     template = make_chat_template(chatting(kind))
-    spans = template.render(TURNS)
-    whole = encoder(kind).encode(spans)
-    last = max(place for place, span in enumerate(spans) if span.train)
-    prompt = encoder(kind).encode_prompt(spans[:last])
+    whole = encoder(kind).encode(template.render(TURNS))
+    prompt = encoder(kind).encode_prompt(template.render_prompt([TURNS[0], turn(TURNS[1].question, "")]))
     trained = whole.trained.copy()
     trained[: whole.turn_ends[0]] = False
     assert prompt.ids.tolist() == whole.ids[: trained.argmax()].tolist()
@@ -136,6 +134,21 @@ def test_a_prompt_is_what_stands_before_the_answer(kind):
 def test_the_system_text_stands_before_the_first_question_where_no_system_is_known():
     rendered = "".join(span.text for span in make_chat_template(chatting("no-system")).render(TURNS))
     assert rendered.startswith("<|im_start|>user\n" + SYSTEM + "\n\nWhat is it?")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_system_text_can_be_another_or_none(kind):
+    template = make_chat_template(chatting(kind))
+    said = "".join(span.text for span in template.with_system("Be brief.").render(TURNS))
+    assert said.count("Be brief.") == 1
+    assert said.index("Be brief.") < said.index("What is it?")
+    assert SYSTEM not in said
+    assert SYSTEM not in "".join(span.text for span in template.with_system("").render(TURNS))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_end_token_is_known(kind):
+    assert make_chat_template(chatting(kind)).end == end_of(kind)
 
 
 def test_the_template_that_thinks_is_told_not_to():
