@@ -1,17 +1,34 @@
-"""``visualchat inspect``: what is in a blend, and one sample of it."""
+"""``visualchat inspect``: what is in a blend, and one sample of it; as tables, as a report, or as a page."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blender.commands.options import FolderArgument, JsonOption
+from blender.commands.options import FolderArgument, JsonOption, WorkersOption
+from blender.commands.preview import (
+    ImageTokensOption,
+    MaxTokensOption,
+    TokenizerOption,
+    VisionOption,
+    token_counter,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.console import Console
     from rich.table import Table
 
+    from blender.inspection.views import TokensView
     from blender.shards.manifest import Manifest
     from blender.shards.read import Blend
+    from blender.shards.sample import Sample
+
+
+#: options, by their parameters' names, that need another one
+_OF_HTML = ("num", "seed", "tokenizer", "vision", "image_tokens", "max_tokens")
+_OF_SERVE = ("host", "port")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,6 +39,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def inspect(
+    context: typer.Context,
     folder: FolderArgument,
     sample: Annotated[
         str | None,
@@ -33,6 +51,26 @@ def inspect(
         str | None,
         typer.Option("--dataset", metavar="NAME", help="Count only samples of this dataset.", show_default=False),
     ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE", help="Write a report: one file with figures and samples.", show_default=False
+        ),
+    ] = None,
+    num: Annotated[int, typer.Option("--n", "-n", min=1, help="With --html: show so many samples at most.")] = 2_000,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="With --html: decides which samples are drawn.")] = 0,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Serve a page over the whole blend until Ctrl-C, to this machine only.")
+    ] = False,
+    host: Annotated[str, typer.Option("--host", help="With --serve: the address to listen at.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="With --serve: the port; 0 for a free one.")
+    ] = 8600,
+    tokenizer: TokenizerOption = None,
+    vision: VisionOption = None,
+    image_tokens: ImageTokensOption = None,
+    max_tokens: MaxTokensOption = 4096,
+    workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a blend holds; with --sample, one sample: its sources, images, and text with what is trained marked."""
@@ -40,7 +78,22 @@ def inspect(
     from blender.inspection.terminal import render_sample
     from blender.shards.read import open_blend
 
+    refuse_without(context, _OF_HTML, "--html", html is not None)
+    refuse_without(context, _OF_SERVE, "--serve", serve)
+    refuse_without(context, ("workers",), "--html or --serve", serve or html is not None)
     blend = open_blend(folder)
+    if html is not None or serve:
+        refuse_together(
+            {"--html": html is not None, "--serve": serve, "--json": as_json, "--sample": sample is not None}
+        )
+        if serve:
+            refuse_together({"--serve": True, "--dataset": dataset is not None})
+            serve_page(blend, host, port, workers)
+        else:
+            assert html is not None
+            counter = token_counter(tokenizer, vision, image_tokens, max_tokens)
+            write_html(blend, html, num, dataset, seed, workers, counter)
+        return
     screen = console()
     if sample is not None or dataset is not None:
         stored = blend[find_sample(blend, sample or "0", dataset)]
@@ -54,6 +107,78 @@ def inspect(
         screen.print(counts_table(blend.manifest))
         screen.print()
         print_ledger(screen, blend.manifest)
+
+
+def refuse_together(options: dict[str, bool]) -> None:
+    """Refuse options that cannot be given together.
+
+    Raises:
+        BadParameter: More than one of them is given.
+    """
+    given = [name for name, is_given in options.items() if is_given]
+    if len(given) > 1:
+        raise typer.BadParameter(f"{' and '.join(given)} cannot be given together")
+
+
+def refuse_without(context: typer.Context, names: tuple[str, ...], other: str, is_given: bool) -> None:
+    """Refuse options that mean nothing without another one.
+
+    Raises:
+        BadParameter: One of them is given, and the other one is not.
+    """
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and not is_given and source is not None and source.name == "COMMANDLINE":
+            raise typer.BadParameter(f"{parameter.opts[0]} needs {other}")
+
+
+def write_html(
+    blend: "Blend",
+    out: Path,
+    num: int,
+    dataset: str | None,
+    seed: int,
+    workers: int | None,
+    count_tokens: "Callable[[Sample], TokensView] | None",
+) -> None:
+    """Write a report and say what is in it."""
+    from blender.commands.output import Meter, console, num_bytes
+    from blender.inspection.report import write_report
+    from blender.parallel import num_cores
+
+    meter = Meter(quiet=False)
+    with meter.running():
+        written = write_report(
+            blend,
+            out,
+            num_samples=num,
+            dataset=dataset,
+            seed=seed,
+            workers=workers or num_cores(),
+            tell=meter.set,
+            count_tokens=count_tokens,
+        )
+    shown = f"{written.num_samples:,} of {len(blend):,} samples, {written.num_pictures:,} pictures"
+    console().print(f"{out}: {shown}, {num_bytes(written.num_bytes)}", markup=False)
+
+
+def serve_page(blend: "Blend", host: str, port: int, workers: int | None) -> None:
+    """Serve the page over a blend until it is interrupted."""
+    from blender.commands.output import console, warn
+    from blender.inspection.browse import Browser
+    from blender.inspection.server import PageServer
+    from blender.parallel import num_cores
+
+    with PageServer(Browser(blend, workers or num_cores()), host, port) as server:
+        if host not in ("127.0.0.1", "localhost", "::1"):
+            warn([f"everyone who reaches {host} port {server.server_port} can see this blend"])
+        console().print(f"{blend.manifest.name}: {server.url}  (Ctrl-C ends it)", markup=False, soft_wrap=True)
+        thread = server.start()
+        try:
+            while thread.is_alive():
+                thread.join(1)
+        except KeyboardInterrupt:
+            server.shutdown()
 
 
 def find_sample(blend: "Blend", which: str, dataset: str | None) -> int:

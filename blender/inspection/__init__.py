@@ -1,1 +1,1 @@
-"""Look at blends: one sample in the terminal."""
+"""Look at blends and at plans: samples in the terminal, reports as one HTML file, and a page over a whole blend."""
