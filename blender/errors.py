@@ -11,7 +11,14 @@
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
     ├── ShardError       shards that are missing, damaged, or of another blend
     ├── CorpusError      (blender.demo) a corpus that cannot be drawn as asked
-    └── StreamError      a blend that cannot be streamed: a shard that cannot be fetched, samples that are damaged
+    ├── InspectionError  a report that cannot be written, or a page that cannot be served
+    ├── StreamError      a blend that cannot be streamed: a shard that cannot be fetched, samples that are damaged
+    ├── ModelError       a model that cannot be built, loaded or fed: parts that do not fit, weights that are missing
+    ├── TrainError       a run that cannot be started or gone on with: batches that cannot be divided, other checkpoints
+    ├── SessionError     a question that cannot be asked: empty, a damaged image, options out of range
+    │   └── TooLongError     (blender.serve) a conversation beyond the model's length
+    ├── ServeError       a server that cannot be started: a port in use, limits that do not fit together
+    └── EvaluationError  an evaluation that cannot be done: data that cannot be read, results of another one in its folder
 
 A message says in one sentence what is wrong and where; ``hint`` says what to do. They are caught once, in
 ``blender.commands``, and printed as one line each. Anything else that is raised is a bug and keeps its traceback.
@@ -100,3 +107,27 @@ class ShardError(BlenderError):
 
 class StreamError(BlenderError):
     """A blend that cannot be streamed."""
+
+
+class InspectionError(BlenderError):
+    """A report that cannot be written, or a page that cannot be served."""
+
+
+class ModelError(BlenderError):
+    """A model that cannot be built, loaded or fed."""
+
+
+class TrainError(BlenderError):
+    """A training run that cannot be started, gone on with, or has gone wrong."""
+
+
+class SessionError(BlenderError):
+    """A question that a model cannot be asked."""
+
+
+class ServeError(BlenderError):
+    """A server that cannot be started."""
+
+
+class EvaluationError(BlenderError):
+    """An evaluation that cannot be started or gone on with."""
