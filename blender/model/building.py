@@ -1,0 +1,165 @@
+"""A new model out of a pretrained language model and a pretrained vision tower.
+
+What can be wrong is found from the configurations, before any weight is read: :func:`read_config` reads those alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from logging import ERROR
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers.image_processing_base import ImageProcessingMixin
+from transformers.utils import logging
+
+from blender.errors import ModelError
+from blender.model.configuration import VisualChatConfig
+from blender.model.register import NAME, check_decoder
+from blender.model.vision import vision_part
+
+#: a model's name, its folder, or the model itself
+Part = str | Path | PreTrainedModel
+
+
+def read_config(language: Part, vision: Part, **settings: Any) -> VisualChatConfig:
+    """Make the configuration of a joined model, and check that the parts can be joined.
+
+    Args:
+        language: The language model.
+        vision: The vision tower; of one that has a text tower beside it, the vision tower is taken.
+        **settings: Fields of :class:`~blender.model.VisualChatConfig`; None for its default.
+
+    Raises:
+        ModelError: A part cannot be found, or cannot be used.
+    """
+    given = {name: value for name, value in settings.items() if value is not None}
+    unknown = set(given) - set(VisualChatConfig.__dataclass_fields__)
+    if unknown:
+        raise ModelError(f"a model has no setting {sorted(unknown)[0]!r}", "see docs/model.md for those there are")
+    text, tower = _config_of("language model", language), vision_part(_config_of("vision tower", vision))
+    config = VisualChatConfig(**{**_image_settings(vision), **given, "text_config": text, "vision_config": tower})
+    config.parts = {name: _name(part) for name, part in (("language", language), ("vision", vision)) if _name(part)}
+    check_decoder(text)
+    return config
+
+
+def check_vocabulary(config: VisualChatConfig, tokenizer: Any) -> None:
+    """Check that every token has a row in the embedding.
+
+    Raises:
+        ModelError: It has not.
+    """
+    text: Any = config.text_config
+    size = int(text.vocab_size)
+    if len(tokenizer) > size:
+        told = f"the tokenizer has {len(tokenizer)} tokens, and the language model's embedding {size} rows"
+        raise ModelError(told, "use the tokenizer that belongs to the language model")
+
+
+def build(cls: Any, language: Part, vision: Part, dtype: Any, seed: int, **settings: Any) -> Any:
+    """Load both parts and join them.
+
+    Args:
+        cls: The model's class.
+        language: The language model.
+        vision: The vision tower.
+        dtype: Of all weights; None for that of the language model as it is stored.
+        seed: Of the new weights.
+        **settings: As for :func:`read_config`.
+
+    Raises:
+        ModelError: A part cannot be loaded or used.
+    """
+    return join(cls, read_config(language, vision, **settings), language, vision, dtype, seed)
+
+
+def join(cls: Any, config: VisualChatConfig, language: Part, vision: Part, dtype: Any, seed: int) -> Any:
+    """Load both parts and join them as a configuration says."""
+    lm: Any = language
+    if not isinstance(language, PreTrainedModel):
+        lm = _load("language model", AutoModelForCausalLM, language, config.text_config, dtype, NAME)
+    tower: Any = vision
+    if not isinstance(vision, PreTrainedModel):
+        tower = _load("vision tower", AutoModel, vision, config.vision_config, dtype or lm.dtype, None)
+    config.dtype = dtype or lm.dtype
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = cls(config, lm, tower.vision_model if hasattr(tower.config, "vision_config") else tower)
+    model.projector.to(config.dtype)
+    if model.cross is not None:
+        model.cross.to(config.dtype)
+    if getattr(lm, "generation_config", None) is not None:
+        model.generation_config = lm.generation_config
+    return model
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep transformers from printing its progress, and the weights that it misses; those are looked at here."""
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(ERROR)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def _name(part: Part) -> str:
+    """Return what finds a part again; folders as they are from anywhere."""
+    if isinstance(part, PreTrainedModel):
+        return str(part.name_or_path or "")
+    return str(Path(part).resolve()) if Path(part).is_dir() else str(part)
+
+
+def _config_of(what: str, part: Part) -> Any:
+    if isinstance(part, PreTrainedModel):
+        return part.config
+    try:
+        return AutoConfig.from_pretrained(part)
+    except (OSError, ValueError) as error:
+        raise _not_loaded(what, part, error) from error
+
+
+def _not_loaded(what: str, part: Part, error: Exception) -> ModelError:
+    first = str(error).strip().splitlines()[0]
+    return ModelError(f"the {what} {part} cannot be loaded: {first}", "name a model or its folder")
+
+
+def _image_settings(vision: Part) -> dict[str, Any]:
+    """Read what the tower's image processor makes of bytes."""
+    if isinstance(vision, PreTrainedModel):
+        return {}
+    try:
+        settings: dict[str, Any] = ImageProcessingMixin.get_image_processor_dict(vision)[0]
+    except (OSError, ValueError) as error:
+        raise _not_loaded("image processor of", vision, error) from error
+    size = settings.get("crop_size") if settings.get("do_center_crop", "crop_size" in settings) else None
+    size = size or settings.get("size")
+    edge = size if isinstance(size, int) else (size or {}).get("height") or (size or {}).get("shortest_edge")
+    found = {
+        "image_size": edge,
+        "image_scale": settings.get("rescale_factor") or 1 / 255 if settings.get("do_rescale", True) else 1.0,
+        "image_mean": settings.get("image_mean") if settings.get("do_normalize", True) else [0.0, 0.0, 0.0],
+        "image_std": settings.get("image_std") if settings.get("do_normalize", True) else [1.0, 1.0, 1.0],
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _load(what: str, loader: Any, part: Part, config: Any, dtype: Any, attention: str | None) -> Any:
+    options = {} if attention is None else {"attn_implementation": attention}
+    try:
+        with quietly():
+            model, told = loader.from_pretrained(
+                part, config=config, dtype=dtype or "auto", output_loading_info=True, **options
+            )
+    except (OSError, ValueError) as error:
+        raise _not_loaded(what, part, error) from error
+    missing = sorted(told["missing_keys"])
+    if missing:
+        raise ModelError(f"the {what} {part} lacks {len(missing)} weights, such as {missing[0]}", "load it anew")
+    return model

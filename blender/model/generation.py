@@ -1,0 +1,83 @@
+"""What ``generate`` has to know of images: they come with the prompt, once, and rows that are repeated share them."""
+
+from typing import Any
+
+import torch
+from transformers import GenerationMixin
+
+
+class ImageGeneration(GenerationMixin):
+    """transformers' generation, with images in the prompt."""
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        next_sequence_length: int | None = None,
+        past_key_values: Any = None,
+        attention_mask: torch.Tensor | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
+    ) -> dict[str, Any]:
+        """Give each step what it needs: images only with the positions that show them.
+
+        Args:
+            input_ids: (B, T); the whole sequence so far.
+            next_sequence_length: How many of its last positions are new to the cache; None for all.
+            past_key_values: The cache.
+            attention_mask: (B, T).
+            inputs_embeds: Not taken.
+            is_first_iteration: Whether this is the prompt.
+            **kwargs: ``pixels`` or ``features``, ``image_index`` and ``segment_ids`` of the prompt, and options.
+        """
+        if inputs_embeds is not None:
+            raise ValueError("this model generates from token ids, pixels and image_index")
+        images = {name: kwargs.pop(name, None) for name in ("pixels", "features")}
+        placed = {name: kwargs.pop(name, None) for name in ("image_index", "segment_ids")}
+        # position numbers follow from what is padding, and from the cache
+        kwargs.pop("position_ids", None)
+        parent: Any = super()
+        made: dict[str, Any] = parent.prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
+        made.pop("position_ids", None)
+        goes_on = past_key_values is not None and past_key_values.get_seq_length() > 0
+        if goes_on and not is_first_iteration:
+            return made
+        length, new = input_ids.shape[1], made["input_ids"].shape[1]
+        for name, fill in (("image_index", -1), ("segment_ids", 1)):
+            if placed[name] is not None:
+                missing = length - placed[name].shape[1]
+                made[name] = torch.nn.functional.pad(placed[name], (0, missing), value=fill)[:, length - new :]
+        return {**made, **(_only_shown(made, images) if goes_on else images)}
+
+    @staticmethod
+    def _expand_inputs_for_generation(
+        expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **model_kwargs: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Repeat rows, for beams or several answers; images stay, all rows of a prompt show the same."""
+        repeated = {
+            name: value.repeat_interleave(expand_size, dim=0)
+            if isinstance(value, torch.Tensor) and name not in ("pixels", "features")
+            else value
+            for name, value in model_kwargs.items()
+        }
+        return None if input_ids is None else input_ids.repeat_interleave(expand_size, dim=0), repeated
+
+
+def _only_shown(made: dict[str, Any], images: dict[str, Any]) -> dict[str, Any]:
+    """Return the images that the new positions show, and their numbers among those."""
+    index = made.get("image_index")
+    if index is None:
+        return images
+    flat: Any = torch.where(index >= 0, index, -1)
+    shown, within = flat.unique(return_inverse=True)
+    skipped = int((shown < 0).any())
+    kept = shown[skipped:]
+    chosen = {name: None if some is None else some[kept.to(some.device)] for name, some in images.items()}
+    return {"image_index": within - skipped, **chosen}

@@ -1,0 +1,115 @@
+"""Our attention behind transformers' interface, and the check that a decoder really uses it.
+
+transformers calls an attention function by its name in the configuration and hands keyword arguments of the model's
+forward through to it. Our function calls what it finds under :data:`ATTEND`: attention over a layout, over a cache, or
+a recorder. No mask function is registered under the name, so that transformers makes no mask.
+"""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedConfig
+
+from blender.errors import ModelError
+
+#: name of our attention in a language model's configuration
+NAME = "visualchat"
+#: keyword argument that says how to attend
+ATTEND = "visualchat_attend"
+#: (query, key, value, scale, dropout) of shapes (R, H, L, D), (R, K, S, D) twice -> (R, L, H, D)
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float | None, float], torch.Tensor]
+
+#: what some decoders add to attention that fused kernels do not do
+_FOREIGN = {"softcap": "caps its attention scores", "s_aux": "has attention sinks", "position_bias": "adds a bias"}
+_HINT = "use a decoder such as Llama, Qwen2, Qwen3, Mistral or GPT-NeoX"
+
+
+def _attention(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any = None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[torch.Tensor, None]:
+    attend: Attend | None = kwargs.get(ATTEND)
+    if attend is None:
+        raise ValueError("this language model is part of a VisualChatModel; call that one")
+    for name, what in _FOREIGN.items():
+        if kwargs.get(name) is not None:
+            raise ModelError(f"the language model {what}, which is not supported", _HINT)
+    return attend(query, key, value, scaling, dropout), None
+
+
+AttentionInterface.register(NAME, _attention)
+
+
+def check_decoder(config: PreTrainedConfig) -> None:
+    """Check, without any weights, that a language model attends through transformers' interface in every layer.
+
+    A model of two layers is made and run on the meta device, where tensors have shapes and no content.
+
+    Raises:
+        ModelError: It does not.
+    """
+    name = type(config).__name__.removesuffix("Config")
+    calls: list[int] = []
+
+    def record(
+        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, dropout: float
+    ) -> torch.Tensor:
+        calls.append(query.shape[2])
+        return query.transpose(1, 2)
+
+    try:
+        short = _shortened(config)
+        with torch.device("meta"):
+            model: Any = AutoModelForCausalLM.from_config(short)  # type: ignore[no-untyped-call]
+            use_our_attention(model)
+            embeds = torch.empty((1, 4, model.get_input_embeddings().weight.shape[1]), dtype=model.dtype)
+            positions = torch.arange(4)[None]
+            model.base_model(inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTEND: record})
+    except ModelError:
+        raise
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"{name} cannot be a decoder here: {first}", _HINT) from error
+    if calls != [4] * short.num_hidden_layers:
+        told = f"{len(calls)} of {short.num_hidden_layers} layers use the attention they are told to"
+        raise ModelError(f"{name} cannot be a decoder here: {told}", _HINT)
+
+
+def use_our_attention(language: Any) -> None:
+    """Set our attention in a language model."""
+    language.set_attn_implementation(NAME)
+
+
+def _shortened(config: PreTrainedConfig) -> Any:
+    """Return a copy with two layers, where all layers are alike."""
+    short: Any = copy.deepcopy(config)
+    if len(set(getattr(short, "layer_types", None) or ["full_attention"])) == 1 and short.num_hidden_layers > 2:
+        short.num_hidden_layers = 2
+        if getattr(short, "layer_types", None):
+            short.layer_types = short.layer_types[:2]
+    return short
+
+
+def decoder_layers(language: Any) -> Any:
+    """Return the list of a language model's layers."""
+    wanted = language.config.num_hidden_layers
+    for child in language.base_model.children():
+        if isinstance(child, torch.nn.ModuleList) and len(child) == wanted:
+            return child
+    raise ModelError(f"the layers of {type(language).__name__} are not found, so none can be put between them", _HINT)
+
+
+def attention_window(config: Any) -> int | None:
+    """Return how many positions the layer that sees least of a sample looks back over; None for all."""
+    window: int | None = getattr(config, "sliding_window", None)
+    types = getattr(config, "layer_types", None)
+    uses = "sliding_attention" in types if types else getattr(config, "use_sliding_window", True)
+    return window if uses else None
