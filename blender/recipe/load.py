@@ -1,4 +1,4 @@
-"""A recipe's file → a checked :class:`Recipe`, or all of its faults at once.
+"""A recipe's file → a checked recipe of its kind, or all of its faults at once.
 
 The stations: find the file, read its YAML, apply overrides, write out variables, check types and rules. Only a file
 that gives no data at all ends the way early; otherwise every station adds its faults, and they are reported together.
@@ -12,10 +12,10 @@ from pydantic import ValidationError
 
 from blender.errors import Fault, RecipeError
 from blender.recipe.fields import described
-from blender.recipe.model import Recipe
+from blender.recipe.model import BLEND, Recipe
 from blender.recipe.overrides import override
 from blender.recipe.places import Document, Plain, Problem
-from blender.recipe.rules import broken_rules
+from blender.recipe.section import R, RecipeKind
 from blender.recipe.sentences import keys_of, problems_of
 from blender.recipe.shipped import find_recipe
 from blender.recipe.variables import substitute
@@ -26,7 +26,7 @@ MAX_BYTES = 1_000_000
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Load a recipe.
+    """Load a recipe of a blend.
 
     Annotation files and images need not be there: ask :meth:`Recipe.missing_files` and :meth:`Recipe.missing_stores`.
 
@@ -37,7 +37,16 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     Raises:
         RecipeError: The recipe cannot be used; holds all of its faults, each with its line.
     """
-    origin, path = str(name_or_path), find_recipe(name_or_path)
+    return load_kind(BLEND, name_or_path, overrides)
+
+
+def load_kind(kind: RecipeKind[R], name_or_path: str | Path, overrides: Sequence[str] = ()) -> R:
+    """Load a recipe of some kind, as :func:`load_recipe` does.
+
+    Raises:
+        RecipeError: The recipe cannot be used; holds all of its faults, each with its line.
+    """
+    origin, path = str(name_or_path), find_recipe(name_or_path, kind.name)
     try:
         document, found = parse_yaml(_read(path))
     except Unreadable as error:
@@ -45,8 +54,8 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     if not isinstance(document.data, dict):
         content = "is empty" if document.data is None else f"holds {described(document.data)}"
         raise RecipeError(origin, [Fault(1, "", f"the file {content}, where keys such as 'name: ...' are expected")])
-    document, refused = override(document, overrides, keys_of(Recipe))
-    return _checked(document, origin, [*found, *refused])
+    document, refused = override(document, overrides, keys_of(kind.model))
+    return _checked(kind, document, origin, [*found, *refused])
 
 
 def recipe_from(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
@@ -59,7 +68,16 @@ def recipe_from(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
     Raises:
         RecipeError: The recipe cannot be used; holds all of its faults.
     """
-    return _checked(Document(dict(data), {}), origin, [])
+    return kind_from(BLEND, data, origin)
+
+
+def kind_from(kind: RecipeKind[R], data: Mapping[str, Any], origin: str = "recipe") -> R:
+    """Make a recipe of some kind of plain data, as :func:`recipe_from` does.
+
+    Raises:
+        RecipeError: The recipe cannot be used; holds all of its faults.
+    """
+    return _checked(kind, Document(dict(data), {}), origin, [])
 
 
 def _read(path: Path) -> str:
@@ -77,24 +95,24 @@ def _read(path: Path) -> str:
         raise Unreadable("is not UTF-8 text", content.count(b"\n", 0, error.start) + 1) from error
 
 
-def _checked(document: Document, origin: str, earlier: Iterable[Problem]) -> Recipe:
+def _checked(kind: RecipeKind[R], document: Document, origin: str, earlier: Iterable[Problem]) -> R:
     """Run the stations that plain data goes through, and gather what all of them found."""
     problems = list(earlier)
     data, undefined, broken = substitute(document.data)
     document = Document(data, document.lines)
     silent = broken | {problem.place for problem in problems if problem.spoils}
-    recipe, mistaken = _validated(data)
-    later = [*mistaken, *broken_rules(data)]
+    recipe, mistaken = _validated(kind.model, data)
+    later = [*mistaken, *kind.broken_rules(data)]
     problems += [*undefined, *(problem for problem in later if problem.place not in silent)]
     if problems or recipe is None:
         faults = sorted(map(document.fault, problems), key=lambda fault: fault.line or 0)
         raise RecipeError(origin, faults)
-    recipe._document, recipe._origin = document, origin
+    recipe.loaded_from(document, origin)
     return recipe
 
 
-def _validated(data: Plain) -> tuple[Recipe | None, list[Problem]]:
+def _validated(model: type[R], data: Plain) -> tuple[R | None, list[Problem]]:
     try:
-        return Recipe.model_validate(data), []
+        return model.model_validate(data), []
     except ValidationError as error:
-        return None, problems_of(error)
+        return None, problems_of(error, model)

@@ -6,11 +6,11 @@ skips such checks once any field is wrong, and all faults are to be reported tog
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr
+from pydantic import BeforeValidator, Field
 
 from blender.errors import Fault
 from blender.recipe.fields import (
@@ -23,21 +23,18 @@ from blender.recipe.fields import (
     Samples,
     Size,
     SourceNames,
-    Variable,
-    VariableName,
     as_list,
 )
+from blender.recipe.lint import Lint
 from blender.recipe.locations import expand, local_path, missing
-from blender.recipe.places import Document, Place, Problem
+from blender.recipe.places import Place, Problem
+from blender.recipe.rules import broken_rules
+from blender.recipe.section import BaseRecipe, RecipeKind, Section
 
 Kind = Literal["plain", "concatenate", "image_match"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Source(_Section):
+class Source(Section):
     """A published format's reader, its files and its images."""
 
     format: str = Field(description="The reader of the files, such as llava, mimicit or sparkles.")
@@ -57,7 +54,7 @@ class Source(_Section):
         return list(dict.fromkeys(chain.from_iterable(map(expand, self.files))))
 
 
-class ImageMatch(_Section):
+class ImageMatch(Section):
     """Conversations of one source, preceded by those of others about the same images."""
 
     base: SourceNames = Field(description="Source, or list of sources, whose conversations are built upon.")
@@ -66,7 +63,7 @@ class ImageMatch(_Section):
     )
 
 
-class Entry(_Section):
+class Entry(Section):
     """One output dataset of the blend."""
 
     name: Name = Field(description="Name of the output dataset: letters, digits, - _ . ; each name once.")
@@ -107,7 +104,7 @@ class Entry(_Section):
         return (*match.base, *match.with_) if match else self.from_ or ()
 
 
-class Limits(_Section):
+class Limits(Section):
     """What a sample, and an image, may have at most."""
 
     images: Count = Field(default=8, description="Images of one sample.")
@@ -125,7 +122,7 @@ class Limits(_Section):
     image_bytes: Size = Field(default=100_000_000, description="Size of one image file: a number of bytes, or 100MB.")
 
 
-class Split(_Section):
+class Split(Section):
     """What is kept back for evaluation."""
 
     eval: Annotated[float, Field(ge=0, lt=1)] = Field(
@@ -136,22 +133,16 @@ class Split(_Section):
     )
 
 
-class Shards(_Section):
+class Shards(Section):
     """How large the written files become."""
 
     max_samples: Count = Field(default=1000, description="Samples of one shard.")
     max_bytes: Size = Field(default=1_000_000_000, description="Size of one shard: a number of bytes, or 1GB.")
 
 
-class Recipe(_Section):
+class Recipe(BaseRecipe):
     """A blend recipe: which published data become which conversations."""
 
-    name: Name = Field(description="Name of the blend: letters, digits, - _ .")
-    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(default=0, description="Seed of everything that is drawn.")
-    variables: Mapping[VariableName, Variable] = Field(
-        default_factory=dict,
-        description="Values that other places use as ${name}; --set name=value replaces one. $${ is a literal ${.",
-    )
     template: str = Field(default="deepspeed-visualchat", description="How a conversation is written out as text.")
     images: Mapping[Name, Location] = Field(
         default_factory=dict,
@@ -166,14 +157,7 @@ class Recipe(_Section):
     limits: Limits = Field(default_factory=Limits, description="What a sample, and an image, may have at most.")
     split: Split = Field(default_factory=Split, description="What is kept back for evaluation.")
     shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
-
-    _document: Document = PrivateAttr(default_factory=lambda: Document(None, {}))
-    _origin: str = PrivateAttr(default="recipe")
-
-    @property
-    def origin(self) -> str:
-        """The file or name that the recipe was loaded from, for messages."""
-        return self._origin
+    lint: Lint | None = Field(default=None, description="What `visualchat lint` need not tell.")
 
     @property
     def warnings(self) -> list[str]:
@@ -185,17 +169,14 @@ class Recipe(_Section):
             *(f"image store '{name}' is used by no source" for name in self.images if name not in stores),
         ]
 
-    def resolved(self) -> dict[str, Any]:
-        """Give the recipe as plain data: variables written out, defaults filled in, sizes in bytes, nothing empty."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"variables"})
-
     def hash(self) -> str:
         """Hash what determines the samples.
 
-        Comments, the order of keys, and variables and defaults being spelled out or not make no difference. The order
-        of sources, of their files and of the entries does, as do all paths: other files are other samples.
+        Comments, the order of keys, what lint need not tell, and variables and defaults being spelled out or not make
+        no difference. The order of sources, of their files and of the entries does, as do all paths: other files are
+        other samples.
         """
-        content = self.resolved()
+        content = {key: value for key, value in self.resolved().items() if key != "lint"}
         ordered = {**content, "sources": list(content["sources"].items())}
         text = json.dumps(ordered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
@@ -212,18 +193,15 @@ class Recipe(_Section):
             for number, location in enumerate(source.files)
         ]
         problems = [Problem(place, text) for place, location in wanted if (text := missing(location))]
-        return self._faults([*problems, *self._missing_tokenizer()])
+        return self.faults([*problems, *self._missing_tokenizer()])
 
     def missing_stores(self) -> list[Fault]:
         """Look for the image stores that should be on this machine, and return a fault for each that is not there."""
-        return self._faults(
+        return self.faults(
             Problem(("images", name), text)
             for name, location in self.images.items()
             if (text := missing(location, folder=True))
         )
-
-    def _faults(self, problems: Iterable[Problem]) -> list[Fault]:
-        return sorted(map(self._document.fault, problems), key=lambda fault: fault.line or 0)
 
     def _missing_tokenizer(self) -> Iterator[Problem]:
         location = self.limits.tokenizer
@@ -235,3 +213,7 @@ class Recipe(_Section):
             absent = f"'{location}' holds no tokenizer.json"
         if absent:
             yield Problem(("limits", "tokenizer"), absent)
+
+
+#: recipes of blends
+BLEND: RecipeKind[Recipe] = RecipeKind("blend", Recipe, broken_rules)

@@ -7,6 +7,7 @@ has the wrong type is passed over here.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
+from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
 from blender.sources import SOURCES
 from blender.template import TEMPLATES
@@ -21,6 +22,7 @@ def broken_rules(data: Plain) -> Iterator[Problem]:
         yield from _unknown((*place, "format"), keys.get("format"), SOURCES, "format")
         yield from _unknown((*place, "images"), keys.get("images"), _names(recipe, "images"), "image store")
     yield from _entries(recipe)
+    yield from _suppressions(recipe)
     limits = _mapping(recipe.get("limits"))
     if limits.get("tokens") is not None and limits.get("tokenizer") is None:
         yield Problem(("limits", "tokens"), "tokens can only be counted when tokenizer is given, too")
@@ -41,6 +43,23 @@ def _entries(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
         yield from _kind(place, {key for key, value in keys.items() if value is not None})
         for reference, source in _references(place, keys):
             yield from _unknown(reference, source, _names(recipe, "sources"), "source")
+
+
+def _suppressions(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
+    """Look for checks and datasets that lint does not know."""
+    given = _mapping(recipe.get("lint")).get("suppress")
+    entries = recipe.get("blend")
+    names = [_mapping(entry).get("name") for entry in entries] if isinstance(entries, list) else None
+    datasets = [name for name in names if isinstance(name, str)] if names is not None else None
+    # one check alone is as good as a list of one, and its place has no number
+    items: list[tuple[Place, Plain]] = [((), given)]
+    if isinstance(given, list):
+        items = [((number,), item) for number, item in enumerate(given)]
+    for inside, item in items:
+        place: Place = ("lint", "suppress", *inside)
+        yield from _unknown(place, item, LINT_CHECKS, "check")
+        yield from _unknown((*place, "check"), _mapping(item).get("check"), LINT_CHECKS, "check")
+        yield from _unknown((*place, "dataset"), _mapping(item).get("dataset"), datasets, "dataset")
 
 
 def _kind(place: Place, keys: Collection[str]) -> Iterator[Problem]:

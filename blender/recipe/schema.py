@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.model import Recipe
 from blender.recipe.variables import VARIABLE_NAME
 from blender.sources import SOURCES
@@ -27,18 +28,36 @@ def blend_recipe_schema() -> dict[str, Any]:
         "not": {"allOf": [_given("repeat"), _given("samples")]},
     }
     definitions["Limits"] |= {"if": _given("tokens"), "then": _given("tokenizer")}
+    _let_checks_stand_alone(definitions)
+    return finish_schema("visualchat blend recipe", schema)
+
+
+def _let_checks_stand_alone(definitions: dict[str, Any]) -> None:
+    """Let the name of a check stand where a suppression does, and one suppression where a list of them does."""
+    definitions["LintCheck"] = {"description": "A check.", "type": "string", "enum": list(LINT_CHECKS)}
+    name, told = {"$ref": "#/$defs/LintCheck"}, {"$ref": "#/$defs/Suppression"}
+    check = definitions["Suppression"]["properties"]["check"]
+    definitions["Suppression"]["properties"]["check"] = {**name, "description": check["description"]}
+    suppress = definitions["Lint"]["properties"]["suppress"]
+    several = {"type": "array", "items": {"anyOf": [name, told]}}
+    kept = {key: suppress[key] for key in ("description", "default")}
+    definitions["Lint"]["properties"]["suppress"] = {"anyOf": [name, told, several], **kept}
+
+
+def finish_schema(title: str, schema: dict[str, Any]) -> dict[str, Any]:
+    """Make of what pydantic says of a recipe's model a schema that lets references to variables stand for values."""
     schema = dict(_opened(schema))
     schema["$defs"]["Reference"] = {
         "description": "The value of a variable.",
         "type": "string",
         "pattern": rf"\$\{{{VARIABLE_NAME}\}}",
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "visualchat blend recipe", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": title, **schema}
 
 
-def schema_text() -> str:
-    """Write the schema out as its file holds it."""
-    return json.dumps(blend_recipe_schema(), indent=2, ensure_ascii=False) + "\n"
+def schema_text(schema: dict[str, Any] | None = None) -> str:
+    """Write a schema out as its file holds it; that of a blend recipe by default."""
+    return json.dumps(schema or blend_recipe_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _given(key: str) -> dict[str, Any]:

@@ -4,13 +4,13 @@ pydantic speaks of inputs, instances and parsing, and points to its own site. A 
 expected, what stands there, and which key was probably meant.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from blender.recipe.fields import described
-from blender.recipe.model import Entry, ImageMatch, Limits, Recipe, Shards, Source, Split
 from blender.recipe.places import Place, Problem, quoted, suggestion
 
 #: what was expected, by pydantic's word for the fault; fields in braces come from pydantic
@@ -34,11 +34,11 @@ _EXPECTED = {
 }
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Tell everything that pydantic found wrong with a recipe."""
+def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Tell everything that pydantic found wrong with a recipe, whose model says which keys there are."""
     every = error.errors(include_url=False)
     # a list whose items are all wrong is also called too short
-    return [_problem(details) for details in every if details["type"] != "too_short" or not details["input"]]
+    return [_problem(details, model) for details in every if details["type"] != "too_short" or not details["input"]]
 
 
 def keys_of(model: type[BaseModel]) -> list[str]:
@@ -46,12 +46,13 @@ def keys_of(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _problem(details: ErrorDetails) -> Problem:
+def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
     place: Place = tuple(step for step in details["loc"] if step != "[key]")
     if details["type"] == "missing":
         return Problem(place[:-1], f"the key '{place[-1]}' is missing")
     if details["type"] == "extra_forbidden":
-        return Problem(place, f"unknown key {quoted(str(place[-1]))}{suggestion(str(place[-1]), _known_keys(place))}")
+        known = _known_keys(model, place[:-1])
+        return Problem(place, f"unknown key {quoted(str(place[-1]))}{suggestion(str(place[-1]), known)}")
     return Problem(place, _sentence(details))
 
 
@@ -74,21 +75,42 @@ def _sentence(details: ErrorDetails) -> str:
     return f"cannot be used as it is: {got}"
 
 
-def _known_keys(place: Place) -> Iterable[str]:
-    """List the keys that could stand where an unknown one does."""
-    match place:
-        case (_,):
-            return keys_of(Recipe)
-        case ("sources", _, _):
-            return keys_of(Source)
-        case ("blend", _, _):
-            return keys_of(Entry)
-        case ("blend", _, "image_match", _):
-            return keys_of(ImageMatch)
-        case ("limits", _):
-            return keys_of(Limits)
-        case ("split", _):
-            return keys_of(Split)
-        case ("shards", _):
-            return keys_of(Shards)
-    return ()
+def _known_keys(model: type[BaseModel], place: Place) -> Iterable[str]:
+    """List the keys that could stand in the section at a place."""
+    found: Any = model
+    for step in place:
+        if _is_section(found):
+            fields = {field.alias or name: field.annotation for name, field in found.model_fields.items()}
+            found = fields.get(str(step))
+        else:
+            found = next((item for item in _items(found)), None)
+        found = next((choice for choice in _choices(found) if _is_section(choice) or _holds(choice)), None)
+    return keys_of(found) if _is_section(found) else ()
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _holds(kind: Any) -> bool:
+    """Tell lists and mappings."""
+    return any(True for _ in _items(kind))
+
+
+def _choices(kind: Any) -> Iterator[Any]:
+    """List what an annotation allows: itself, or each side of a union, without what only annotates."""
+    if hasattr(kind, "__metadata__"):
+        yield from _choices(kind.__origin__)
+    elif _holds(kind) or not get_args(kind):
+        yield kind
+    else:
+        for choice in get_args(kind):
+            yield from _choices(choice)
+
+
+def _items(kind: Any) -> Iterator[Any]:
+    """Give what the items of a list or the values of a mapping are."""
+    if get_origin(kind) in (tuple, list):
+        yield get_args(kind)[0]
+    elif get_origin(kind) in (dict, Mapping):
+        yield get_args(kind)[1]

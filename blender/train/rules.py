@@ -1,0 +1,85 @@
+"""What must hold between the keys of a training recipe.
+
+It is looked for in plain data, so that it is told beside the faults of types.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+from blender.template import TEMPLATES
+
+#: an amount of a blend
+_AMOUNTS = ("weight", "repeat", "samples")
+
+
+def broken_rules(data: Plain) -> Iterator[Problem]:
+    """Find keys that do not go together."""
+    recipe = _mapping(data)
+    template = recipe.get("template")
+    if isinstance(template, str) and template not in TEMPLATES:
+        yield Problem(("template",), f"unknown template {quoted(template)}{suggestion(template, TEMPLATES)}")
+    yield from _schedule(_mapping(recipe.get("schedule")), "schedule" in recipe)
+    yield from _batch(_mapping(recipe.get("batch")))
+    yield from _deepspeed(recipe)
+    yield from _trained(_mapping(recipe.get("train")), recipe.get("vision_cache") is not None)
+    yield from _members(("data", "blends"), _mapping(_mapping(recipe.get("data")).get("blends")))
+
+
+def _schedule(schedule: Mapping[str, Plain], given: bool) -> Iterator[Problem]:
+    said = [key for key in ("epochs", "steps") if schedule.get(key) is not None]
+    if given and not said:
+        yield Problem(("schedule",), "epochs or steps must say how long to train")
+    if len(said) == 2:
+        yield Problem(("schedule", "steps"), "epochs and steps cannot both be given")
+    steps, warmup = schedule.get("steps"), schedule.get("warmup")
+    if type(steps) is int and type(warmup) is int and warmup > steps:
+        yield Problem(("schedule", "warmup"), f"a warm-up of {warmup} steps is longer than the {steps} steps of all")
+
+
+def _batch(batch: Mapping[str, Plain]) -> Iterator[Problem]:
+    rows, micro = batch.get("global"), batch.get("micro")
+    if type(rows) is int and type(micro) is int and micro > 0 and rows % micro:
+        yield Problem(("batch", "micro"), f"{rows} rows cannot be cut into micro-batches of {micro}")
+
+
+def _deepspeed(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
+    deepspeed, place = _mapping(recipe.get("deepspeed")), ("deepspeed", "stage")
+    stage, offload = deepspeed.get("stage", 2), deepspeed.get("offload")
+    if stage == 0 and recipe.get("precision", "bf16") != "fp32":
+        # DeepSpeed's own optimizer for this case adds gradients up in 16 bits and begins at the second step
+        yield Problem(
+            place, "stage 0 works in fp32 alone; stage 1 is the same on one device, and keeps weights in fp32"
+        )
+    if stage == 3 and recipe.get("vision_cache") is not None:
+        yield Problem(("vision_cache",), "features cannot be kept at stage 3, where all ranks run the tower together")
+    if offload == "all" and stage != 3:
+        yield Problem(("deepspeed", "offload"), "weights can only be offloaded at stage 3; offload the optimizer")
+    if offload == "optimizer" and stage == 0:
+        yield Problem(("deepspeed", "offload"), "the optimizer can only be offloaded at stage 1, 2 or 3")
+
+
+def _trained(trained: Mapping[str, Plain], cached: bool) -> Iterator[Problem]:
+    if cached and trained.get("vision", "frozen") != "frozen":
+        yield Problem(("vision_cache",), "features of a vision tower that is trained cannot be kept")
+    idle = trained.get("projector") is False and trained.get("embedding") is False
+    if idle and all(trained.get(part, "frozen") == "frozen" for part in ("language", "vision")):
+        yield Problem(("train",), "nothing is trained: projector, embedding, language and vision are all frozen")
+
+
+def _members(place: Place, members: Mapping[str, Plain]) -> Iterator[Problem]:
+    for name, member in members.items():
+        here, keys = (*place, name), _mapping(member)
+        if (not name and len(members) > 1) or "/" in name:
+            yield Problem(here, f"the name {quoted(name)} cannot be used: names are not empty and have no '/'")
+        if not isinstance(member, dict):
+            continue
+        if (keys.get("blend") is None) == (keys.get("members") is None):
+            yield Problem(here, "a member has either blend or members")
+        amounts = [key for key in _AMOUNTS if keys.get(key) is not None]
+        if len(amounts) > 1:
+            yield Problem((*here, amounts[1]), f"{amounts[0]} and {amounts[1]} cannot both be given")
+        yield from _members((*here, "members"), _mapping(keys.get("members")))
+
+
+def _mapping(value: Plain) -> Mapping[str, Plain]:
+    return value if isinstance(value, dict) else {}

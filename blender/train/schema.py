@@ -1,0 +1,36 @@
+"""The JSON Schema of a training recipe, made from the models, so that editors complete and check recipes.
+
+``python -m blender.train`` writes it to ``schemas/train-recipe.schema.json``.
+"""
+
+from typing import Any
+
+from blender.recipe.schema import finish_schema
+from blender.template import TEMPLATES
+from blender.train.recipe import TrainRecipe
+
+
+def train_recipe_schema() -> dict[str, Any]:
+    """Make the JSON Schema of a training recipe."""
+    schema = TrainRecipe.model_json_schema(by_alias=True)
+    definitions = schema["$defs"]
+    schema["properties"]["template"]["enum"] = list(TEMPLATES)
+    schema["properties"]["data"] = {"$ref": "#/$defs/Data"}
+    member = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/Member"}]}
+    members = {"type": "object", "additionalProperties": member, "minProperties": 1}
+    blends = definitions["Data"]["properties"]["blends"]
+    definitions["Data"]["properties"]["blends"] = {
+        "anyOf": [{"type": "string", "minLength": 1}, members],
+        "description": blends["description"],
+    }
+    inner = definitions["Member"]["properties"]["members"]
+    definitions["Member"]["properties"]["members"] = {
+        "anyOf": [members, {"type": "null"}],
+        "description": inner["description"],
+    }
+    definitions["Schedule"]["oneOf"] = [_given("epochs"), _given("steps")]
+    return finish_schema("visualchat training recipe", schema)
+
+
+def _given(key: str) -> dict[str, Any]:
+    return {"required": [key], "properties": {key: {"not": {"type": "null"}}}}
