@@ -41,7 +41,7 @@ def keep(name: str, text: str, path: Path = RESULTS) -> None:
 
 def _version(package: str) -> str:
     try:
-        return version(package)
+        return version(package).partition("+")[0]  # without the name of a build
     except PackageNotFoundError:
         return "(not installed)"
 

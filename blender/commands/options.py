@@ -22,3 +22,27 @@ WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Number of processes; all cores by default.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", help="Where the model runs, such as cuda:1; the first GPU, or else the CPU.", show_default=False
+    ),
+]
+DeviceMapOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device-map",
+        metavar="auto",
+        help="Lay the layers over all GPUs and, where these are too small, main memory.",
+        show_default=False,
+    ),
+]
+DtypeOption = Annotated[
+    str, typer.Option("--dtype", help="Width of the weights: auto (as stored), float32, bfloat16 or float16.")
+]
+QuantizeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--quantize", metavar="8bit|4bit", help="Keep weights smaller (needs bitsandbytes).", show_default=False
+    ),
+]

@@ -1,0 +1,229 @@
+"""Open the folder of a trained model, with all that is needed to talk to it.
+
+The folder says by itself how the model wants to be asked: template, image settings and tokenizer travel with it. What a
+person may choose is where the weights lie and how wide they are. A folder of anything else is refused before a weight
+is read.
+"""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from blender.errors import ModelError, StreamError
+from blender.stream.chat import ChatTemplate, find_template
+from blender.stream.encode import Encoder
+from blender.stream.pixels import read_pixel_spec
+from blender.stream.text import make_text_encoder
+from blender.template import Template
+
+DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+Quantize = Literal["8bit", "4bit"]
+#: parts that stay as wide as they are when the language model's weights are made smaller
+_WIDE = ["vision", "projector", "cross", "lm_head", "embed_out"]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model, and how to talk to it."""
+
+    #: what tables call it
+    name: str
+    #: a ``VisualChatModel`` in evaluation mode
+    model: Any
+    tokenizer: Any
+    #: text, pixels, template and, as ``max_tokens``, the positions that the language model was made for
+    encoder: Encoder
+
+    @property
+    def template(self) -> Template | ChatTemplate:
+        """What conversations are rendered with."""
+        assert self.encoder.template is not None
+        return self.encoder.template
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Positions that a conversation may take, images and answers included; None where nothing says so."""
+        return self.encoder.max_tokens
+
+    @property
+    def end_ids(self) -> list[int]:
+        """Tokens that end an answer."""
+        own = self.tokenizer.eos_token_id
+        chat = isinstance(self.template, ChatTemplate)
+        ends = {self.encoder.text.end_id, own, self.tokenizer.convert_tokens_to_ids(self.template.end) if chat else own}
+        return sorted(end for end in ends if end is not None)
+
+
+def open_model(
+    folder: str | Path,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    device_map: str | Mapping[str, Any] | None = None,
+    dtype: str = "auto",
+    quantize: Quantize | None = None,
+) -> LoadedModel:
+    """Open a trained model.
+
+    Args:
+        folder: What training wrote (a full save or a small one), or a name on the hub.
+        name: What to call it; the folder's name by default.
+        device: Where to, such as ``cuda:1``; the first GPU, or else the CPU, by default.
+        device_map: ``auto`` to lay the layers over all GPUs and, where these are too small, main memory.
+        dtype: Width of the weights: ``auto`` as they are stored, ``float32``, ``bfloat16`` or ``float16``.
+        quantize: Keep the language model's weights in 8 or 4 bits (bitsandbytes).
+
+    Raises:
+        ModelError: The folder holds something else or is not complete, or the wishes cannot be met.
+    """
+    _check_wishes(device, device_map, dtype, quantize)
+    _check_folder(folder)
+    from blender.model import VisualChatModel, read_saved_config
+
+    config = read_saved_config(folder)
+    encoder, tokenizer = _open_processor(folder, config)
+    options = _options(device, device_map, dtype, quantize)
+    try:
+        model = _open_weights(VisualChatModel, folder, config, options)
+    except (OSError, ValueError, ImportError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise ModelError(f"the weights in {folder} cannot be loaded: {first}", "copy or save the folder again") from error
+    model.eval()
+    _forget_habits(model)
+    return LoadedModel(name or Path(folder).resolve().name, model, tokenizer, encoder)
+
+
+def limit_of(config: Any) -> int | None:
+    """Return the positions that a model's language model was made for.
+
+    Args:
+        config: A ``VisualChatConfig``.
+    """
+    from blender.model.register import attention_window
+
+    text = config.text_config
+    limits = [getattr(text, "max_position_embeddings", None), attention_window(text)]
+    known = [int(limit) for limit in limits if limit]
+    return min(known) if known else None
+
+
+def template_named(name: str, tokenizer: Any) -> Template | ChatTemplate:
+    """Return the template that a model was trained with.
+
+    Raises:
+        ModelError: There is none of this name.
+    """
+    try:
+        return find_template(name, tokenizer)
+    except StreamError as error:
+        raise ModelError(error.message, error.hint) from error
+
+
+def _check_wishes(device: str | None, device_map: object, dtype: str, quantize: str | None) -> None:
+    if dtype not in DTYPES:
+        raise ModelError(f"there is no dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
+    if quantize not in (None, "8bit", "4bit"):
+        raise ModelError(f"weights cannot be quantised to {quantize!r}", "use 8bit or 4bit")
+    if device is not None and device_map is not None:
+        raise ModelError("a device and a device map exclude each other", "give one of them")
+    if device is not None:
+        _check_device(device)
+    if quantize and not torch.cuda.is_available():
+        raise ModelError(f"{quantize} weights need a GPU, and there is none", "leave out --quantize")
+    if quantize and importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(f"{quantize} weights need bitsandbytes, which is not installed", "pip install bitsandbytes")
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise ModelError(f"there is no device {device!r}", "use cpu, cuda or cuda:NUMBER") from error
+    present = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind.type == "cuda" and (kind.index or 0) >= present:
+        raise ModelError(f"there is no device {device}: {present} GPUs are at hand", "use --device cpu")
+
+
+def _check_folder(folder: str | Path) -> None:
+    path = Path(folder)
+    if path.is_dir() and not (path / "config.json").is_file():
+        blend = (path / "manifest.json").is_file()
+        what = "a blend and no model" if blend else "no model: it has no config.json"
+        raise ModelError(f"{folder} is {what}", "name a folder that `visualchat train` wrote")
+    if path.is_file() or (not path.exists() and str(folder).startswith((".", "/", "~"))):
+        raise ModelError(f"there is no folder {folder}", "name a folder that `visualchat train` wrote")
+
+
+def _open_processor(folder: str | Path, config: Any) -> tuple[Encoder, Any]:
+    from blender.model import VisualChatProcessor
+
+    try:
+        processor: Any = VisualChatProcessor.from_pretrained(folder)
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        first = str(error).strip().splitlines()[0]
+        hint = "save the processor beside the model, as `visualchat train` does"
+        raise ModelError(f"{folder} does not say how its model is talked to: {first}", hint) from error
+    tokenizer = processor.tokenizer
+    template = template_named(processor.template, tokenizer)
+    text = make_text_encoder(tokenizer, processor.image_positions, image_token_id=processor.image_token_id)
+    pixels = read_pixel_spec(processor.image_processor)
+    if (text.image_positions, pixels.height) != (config.image_positions, config.image_size):
+        told = f"{pixels.height} pixels and {text.image_positions} positions"
+        wanted = f"{config.image_size} and {config.image_positions}"
+        raise ModelError(f"{folder}: its processor gives an image {told}, and its model wants {wanted}", "save it anew")
+    return Encoder(text, pixels, limit_of(config), template), tokenizer
+
+
+def _options(device: str | None, device_map: Any, dtype: str, quantize: str | None) -> dict[str, Any]:
+    # never a pickle, which could hold any program
+    options: dict[str, Any] = {"dtype": DTYPES[dtype] or "auto", "use_safetensors": True}
+    if quantize:
+        from transformers import BitsAndBytesConfig
+
+        options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+            load_in_8bit=quantize == "8bit",
+            load_in_4bit=quantize == "4bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=DTYPES[dtype] or torch.bfloat16,
+            llm_int8_skip_modules=_WIDE,
+        )
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    options["device_map"] = device_map if device_map is not None else {"": where}
+    return options
+
+
+def _open_weights(kind: Any, folder: str | Path, config: Any, options: dict[str, Any]) -> Any:
+    from blender.model.saving import TRAINED
+
+    if not Path(folder, TRAINED).is_file():
+        if options["dtype"] != "auto":
+            # the parts go by what their own configurations say
+            for each in (config, config.text_config, config.vision_config):
+                each.dtype = options["dtype"]
+        return kind.from_pretrained(folder, config=config, **options)
+    # of a small save only the language model is large: it is laid out, and the small parts follow its embedding
+    parts = {}
+    if options.get("quantization_config") is not None or options["device_map"] == "auto":
+        from transformers import AutoModelForCausalLM
+
+        where = str((config.parts or {}).get("language"))
+        parts["language"] = AutoModelForCausalLM.from_pretrained(where, **options)
+    model = kind.from_pretrained(folder, dtype=None if options["dtype"] == "auto" else options["dtype"], **parts)
+    if not parts:
+        return model.to(options["device_map"][""])
+    at = model.get_input_embeddings().weight.device
+    for part in (model.vision, model.projector, model.cross):
+        if part is not None:
+            part.to(at)
+    return model
+
+
+def _forget_habits(model: Any) -> None:
+    """Let answers depend on what is asked for alone, and not on defaults of the language model's publisher."""
+    from transformers import GenerationConfig
+
+    model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]

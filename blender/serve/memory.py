@@ -1,0 +1,97 @@
+"""What is kept of a conversation between rounds: the keys and values of its positions.
+
+The next prompt is made anew from the conversation, as it was in training, and compared with what is cached: the
+positions that agree are kept, those after them are computed. So nothing can go out of step, whatever was done to the
+conversation in between: an answer changed, a round taken back, an old round dropped.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blender.model.past import IMAGE, Past, recall, remember
+
+
+@dataclass
+class Memory:
+    """A cache, and what its positions stand for. ``T`` positions."""
+
+    #: transformers' cache; None for nothing
+    cache: Any = None
+    #: (T,) token ids
+    ids: NDArray[np.int64] | None = None
+    #: (T,) serial number of the image, from 1; 0 for text
+    images: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return 0 if self.ids is None else len(self.ids)
+
+    def forget(self) -> None:
+        """Give the memory back."""
+        self.cache = self.ids = self.images = None
+
+    def keep(self, cache: Any, ids: NDArray[np.int64], images: NDArray[np.int64]) -> None:
+        """Keep the cache of a prompt and its answer.
+
+        Args:
+            cache: What ``generate`` returned.
+            ids: Tokens of prompt and answer.
+            images: Serial numbers of the prompt's images.
+        """
+        length = int(cache.get_seq_length())
+        self.cache, self.ids = cache, ids[:length]
+        self.images = np.zeros(length, dtype=np.int64)
+        self.images[: len(images)] = images
+
+    def agree(self, ids: NDArray[np.int64], images: NDArray[np.int64]) -> int:
+        """Cut what is kept down to what a prompt begins with; return how many positions that is.
+
+        Args:
+            ids: (T,) tokens of the prompt. Its last one is never kept: something has to be computed.
+            images: (T,) serial numbers of the prompt's images.
+        """
+        if self.ids is None or self.images is None:
+            return 0
+        most = min(len(self.ids), len(ids) - 1)
+        differs = (self.images[:most] != images[:most]) | ((self.ids[:most] != ids[:most]) & (images[:most] == 0))
+        length = int(differs.argmax()) if differs.any() else most
+        if length < len(self.ids) and not (length and rewind(self.cache, length)):
+            self.forget()
+            return 0
+        self.ids, self.images = self.ids[:length], self.images[:length]
+        return length
+
+
+def rewind(cache: Any, length: int) -> bool:
+    """Cut a cache of one row down to its first positions; return False where they do not stand together.
+
+    A model may keep the images of the first prompt before its text: what came first in the conversation need not be
+    what lies first in the cache.
+
+    Args:
+        cache: Filled by a ``VisualChatModel``, without padding.
+        length: Positions to keep.
+    """
+    past = recall(cache)
+    if past is None or not (past.times[0, :length] < length).all():
+        return False
+    cache.crop(length - past.length)
+    remember(cache, _cut(past, length))
+    return True
+
+
+def _cut(past: Past, length: int) -> Past:
+    kinds, times = past.kinds[:, :length], past.times[:, :length]
+    gallery = past.gallery
+    if gallery is not None:
+        num_images = _num_images(past, length)
+        gallery = replace(gallery, images=gallery.images[:num_images], of_rows=(gallery.of_rows[0][:num_images],))
+    return replace(past, kinds=kinds, times=times, next_positions=np.array([length]), gallery=gallery)
+
+
+def _num_images(past: Past, length: int) -> int:
+    assert past.gallery is not None
+    kept, everything = ((past.kinds[0, :end] == IMAGE).sum() for end in (length, past.length))
+    return int(kept) * len(past.gallery.images) // max(1, int(everything))
