@@ -1,0 +1,105 @@
+"""Read files of conversations as the published evaluation has them, and a little more.
+
+``{"name": [["question", "image path…"], ["question"], …], …}``: a round is a question and, where it shows images, their
+paths, in one text with spaces between them, in a list, or one after the other. A path with spaces in it is found when
+it exists as it stands. A round may also be ``{"question": …, "images": …, "answer": …}``, which gives it a reference.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from blender.errors import EvaluationError
+from blender.evaluate.data import Conversation, EvalData, Question
+from blender.evaluate.pictures import Finder, make_finder, reader_of
+from blender.images import ImageStore
+from blender.images.files import is_remote
+from blender.sources.annotations import Annotations
+
+_SHAPE = 'a file is {"name": [["question", "image path"], ["question"], …], …}'
+
+
+def read_conversation_file(annotations: Annotations, name: str, images: str | None, limit: int | None) -> EvalData:
+    """Read a file of conversations.
+
+    Args:
+        annotations: The file.
+        name: What to call it.
+        images: Store of its images; by default its own folder, and then the folder that the program runs in.
+        limit: Read only the first so many conversations.
+
+    Raises:
+        EvaluationError: It has another shape, or an image is missing.
+    """
+    path = annotations.path
+    content = _loaded(annotations)
+    own = [] if is_remote(path) else [Path(path).parent]
+    finder = make_finder([images] if images else [*own, Path.cwd()])
+    conversations = [_conversation(path, name, each, rounds, finder) for each, rounds in list(content.items())[:limit]]
+    return EvalData(name, tuple(conversations))
+
+
+def _loaded(annotations: Annotations) -> Mapping[str, Any]:
+    path = annotations.path
+    try:
+        content = json.loads(annotations.data, object_pairs_hook=lambda pairs: _unique(path, pairs))
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise EvaluationError(f"{path} is no JSON: {error}", _SHAPE) from None
+    if not isinstance(content, dict) or not content:
+        raise EvaluationError(f"{path} holds no conversations", _SHAPE)
+    return content
+
+
+def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise EvaluationError(f"{path} has two entries named {twice!r}", "give every conversation a name of its own")
+    return made
+
+
+def _conversation(path: str, dataset: str, name: str, rounds: Any, finder: Finder) -> Conversation:
+    whose = f"{path}, conversation {name!r}"
+    if not isinstance(rounds, list) or not rounds:
+        raise EvaluationError(f"{whose} is no list of rounds", _SHAPE)
+    found: list[tuple[ImageStore, str]] = []
+    questions = []
+    for number, entry in enumerate(rounds, start=1):
+        where = f"{whose}, round {number}"
+        question, shown, answer = _parts(where, entry)
+        names = tuple(part for one in shown for part in _paths(one, finder))
+        first = len(found) + 1
+        found += [finder.require(each, where) for each in names]
+        questions.append(Question(tuple(range(first, len(found) + 1)), names, question, answer))
+    return Conversation(name, dataset, tuple(questions), reader_of(found))
+
+
+def _parts(where: str, entry: Any) -> tuple[str, list[str], str | None]:
+    """Return question, texts that name images, and answer of a round."""
+    if isinstance(entry, str):
+        entry = [entry]
+    if isinstance(entry, list) and entry:
+        question, answer, shown = entry[0], None, [one for part in entry[1:] for one in _as_list(part)]
+    elif isinstance(entry, dict) and set(entry) <= {"question", "images", "answer"}:
+        question, answer, shown = entry.get("question"), entry.get("answer"), _as_list(entry.get("images"))
+    else:
+        raise EvaluationError(f'{where} is no ["question", "image path"]', _SHAPE)
+    if not isinstance(question, str) or not question.strip():
+        raise EvaluationError(f"{where} has no question", _SHAPE)
+    if not all(isinstance(one, str) for one in shown) or not isinstance(answer, str | None):
+        raise EvaluationError(f"{where} has something else than texts beside its question", _SHAPE)
+    return question, shown, answer
+
+
+def _as_list(part: Any) -> list[Any]:
+    if part is None:
+        return []
+    return part if isinstance(part, list) else [part]
+
+
+def _paths(text: str, finder: Finder) -> list[str]:
+    """Part a text into paths, unless it is one itself."""
+    whole = text.strip()
+    return [whole] if whole and finder.has_exactly(whole) else whole.split()

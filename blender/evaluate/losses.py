@@ -1,0 +1,56 @@
+"""How surprised a model is by the right answers: the loss of training, round by round.
+
+The whole conversation is given, as in training, so this does not depend on what the model itself would have said.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from blender.evaluate.data import Conversation
+from blender.serve.loading import LoadedModel
+from blender.serve.session import Round, decode_picture
+
+
+@dataclass(frozen=True)
+class ReferenceLoss:
+    """Loss of one round's reference."""
+
+    #: nats, summed over the answer's tokens and its end token
+    total: float
+    num_tokens: int
+
+
+def reference_losses(loaded: LoadedModel, conversation: Conversation, images: tuple[bytes, ...]) -> list[ReferenceLoss]:
+    """Return the loss of each round's reference; of the first rounds alone, where the model has no room for all.
+
+    Args:
+        loaded: The model.
+        conversation: One with a reference for every round.
+        images: Files of its images.
+
+    Raises:
+        SessionError: An image cannot be read.
+    """
+    rounds = [Round(each.images, each.question, each.reference or "") for each in conversation.rounds]
+    text = loaded.encoder.text.encode(loaded.template.render(rounds)).keep_turns(loaded.max_tokens)
+    if not len(text):
+        return []
+    decoded = [
+        decode_picture(content, f"image {number}", loaded)
+        for number, content in enumerate(images[: text.num_images], start=1)
+    ]
+    ids = torch.from_numpy(text.ids.astype(np.int64))[None]
+    labels = ids.masked_fill(~torch.from_numpy(text.trained)[None], -100)
+    device = loaded.model.get_input_embeddings().weight.device
+    pixels = torch.stack(decoded).to(device) if decoded else None
+    with torch.inference_mode():
+        image_index = torch.from_numpy(text.image.astype(np.int64))[None]
+        made = loaded.model(ids.to(device), image_index=image_index, pixels=pixels, labels=labels)
+    losses, places = made.token_losses.double().cpu().numpy(), made.trained[:, 1].cpu().numpy()
+    which = np.searchsorted(text.turn_ends, places, side="right")
+    return [
+        ReferenceLoss(round(float(losses[which == number].sum()), 6), int((which == number).sum()))
+        for number in range(len(text.turn_ends))
+    ]

@@ -1,0 +1,235 @@
+"""Answers on disk: one line of ``results.jsonl`` for each, written as soon as its conversation is done.
+
+``run.json`` says what was asked of whom. A run that was interrupted goes on where it stopped; one with other questions,
+other options or another model of the same name is refused, since its answers would stand beside others of another kind.
+"""
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from msgspec import Struct
+
+from blender.errors import EvaluationError
+
+RESULTS = "results.jsonl"
+RUN = "run.json"
+#: the published evaluation's columns come first
+_PUBLISHED = ("test_name", "image_path", "question", "answer")
+_OWN = (
+    ("model", "data", "dataset", "round", "num_images", "reference", "kind", "correct")
+    + ("exact", "contained", "f1", "rouge_l")
+    + ("loss", "loss_tokens", "finish", "prompt_tokens", "new_tokens", "error")
+)
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """One answer of one model."""
+
+    model: str
+    data: str
+    dataset: str
+    conversation: str
+    #: from 1, and how many there are
+    round: int
+    num_rounds: int
+    #: numbers and names of the images newly shown
+    images: list[int]
+    image_paths: list[str]
+    #: images shown so far
+    num_images: int
+    question: str
+    answer: str
+    reference: str | None = None
+    #: kind of a drawn question, and whether the answer is right by what was drawn
+    kind: str | None = None
+    correct: bool | None = None
+    #: exact, contained, f1 and rouge_l, each from 0 to 1
+    scores: dict[str, float] = {}
+    #: of the reference: nats, and the tokens that they are summed over
+    loss: float | None = None
+    loss_tokens: int | None = None
+    #: end, marker or length
+    finish: str | None = None
+    prompt_tokens: int | None = None
+    new_tokens: int | None = None
+    #: why there is no answer
+    error: str | None = None
+
+    @property
+    def of(self) -> tuple[str, str, str]:
+        """Model, data and conversation."""
+        return self.model, self.data, self.conversation
+
+
+class Run(Struct, frozen=True):
+    """What a folder of results is of."""
+
+    #: what every answer depends on
+    options: dict[str, Any]
+    #: by model, by data and conversation: what it was
+    models: dict[str, str]
+    conversations: dict[str, dict[str, str]]
+    version: int = 1
+
+
+class ResultsFile:
+    """Appends results, a conversation at a time.
+
+    Args:
+        folder: Of the evaluation; made if it is not there.
+        run: What is to be evaluated.
+        overwrite: Begin anew, whatever is there.
+
+    Raises:
+        EvaluationError: The folder holds results of something else, or cannot be written to.
+    """
+
+    def __init__(self, folder: Path, run: Run, *, overwrite: bool = False) -> None:
+        self.path = folder / RESULTS
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if overwrite:
+                self.path.unlink(missing_ok=True)
+                (folder / RUN).unlink(missing_ok=True)
+            merged = _merged(folder, run)
+            self.results = _recover(self.path)
+            write_aside(folder / RUN, [msgspec.json.format(msgspec.json.encode(merged), indent=2) + b"\n"])
+            self._file = self.path.open("ab")
+        except OSError as error:
+            raise EvaluationError(
+                f"cannot write to {folder}: {error.strerror or error}", "choose another --out"
+            ) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    @property
+    def done(self) -> set[tuple[str, str, str]]:
+        """Model, data and conversation of what need not be asked any more."""
+        return {result.of for result in self.results}
+
+    def append(self, results: Sequence[Result]) -> None:
+        """Write all answers of one conversation."""
+        self._file.write(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.results += results
+
+
+def fingerprint_of(folder: Path) -> str:
+    """Tell a model's folder from others, and from itself after more training, without reading all of it.
+
+    Of every file of weights some pieces are read, evenly spaced; of other files, all.
+    """
+    state = hashlib.sha256()
+    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja")):
+        size = path.stat().st_size
+        state.update(f"{path.name} {size}\n".encode())
+        step = max(1 << 16, size // 256) if path.suffix == ".safetensors" else 1 << 16
+        with path.open("rb") as file:
+            for start in range(0, size, step):
+                file.seek(start)
+                state.update(file.read(1 << 16))
+    return state.hexdigest()[:16]
+
+
+def _merged(folder: Path, run: Run) -> Run:
+    """Return what the folder will be of: what it is of already, and this run."""
+    try:
+        earlier = msgspec.json.decode((folder / RUN).read_bytes(), type=Run)
+    except FileNotFoundError:
+        if (folder / RESULTS).exists():
+            raise EvaluationError(f"{folder} holds {RESULTS} and no {RUN}", "choose another --out") from None
+        return run
+    except msgspec.MsgspecError as error:
+        raise EvaluationError(f"{folder / RUN} is damaged: {error}", "begin anew with --overwrite") from None
+    fault = _difference(earlier, run)
+    if fault:
+        raise EvaluationError(f"{folder} holds results of {fault}", "choose another --out, or begin with --overwrite")
+    conversations = {
+        name: {**earlier.conversations.get(name, {}), **run.conversations.get(name, {})}
+        for name in [*earlier.conversations, *run.conversations]
+    }
+    return Run(run.options, {**earlier.models, **run.models}, conversations)
+
+
+def _difference(earlier: Run, run: Run) -> str | None:
+    for key in sorted({*earlier.options, *run.options}):
+        before, now = earlier.options.get(key), run.options.get(key)
+        if before != now:
+            return f"another run: {key} was {before!r} and is {now!r}"
+    for model in run.models:
+        if earlier.models.get(model, run.models[model]) != run.models[model]:
+            return f"another model named {model}"
+    for data, conversations in run.conversations.items():
+        before = earlier.conversations.get(data, {})
+        changed = next(
+            (name for name in conversations if before.get(name, conversations[name]) != conversations[name]), None
+        )
+        if changed is not None:
+            return f"another {data}: its conversation {changed} has changed"
+    return None
+
+
+def _recover(path: Path) -> list[Result]:
+    """Read what is done; a conversation that a crash left half-written is cut off."""
+    if not path.exists():
+        return []
+    results, waiting = list[Result](), list[Result]()
+    size = good = 0
+    for number, line in enumerate(path.read_bytes().splitlines(keepends=True), start=1):
+        if not line.endswith(b"\n"):
+            break
+        try:
+            waiting.append(msgspec.json.decode(line, type=Result))
+        except msgspec.MsgspecError as error:
+            raise EvaluationError(f"{path}, line {number}: {error}", "begin anew with --overwrite") from None
+        size += len(line)
+        if waiting[-1].round == waiting[-1].num_rounds:
+            results += waiting
+            waiting, good = [], size
+    os.truncate(path, good)
+    return results
+
+
+def write_aside(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file so that nobody ever sees a part of it.
+
+    Raises:
+        EvaluationError: It cannot be written.
+    """
+    aside = path.with_name(f".{path.name}.partial")
+    try:
+        with aside.open("wb") as file:
+            file.writelines(pieces)
+        aside.replace(path)
+    except OSError as error:
+        raise EvaluationError(f"cannot write {path}: {error.strerror or error}", "choose another --out") from error
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_csv(path: Path, results: Iterable[Result]) -> None:
+    """Write a table of all answers; the published evaluation's four columns come first.
+
+    Images of a round stand in one column with spaces between, as in its files; a round without any has none.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow([*_PUBLISHED, *_OWN])
+    for result in results:
+        plain = {**msgspec.structs.asdict(result), **result.scores}
+        first = [result.conversation, " ".join(result.image_paths), result.question, result.answer]
+        writer.writerow([*first, *("" if plain.get(name) is None else plain[name] for name in _OWN)])
+    # a byte-order mark would help some spreadsheets and hurt every other reader
+    write_aside(path, [text.getvalue().encode()])

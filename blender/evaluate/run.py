@@ -1,0 +1,163 @@
+"""An evaluation: every model is asked every conversation, and everything is written down.
+
+Models are opened one after the other, so that only one has to fit into memory. What is on disk already is not asked
+again; a model of which nothing is left to ask is not even opened.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blender.errors import EvaluationError
+from blender.evaluate.asking import AskOptions, ask_all
+from blender.evaluate.data import Conversation, EvalData
+from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_aside, write_csv
+from blender.evaluate.summary import Summary, encode_summary, summarise
+from blender.evaluate.table import table_page
+from blender.serve.loading import LoadedModel
+
+#: called with a station's name, what is done, and what there is to do
+Tell = Callable[[str, int, int], None]
+#: conversations in the page
+NUM_SHOWN = 300
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model that has not been opened."""
+
+    name: str
+    folder: Path
+
+
+def name_models(folders: Sequence[Path]) -> list[ModelPlace]:
+    """Name models by the ends of their folders' paths that tell them apart.
+
+    Raises:
+        EvaluationError: A folder is named twice, or is none.
+    """
+    paths = [folder.resolve() for folder in folders]
+    for folder, path in zip(folders, paths, strict=True):
+        if not path.is_dir():
+            raise EvaluationError(f"there is no folder {folder}", "name folders that `visualchat train` wrote")
+        if paths.count(path) > 1:
+            raise EvaluationError(f"{folder} is named twice", "name every model once")
+    for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return [ModelPlace(name, path) for name, path in zip(names, paths, strict=True)]
+
+
+def evaluate(
+    places: Sequence[ModelPlace],
+    data: Sequence[EvalData],
+    out: Path,
+    options: AskOptions,
+    *,
+    open_place: Callable[[ModelPlace], LoadedModel],
+    tell: Tell | None = None,
+    overwrite: bool = False,
+    num_shown: int = NUM_SHOWN,
+) -> Summary:
+    """Ask models, and write ``results.jsonl``, ``results.csv``, ``summary.json`` and ``table.html``.
+
+    Args:
+        places: The models.
+        data: What to ask them.
+        out: Folder to write to; what another run of the same left there is gone on with.
+        options: How to ask.
+        open_place: Opens a model.
+        tell: Called as it goes on.
+        overwrite: Begin anew.
+        num_shown: Conversations to show in the page at most.
+
+    Raises:
+        EvaluationError: Data are named alike or lack references, or the folder holds something else.
+        ModelError: A model cannot be opened.
+    """
+    _check(data, options)
+    run = Run(
+        _plain(options),
+        {place.name: fingerprint_of(place.folder) for place in places},
+        {each.name: each.fingerprints() for each in data},
+    )
+    with ResultsFile(out, run, overwrite=overwrite) as file:
+        for place in places:
+            _ask_model(place, data, options, file, open_place, tell or (lambda station, done, total: None))
+        results = _in_order(file.results, places, data)
+    return _write(out, places, data, results, options, num_shown)
+
+
+def _check(data: Sequence[EvalData], options: AskOptions) -> None:
+    names = [each.name for each in data]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise EvaluationError(f"two data are named {twice}", "evaluate them into different folders")
+    if options.teacher_forced:
+        bare = next((c for each in data for c in each.conversations if not c.has_references), None)
+        if bare:
+            told = f"conversation {bare.name} of {bare.dataset} has a round without an answer to put into the history"
+            raise EvaluationError(told, "leave out --teacher-forced, or give its rounds answers")
+
+
+def _plain(options: AskOptions) -> dict[str, Any]:
+    """Return what answers depend on; how many are asked at once they do not."""
+    plain = asdict(options)
+    plain.pop("batch_size")
+    return {**plain, "sampling": {**plain["sampling"], "stop": list(options.sampling.stop)}}
+
+
+def _ask_model(
+    place: ModelPlace,
+    data: Sequence[EvalData],
+    options: AskOptions,
+    file: ResultsFile,
+    open_place: Callable[[ModelPlace], LoadedModel],
+    tell: Tell,
+) -> None:
+    finished = file.done
+    left = [[c for c in each.conversations if (place.name, each.name, c.name) not in finished] for each in data]
+    total = sum(len(each.conversations) for each in data)
+    done = total - sum(map(len, left))
+    tell(place.name, done, total)
+    if done == total:
+        return
+    loaded = open_place(place)
+    for each, conversations in zip(data, left, strict=True):
+        for results in ask_all(loaded, each.name, conversations, options):
+            file.append(results)
+            done += 1
+            tell(place.name, done, total)
+
+
+def _in_order(results: Sequence[Result], places: Sequence[ModelPlace], data: Sequence[EvalData]) -> list[Result]:
+    """Return what was asked for now, by conversation, round and model."""
+    models = {place.name: number for number, place in enumerate(places)}
+    pairs = [(each.name, conversation.name) for each in data for conversation in each.conversations]
+    rank = {pair: number for number, pair in enumerate(pairs)}
+    chosen = [r for r in results if r.model in models and (r.data, r.conversation) in rank]
+    return sorted(chosen, key=lambda r: (rank[r.data, r.conversation], r.round, models[r.model]))
+
+
+def _write(
+    out: Path,
+    places: Sequence[ModelPlace],
+    data: Sequence[EvalData],
+    results: Sequence[Result],
+    options: AskOptions,
+    num_shown: int,
+) -> Summary:
+    notes = [warning for each in data for warning in each.warnings]
+    if options.teacher_forced:
+        notes.append("Teacher-forced: each question was asked after the right answers to those before it.")
+    summary = summarise([place.name for place in places], [each.name for each in data], results, notes)
+    conversations: dict[tuple[str, str], Conversation] = {
+        (each.name, conversation.name): conversation for each in data for conversation in each.conversations
+    }
+    write_csv(out / "results.csv", results)
+    write_aside(out / "summary.json", [encode_summary(summary)])
+    page = table_page(summary, results, conversations, num_shown)
+    write_aside(out / "table.html", (piece.encode() for piece in page))
+    return summary

@@ -1,0 +1,150 @@
+"""The page of an evaluation, as a browser shows it."""
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from blender.evaluate.asking import AskOptions
+from blender.evaluate.markup import join, tag
+from blender.evaluate.reading import read_data
+from blender.evaluate.run import evaluate, name_models
+from blender.serve.loading import open_model
+from blender.serve.sampling import Sampling
+from tests.evaluate.conftest import NASTY, write
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+
+
+def test_text_is_text_whatever_it_looks_like():
+    assert tag("p", NASTY, title='"><b>') == (
+        "<p title=\"&quot;&gt;&lt;b&gt;\">&lt;script&gt;document.title = &#x27;broken&#x27;&lt;/script&gt; "
+        "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt; &amp;amp; &quot;q&quot; &lt;b&gt;bold&lt;/b&gt;</p>"
+    )
+    assert join("<", tag("b", "&"), None) == "&lt;<b>&amp;</b>"
+    assert tag("input", hidden=True, name="a", aria_label="b", class_=None) == '<input hidden name="a" aria-label="b">'
+
+
+@pytest.fixture(scope="module")
+def page(models, drawn, tmp_path_factory):
+    """The page of two models, of a blend and of a file whose texts look like markup."""
+    from tests import corpora
+
+    root = tmp_path_factory.mktemp("page")
+    corpora.draw(root / "photo.jpg", 1)
+    nasty = read_data(str(write(root / "nasty.json", {NASTY: [[NASTY, "photo.jpg"], ["Why?" * 300]]})))
+    data = [nasty, read_data(str(drawn / "blend"), limit=6)]
+    options = AskOptions(Sampling(max_new_tokens=8))
+    evaluate(
+        name_models(models), data, root / "out", options,
+        open_place=lambda place: open_model(place.folder, name=place.name, device="cpu"), num_shown=5,
+    )  # fmt: skip
+    return root / "out" / "table.html"
+
+
+def test_the_page_stands_alone(page):
+    text = page.read_text()
+    assert "http-equiv" in text
+    assert "http://" not in text
+    assert "https://" not in text
+    assert "Shown are 5 of 7 conversations" in text
+
+
+@pytest.fixture(scope="module")
+def look(page):
+    """Open the page in a new window and let a function look at it; nothing may be said on the console.
+
+    The browser is spoken to in a thread of its own: another test's may be open in this one.
+    """
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine; Debian's package `chromium` brings one")
+    from playwright.sync_api import sync_playwright
+
+    def open_window(check, options):
+        context, said = browser.new_context(**options), []
+        tab = context.new_page()
+        tab.on("console", lambda message: said.append(message.text))
+        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.goto(page.as_uri())
+        check(tab)
+        context.close()
+        assert said == []
+
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        playwright = thread.submit(lambda: sync_playwright().start()).result()
+        browser = thread.submit(lambda: playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)).result()
+        yield lambda check, **options: thread.submit(open_window, check, options).result()
+        thread.submit(browser.close).result()
+        thread.submit(playwright.stop).result()
+
+
+def test_answers_stand_beside_each_other_and_texts_are_texts(look):
+    def check(tab):
+        assert tab.title().startswith("mmca/model, causal/model on nasty")
+        first = tab.locator(".conversation").first
+        assert first.locator("h3").inner_text() == " ".join(NASTY.split())
+        assert first.locator(".question").first.inner_text() == NASTY
+        assert tab.locator(".conversation script, .conversation b:not(figcaption b), img[src=x]").count() == 0
+        tops = {round(one.bounding_box()["y"]) for one in first.locator(".answer").all()[:2]}
+        assert len(tops) == 1
+
+    look(check)
+
+
+def test_pictures_are_shown_with_their_numbers(look):
+    loaded = "image => image.complete && image.naturalWidth > 0"
+
+    def check(tab):
+        images = tab.locator("figure img")
+        for place in range(images.count()):
+            images.nth(place).scroll_into_view_if_needed()
+            tab.wait_for_function(loaded, arg=images.nth(place).element_handle())
+        second = tab.locator(".conversation").nth(1)
+        labels = [one.inner_text().split(".")[0] for one in second.locator("figcaption b").all()]
+        assert labels == [f"image {number}" for number in range(1, len(labels) + 1)] != []
+
+    look(check)
+
+
+def test_conversations_can_be_found_by_words_kind_and_dataset(look):
+    def check(tab):
+        shown = tab.locator(".conversation:not([hidden])")
+        assert shown.count() == 5
+        tab.fill("[name=text]", "broken script")
+        assert shown.count() == 1
+        assert tab.locator("output").inner_text() == "1 of 5"
+        tab.fill("[name=text]", "")
+        tab.select_option("[name=dataset]", index=1)
+        wanted = tab.locator("[name=dataset]").input_value()
+        assert {one.get_attribute("data-dataset") for one in shown.all()} == {wanted}
+        tab.select_option("[name=dataset]", "")
+        tab.select_option("[name=kind]", index=1)
+        kind = tab.locator("[name=kind]").input_value()
+        assert shown.count() > 0
+        assert all(kind in one.get_attribute("data-kinds").split() for one in shown.all())
+        tab.select_option("[name=kind]", "")
+        tab.select_option("[name=only]", "wrong")
+        assert all(one.locator(".answer.wrong").count() for one in shown.all())
+
+    look(check)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_sticks_out_and_everything_can_be_read(look, scheme, width):
+    def check(tab):
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+        brightness = sum(int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(","))
+        assert (brightness > 600) == (scheme == "light")
+
+    look(check, viewport={"width": width, "height": 800}, color_scheme=scheme)
+
+
+def test_without_scripts_all_is_there(look):
+    def check(tab):
+        assert tab.locator(".conversation").count() == 5
+        assert not tab.locator(".filters").is_visible()
+
+    look(check, java_script_enabled=False)
