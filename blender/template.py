@@ -112,6 +112,9 @@ class Template:
 
 _PAPER_MARKERS = r"###\s*(?:Image\s*\d+|Question|Answer)\s*:"
 
+#: name, in training recipes and commands, of the tokenizer's own chat template
+CHAT = "chat"
+
 #: every template by name
 TEMPLATES: dict[str, Template] = {
     template.name: template

@@ -16,10 +16,8 @@ from typing import Any
 
 from blender.errors import StreamError
 from blender.stream.text import Markup
-from blender.template import IMAGE, TEMPLATES, Round, Span, Template
+from blender.template import CHAT, IMAGE, TEMPLATES, Round, Span, Template
 
-#: name of the template in recipes and commands
-CHAT = "chat"
 SYSTEM = "You are a powerful vision-language assistant."
 
 #: stands for the text of message n while the structure is looked for; noncharacters of Unicode around a number

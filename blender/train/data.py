@@ -15,6 +15,7 @@ from blender.stream.models import load_encoder
 from blender.stream.pixels import PixelSpec
 from blender.stream.plan import Point
 from blender.stream.source import Source, open_source
+from blender.template import CHAT
 from blender.train.arithmetic import BatchPlan
 from blender.train.fields import stream_data
 from blender.train.ranks import Ranks
@@ -56,7 +57,7 @@ def open_sources(recipe: TrainRecipe) -> Sources:
     train = open_source(stream_data(recipe.data.blends), TRAIN)
     for blend in train.blends.values():
         written, said = blend.manifest.template, recipe.template
-        if written != said:
+        if said not in (written, CHAT):
             raise TrainError(
                 f"the blend {blend.location} was written with the template {written}, and the recipe says {said}",
                 f"set template={written}, or write the blend with the other one",
@@ -92,6 +93,7 @@ def make_encoder(recipe: TrainRecipe, image_positions: int, image_size: int) -> 
         image_positions=image_positions,
         max_tokens=recipe.data.max_tokens,
         draft=recipe.data.draft,
+        template=CHAT if recipe.template == CHAT else None,
     )
     pixels = at_size(encoder.pixels, image_size)
     return replace(encoder, pixels=pixels), replace(collator, image_shape=pixels.shape), tokenizer

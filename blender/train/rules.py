@@ -6,7 +6,7 @@ It is looked for in plain data, so that it is told beside the faults of types.
 from collections.abc import Iterator, Mapping
 
 from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
-from blender.template import TEMPLATES
+from blender.template import CHAT, TEMPLATES
 
 #: an amount of a blend
 _AMOUNTS = ("weight", "repeat", "samples")
@@ -16,8 +16,8 @@ def broken_rules(data: Plain) -> Iterator[Problem]:
     """Find keys that do not go together."""
     recipe = _mapping(data)
     template = recipe.get("template")
-    if isinstance(template, str) and template not in TEMPLATES:
-        yield Problem(("template",), f"unknown template {quoted(template)}{suggestion(template, TEMPLATES)}")
+    if isinstance(template, str) and template not in (*TEMPLATES, CHAT):
+        yield Problem(("template",), f"unknown template {quoted(template)}{suggestion(template, (*TEMPLATES, CHAT))}")
     yield from _schedule(_mapping(recipe.get("schedule")), "schedule" in recipe)
     yield from _batch(_mapping(recipe.get("batch")))
     yield from _deepspeed(recipe)

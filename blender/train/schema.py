@@ -6,7 +6,7 @@
 from typing import Any
 
 from blender.recipe.schema import finish_schema
-from blender.template import TEMPLATES
+from blender.template import CHAT, TEMPLATES
 from blender.train.recipe import TrainRecipe
 
 
@@ -14,7 +14,7 @@ def train_recipe_schema() -> dict[str, Any]:
     """Make the JSON Schema of a training recipe."""
     schema = TrainRecipe.model_json_schema(by_alias=True)
     definitions = schema["$defs"]
-    schema["properties"]["template"]["enum"] = list(TEMPLATES)
+    schema["properties"]["template"]["enum"] = [*TEMPLATES, CHAT]
     schema["properties"]["data"] = {"$ref": "#/$defs/Data"}
     member = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/Member"}]}
     members = {"type": "object", "additionalProperties": member, "minProperties": 1}
