@@ -155,6 +155,12 @@ def _print_tables(summary: "Summary") -> None:
             console().print()
 
 
+def accuracy_table(summary: "Summary") -> object:
+    """Make the table of right answers by kind of drawn question."""
+    groups = [group for group in summary.groups if group.by == "kind"]
+    return _table("right answers by kind of question", "kind", groups, summary.models)
+
+
 def _table(title: str, by: str, groups: "list[Group]", models: list[str]) -> object:
     from blender.commands.output import table
     from blender.evaluate.table import figure_titles, is_known, say_figure

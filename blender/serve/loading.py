@@ -19,6 +19,7 @@ from blender.stream.encode import Encoder
 from blender.stream.pixels import read_pixel_spec
 from blender.stream.text import make_text_encoder
 from blender.template import Template
+from blender.train.engine import choose_accelerator
 
 DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Quantize = Literal["8bit", "4bit"]
@@ -82,6 +83,7 @@ def open_model(
     """
     _check_wishes(device, device_map, dtype, quantize)
     _check_folder(folder)
+    choose_accelerator()
     from blender.model import VisualChatModel, read_saved_config
 
     config = read_saved_config(folder)
@@ -91,7 +93,9 @@ def open_model(
         model = _open_weights(VisualChatModel, folder, config, options)
     except (OSError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
-        raise ModelError(f"the weights in {folder} cannot be loaded: {first}", "copy or save the folder again") from error
+        raise ModelError(
+            f"the weights in {folder} cannot be loaded: {first}", "copy or save the folder again"
+        ) from error
     model.eval()
     _forget_habits(model)
     return LoadedModel(name or Path(folder).resolve().name, model, tokenizer, encoder)

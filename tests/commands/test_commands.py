@@ -12,7 +12,7 @@ import pytest
 from tests import corpora
 
 HELP = Path(__file__).parent / "help"
-COMMANDS = ("", "demo", "plan", "blend", "inspect", "verify", "index", "stream")
+COMMANDS = ("", "demo", "plan", "blend", "inspect", "verify", "index", "stream", "train", "eval", "ablate", "chat")
 
 
 def run(*arguments, code=0, **options):
@@ -147,12 +147,22 @@ def test_faults_are_told_in_a_sentence(arguments, code, words):
 
 @pytest.mark.slow
 def test_demo_draws_blends_and_shows_a_sample(tmp_path):
-    out, _ = run("demo", "--out", tmp_path / "demo", "--images", "40")
+    out, _ = run("demo", "--out", tmp_path / "demo", "--images", "40", "--steps", "0")
     assert "llava_otter_blend" in out
     assert "### Question:" in out
     assert "all well" in run("verify", tmp_path / "demo" / "blend")[0]
-    again, _ = run("demo", "--out", tmp_path / "demo", "--images", "40")
+    again, _ = run("demo", "--out", tmp_path / "demo", "--images", "40", "--steps", "0")
     assert "complete already" in again
+
+
+@pytest.mark.slow
+def test_demo_goes_on_to_train_a_model_and_to_ask_it(tmp_path):
+    out, err = run("demo", "--out", tmp_path / "demo", "--images", "30", "--steps", "20", OMP_NUM_THREADS="1")
+    losses = [float(loss) for loss in re.findall(r"eval loss ([\d.]+)", err)]
+    assert losses[-1] < losses[0] - 1
+    for said in ("it says", "to be seen", "right answers by kind", "visualchat chat", "visualchat serve"):
+        assert said in out
+    assert "WARNING" not in err
 
 
 if __name__ == "__main__":

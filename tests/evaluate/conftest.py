@@ -25,7 +25,10 @@ def one_thread():
 def models(tmp_path_factory):
     """Folders of two tiny models."""
     root = tmp_path_factory.mktemp("models")
-    return [save_model(root / name, attention=name, seed=seed, positions=1024) for seed, name in enumerate(("mmca", "causal"))]
+    return [
+        save_model(root / name, attention=name, seed=seed, positions=1024)
+        for seed, name in enumerate(("mmca", "causal"))
+    ]
 
 
 @pytest.fixture(scope="session")

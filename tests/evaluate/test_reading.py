@@ -41,7 +41,9 @@ def test_a_round_may_be_written_in_several_ways(photos, entry):
 
 def test_a_path_with_spaces_is_one_path_where_there_is_such_a_file(photos):
     shutil.copy(photos / "photos" / "0.jpg", photos / "my holiday photo.jpg")
-    (one,) = read_data(str(write(photos / "t.json", {"a": [["What?", "my holiday photo.jpg"]]}))).conversations[0].rounds
+    (one,) = (
+        read_data(str(write(photos / "t.json", {"a": [["What?", "my holiday photo.jpg"]]}))).conversations[0].rounds
+    )
     assert one.names == ("my holiday photo.jpg",)
 
 
@@ -194,9 +196,9 @@ def test_drawn_questions_are_found_and_checked(drawn, tmp_path):
     with pytest.raises(EvaluationError, match="cannot be read"):
         read_data(str(drawn / "blend"), questions=tmp_path / "no.json")
     (tmp_path / "no.json").write_text("[]")
-    assert "has no question of this blend" in read_data(
-        str(drawn / "blend"), questions=tmp_path / "no.json"
-    ).warnings[0]
+    assert (
+        "has no question of this blend" in read_data(str(drawn / "blend"), questions=tmp_path / "no.json").warnings[0]
+    )
 
 
 def test_a_fingerprint_tells_what_is_asked(conversations, photos):

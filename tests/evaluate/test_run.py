@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -113,13 +114,14 @@ def test_several_conversations_at_once_give_the_same_answers(done, models, blend
     assert (tmp_path / "together" / "results.csv").read_bytes() == (done[0] / "results.csv").read_bytes()
 
 
-@pytest.mark.parametrize("cut", [0, 1, 3])
-def test_what_was_interrupted_goes_on_where_it_stopped(done, models, blend, tmp_path, cut):
-    """After a crash in the middle of writing a line, a conversation, or between two."""
+@pytest.mark.parametrize(("num_lines", "num_bytes"), [(0, 0), (0, 100), (1, 0), (1, 100)])
+def test_what_was_interrupted_goes_on_where_it_stopped(done, models, blend, tmp_path, num_lines, num_bytes):
+    """After a crash between two conversations, in the middle of one, or in the middle of a line."""
     whole = (done[0] / "results.jsonl").read_bytes().splitlines(keepends=True)
-    second = sum(len(each.rounds) for each in blend.conversations[:2])
+    place = next(number for number, each in enumerate(blend.conversations) if number and len(each.rounds) > 1)
+    kept = sum(len(each.rounds) for each in blend.conversations[:place]) + num_lines
     (tmp_path / "run.json").write_bytes((done[0] / "run.json").read_bytes())
-    (tmp_path / "results.jsonl").write_bytes(b"".join(whole[:second]) + b"".join(whole[second:])[: cut * 100])
+    (tmp_path / "results.jsonl").write_bytes(b"".join(whole[:kept]) + whole[kept][:num_bytes])
     asked = []
 
     def opening(place):
@@ -264,7 +266,10 @@ def test_the_loss_is_that_of_training(done, blend, models):
             )  # fmt: skip
         mine = [ln for ln in lines(done[0]) if ln["conversation"] == each.name and ln["model"] == done[1].models[0]]
         assert sum(line["loss"] for line in mine) == pytest.approx(float(made.token_losses.sum()), rel=1e-4)
-        assert sum(line["loss_tokens"] for line in mine) == len(made.token_losses)
+        ends = [0, *loaded.encoder.text.encode(loaded.template.render(source[each.name].sample.turns)).turn_ends]
+        trained = encoded.trained.tolist()
+        per_round = [sum(trained[start:end]) for start, end in pairwise(ends)]
+        assert [line["loss_tokens"] for line in mine] == per_round
 
 
 def test_references_beyond_the_models_length_have_no_loss_and_are_told(models, photos):

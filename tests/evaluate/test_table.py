@@ -19,7 +19,7 @@ ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "-
 
 def test_text_is_text_whatever_it_looks_like():
     assert tag("p", NASTY, title='"><b>') == (
-        "<p title=\"&quot;&gt;&lt;b&gt;\">&lt;script&gt;document.title = &#x27;broken&#x27;&lt;/script&gt; "
+        '<p title="&quot;&gt;&lt;b&gt;">&lt;script&gt;document.title = &#x27;broken&#x27;&lt;/script&gt; '
         "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt; &amp;amp; &quot;q&quot; &lt;b&gt;bold&lt;/b&gt;</p>"
     )
     assert join("<", tag("b", "&"), None) == "&lt;<b>&amp;</b>"
