@@ -30,7 +30,9 @@ def test_an_answer_ends_at_the_end_token(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("marker", ["### Question:", "### Answer: ", "###Image 3:", "### Image 12:", "####  Question :"])
+@pytest.mark.parametrize(
+    "marker", ["### Question:", "### Answer: ", "###Image 3:", "### Image 12:", "####  Question :"]
+)
 def test_an_answer_ends_at_a_new_marker(kind, marker):
     listener, pieces = listen(kind, f" A cat sits.\n\n{marker} What else?")
     assert listener.answer.rstrip("#\n") == "A cat sits."

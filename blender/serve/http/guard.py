@@ -1,0 +1,109 @@
+"""Who may ask what: looked at before anything else of a request is.
+
+A page from elsewhere runs in the same browser as the user's own and can send requests here. So a request is answered
+only under an address or a name of ours (a name that is made to point here later is refused), from no page but our own
+and those that were allowed, and an API call only as JSON, which a foreign page cannot send without being asked first.
+"""
+
+import hmac
+import ipaddress
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from blender.serve.http.faults import RequestError
+from blender.serve.http.measures import Measures
+from blender.serve.http.settings import Settings
+
+#: what everybody may see who may see anything
+_OPEN = ("/", "/health")
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+class Guard:
+    """Looks at every request first, and counts it.
+
+    Args:
+        app: What answers.
+        settings: Who may ask.
+        measures: What counts.
+        paths: What there is; everything else counts as one.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings, measures: Measures, paths: frozenset[str]) -> None:
+        self._app, self._settings, self._measures, self._paths = app, settings, measures, paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in self._paths else "other"
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._measures.request(path, message["status"])
+                headers = MutableHeaders(scope=message)
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            self._check(scope)
+        except RequestError as error:
+            await JSONResponse(error.body, error.status, error.headers)(scope, receive, watched)
+            return
+        await self._app(scope, receive, watched)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        if not knows(host, self._settings.hosts):
+            raise RequestError("this server is not known by that name", status=421, code="unknown_host")
+        origin = headers.get("origin")
+        if origin is not None and not self._is_ours(origin, host):
+            raise RequestError("this page may not use this server", status=403, code="foreign_origin")
+        if scope["path"] not in _OPEN:
+            check_key(headers.get("authorization"), self._settings.api_key)
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        return origin in self._settings.origins or urlsplit(origin).netloc.lower() == host.lower()
+
+
+def knows(host: str, hosts: tuple[str, ...]) -> bool:
+    """Say whether a ``Host`` is one that nobody else can make point here.
+
+    Args:
+        host: With or without a port.
+        hosts: Names that are ours, besides ``localhost``.
+    """
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
+        if name == "localhost" or name in (one.lower() for one in hosts):
+            return True
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_key(authorization: str | None, key: str | None) -> None:
+    """Look at what a request brings as its key.
+
+    Raises:
+        RequestError: It is not the right one.
+    """
+    if key is None:
+        return
+    scheme, _, given = (authorization or "").partition(" ")
+    # in the same time, however much of it is right
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
+        told = "the API key is missing or wrong: send it as `Authorization: Bearer KEY`"
+        raise RequestError(told, status=401, code="invalid_api_key")

@@ -1,0 +1,62 @@
+"""Images of a request: taken out of data URLs, and looked at before anything is decoded."""
+
+import base64
+import binascii
+import re
+
+from blender.images.decoding import open_image
+from blender.serve.http.faults import RequestError
+
+_HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
+_SPACE = re.compile(rb"\s+")
+
+
+def is_web_address(url: str) -> bool:
+    """Say whether an image is to be fetched."""
+    return url[:8].lower().startswith(("http://", "https://"))
+
+
+def read_data_url(url: str, param: str) -> bytes:
+    """Return the content of a data URL.
+
+    Args:
+        url: ``data:image/jpeg;base64,…``.
+        param: Where it stands in the request.
+
+    Raises:
+        RequestError: It is none, or is damaged.
+    """
+    head = _HEAD.match(url[:200])
+    if head is None:
+        told = "an image must be a data URL, such as data:image/jpeg;base64,..."
+        raise RequestError(told, param=param, code="invalid_image_url")
+    if ";base64" not in head["options"].lower():
+        raise RequestError("the data URL of an image must be base64", param=param, code="invalid_image_url")
+    try:
+        content = url[head.end() :].encode("ascii")
+        return base64.b64decode(_SPACE.sub(b"", content), validate=True)
+    except (UnicodeEncodeError, binascii.Error) as error:
+        raise RequestError(f"the image is no base64: {error}", param=param, code="invalid_base64") from error
+
+
+def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> None:
+    """Look at an image's header.
+
+    Args:
+        content: The file's bytes.
+        number: Of the image in its conversation, from 1.
+        max_pixels: How many it may have.
+        param: Where it stands in the request.
+
+    Raises:
+        RequestError: It is no image, or too large.
+    """
+    try:
+        width, height = open_image(content).size
+    except OSError as error:
+        # Pillow's words name an object in memory
+        reason = "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file" if "cannot identify" in str(error) else str(error)
+        raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from error
+    if width * height > max_pixels:
+        told = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
+        raise RequestError(told, param=param, code="image_too_large")

@@ -1,0 +1,196 @@
+"""What a request may say: OpenAI's chat completions, as far as this model can do what they ask.
+
+What it cannot do is refused by name, unless it asks for nothing (``"tools": null``): nothing is taken and ignored.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from blender.serve.http.faults import RequestError
+
+#: parameters of OpenAI's that say nothing here, and the values, besides null, with which they ask for nothing
+_EMPTY: dict[str, tuple[Any, ...]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "function_call": ("none", "auto"),
+    "functions": ([],),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "metadata": ({},),
+    "modalities": (["text"],),
+    "n": (1,),
+    "parallel_tool_calls": (True, False),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "reasoning_effort": ("none",),
+    "response_format": ({"type": "text"},),
+    "service_tier": ("auto", "default"),
+    "store": (False,),
+    "tool_choice": ("none", "auto"),
+    "tools": ([],),
+    "top_logprobs": (0,),
+    "verbosity": (),
+    "web_search_options": (),
+}
+#: what the answers of OpenAI's clients carry when they are sent back
+_EMPTY_IN_MESSAGES: dict[str, tuple[Any, ...]] = {
+    "annotations": ([],),
+    "audio": (),
+    "function_call": (),
+    "name": (),
+    "refusal": (),
+    "tool_calls": ([],),
+}
+
+
+def _without_empty(given: Any, empty: dict[str, tuple[Any, ...]]) -> Any:
+    if not isinstance(given, dict):
+        return given
+    return {name: value for name, value in given.items() if not (name in empty and _is_empty(value, empty[name]))}
+
+
+def _is_empty(value: Any, neutral: tuple[Any, ...]) -> bool:
+    # 0 is False to Python
+    return value is None or any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in neutral)
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextPart(_Said):
+    """A text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class ImageUrl(_Said):
+    """Where an image is."""
+
+    #: a data URL, or an http or https address where the server allows these
+    url: str
+    #: taken and of no effect: an image has one size for this model
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+class ImagePart(_Said):
+    """An image."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+Part = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+
+
+def _as_parts(content: Any) -> Any:
+    if content is None:
+        return []
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+class Message(_Said):
+    """What one side said."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    #: a text, or a list of texts and images
+    content: Annotated[list[Part], BeforeValidator(_as_parts, json_schema_input_type=str | list[Part] | None)] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_empty(cls, given: Any) -> Any:
+        return _without_empty(given, _EMPTY_IN_MESSAGES)
+
+    @property
+    def text(self) -> str:
+        """All its texts, a line each."""
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+
+class StreamOptions(_Said):
+    """How an answer is streamed."""
+
+    #: whether a last piece without text tells the counts
+    include_usage: bool = False
+
+
+def _as_texts(stop: Any) -> Any:
+    return [stop] if isinstance(stop, str) else stop
+
+
+class ChatRequest(_Said):
+    """A request for an answer."""
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    stream: bool | None = False
+    stream_options: StreamOptions | None = None
+    temperature: Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    #: the older name of ``max_completion_tokens``
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    #: one text, or several
+    stop: (
+        Annotated[
+            list[Annotated[str, Field(min_length=1, max_length=200)]],
+            Field(max_length=4),
+            BeforeValidator(_as_texts, json_schema_input_type=str | list[str]),
+        ]
+        | None
+    ) = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    #: beyond OpenAI's: draw from so many tokens at most; 0 for any
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    #: beyond OpenAI's: above 1, tokens that the answer has used already become less likely
+    repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
+    #: tells users of one address apart, who then take turns
+    user: Annotated[str, Field(max_length=512)] | None = None
+    #: the newer name of ``user``
+    safety_identifier: Annotated[str, Field(max_length=512)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _leave_empty(cls, given: Any) -> Any:
+        return _without_empty(given, _EMPTY)
+
+
+def parse_request(body: bytes | bytearray) -> ChatRequest:
+    """Read a request.
+
+    Args:
+        body: JSON.
+
+    Raises:
+        RequestError: It is no request, or asks for what cannot be had; the first fault is told.
+    """
+    try:
+        return ChatRequest.model_validate_json(bytes(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        raise _fault(str(first["type"]), first["loc"], str(first["msg"])) from error
+
+
+def _fault(kind: str, place: tuple[int | str, ...], told: str) -> RequestError:
+    param = _path(place)
+    if kind == "json_invalid":
+        return RequestError(f"the body is no JSON: {told.removeprefix('Invalid JSON: ')}", code="invalid_json")
+    if kind == "missing":
+        return RequestError(f"{param} is missing", param=param, code="missing_required_parameter")
+    if kind == "extra_forbidden":
+        name = place[-1]
+        known = name in _EMPTY or name in _EMPTY_IN_MESSAGES
+        what = f"this model cannot do what {param} asks for" if known else f"there is no parameter {param}"
+        return RequestError(what, param=param, code="unsupported_parameter" if known else "unknown_parameter")
+    return RequestError(f"{param}: {told[:1].lower()}{told[1:]}", param=param or None, code="invalid_value")
+
+
+def _path(place: tuple[int | str, ...]) -> str:
+    """Write where something stands: ``messages[0].content[1].image_url.url``."""
+    names = list(place)
+    # a part's kind, which pydantic puts behind its number
+    if len(names) > 4 and names[2] == "content" and isinstance(names[3], int):
+        del names[4]
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).removeprefix(".")
