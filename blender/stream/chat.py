@@ -22,6 +22,9 @@ SYSTEM = "You are a powerful vision-language assistant."
 
 #: stands for the text of message n while the structure is looked for; noncharacters of Unicode around a number
 _PLACE = re.compile("\ufdd1(\\d+)\ufdd2")
+#: stands for the system text
+_SYSTEM_PLACE = "\ufdd3"
+_OTHER = "use another template, such as deepspeed-visualchat"
 #: what some templates ask for, the same on every day and for every sample
 _SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
@@ -64,7 +67,10 @@ class ChatTemplate:
             Structure, question, structure, answer, …; the last one is structure.
         """
         pieces = self._structure(len(turns))
-        spans: list[Span] = [Markup(pieces[0], train=False)]
+        before, shown, after = pieces[0].partition(_SYSTEM_PLACE)
+        spans: list[Span] = [Markup(before, train=False)]
+        if shown:
+            spans += [Span(self.neutralise(self.system.strip()), train=False), Markup(after, train=False)]
         for number, turn in enumerate(turns):
             asked = _trimmed(self._ask(turn, first=number == 0), self.trims[0])
             answer = _trimmed(self.neutralise(turn.answer), self.trims[1])
@@ -82,11 +88,12 @@ class ChatTemplate:
 
     def _ask(self, turn: Round, *, first: bool) -> str:
         shown = "".join(self.image.replace("{number}", str(number)) for number in turn.images)
-        before = "" if self.system_message or not first or not self.system else self.system + "\n\n"
+        system = self.neutralise(self.system.strip())
+        before = "" if self.system_message or not first or not system else system + "\n\n"
         return before + shown + self.neutralise(turn.question)
 
     def _structure(self, num_turns: int) -> tuple[str, ...]:
-        return _structure(self.source, self.special_tokens, self.system if self.system_message else None, num_turns)
+        return _structure(self.source, self.special_tokens, _SYSTEM_PLACE if self.system_message else None, num_turns)
 
 
 @lru_cache(maxsize=256)
@@ -97,10 +104,9 @@ def _structure(
     texts = [f"\ufdd1{number}\ufdd2" for number in range(2 * num_turns)]
     parts = _PLACE.split(_render(source, special_tokens, system, texts))
     if parts[1::2] != [str(number) for number in range(2 * num_turns)]:
-        raise StreamError(
-            "the tokenizer's chat template does not show every message once and in order",
-            "use another template, such as deepspeed-visualchat",
-        )
+        raise StreamError("the tokenizer's chat template does not show every message once and in order", _OTHER)
+    if system is not None and parts[0].count(_SYSTEM_PLACE) != 1:
+        raise StreamError("the tokenizer's chat template does not show the system text once and first", _OTHER)
     return tuple(parts[0::2])
 
 
@@ -188,6 +194,6 @@ def _find_end(template: ChatTemplate, tokenizer: Any, name: str) -> str:
     if not found:
         raise StreamError(
             f"the chat template of tokenizer {name} closes no answer with a special token: {after!r}",
-            "use another template, such as deepspeed-visualchat",
+            _OTHER,
         )
     return min(found, key=lambda token: (after.index(token), -len(token)))
