@@ -10,7 +10,24 @@ from typing import Annotated
 
 import typer
 
-from blender.commands import blend, demo, index, inspect, plan, stream, verify
+from blender.commands import (
+    ablate,
+    blend,
+    card,
+    chat,
+    demo,
+    diff,
+    eval,
+    index,
+    inspect,
+    lint,
+    plan,
+    preview,
+    serve,
+    stream,
+    train,
+    verify,
+)
 
 EPILOG = "Start with: visualchat demo"
 
@@ -39,11 +56,32 @@ def _options(
     version: Annotated[  # noqa: ARG001
         bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
+    local_rank: Annotated[  # noqa: ARG001
+        int,
+        typer.Option("--local_rank", hidden=True, help="What the deepspeed launcher adds; LOCAL_RANK says it, too."),
+    ] = 0,
 ) -> None:
     """Blend published vision-language instruction data into multi-round, multi-image conversations."""
 
 
-for module in (demo, plan, blend, inspect, verify, stream, index):
+for module in (
+    demo,
+    plan,
+    preview,
+    blend,
+    inspect,
+    lint,
+    diff,
+    card,
+    verify,
+    stream,
+    index,
+    train,
+    eval,
+    ablate,
+    chat,
+    serve,
+):
     module.add_to(app)
 
 

@@ -73,7 +73,8 @@ def ablate(
     from blender.train.recipe import load_train_recipe
 
     arms = make_arms(_choices(attention, blends, vary or []))
-    places = data or _blends_of(load_train_recipe(recipe, [*(overrides or []), *arms[0].overrides]).data.blends)
+    first = load_train_recipe(recipe, [*(overrides or []), *arms[0].overrides])
+    places = data or _blends_of(first.data.blends)
     read = [read_data(place, limit=limit) for place in places]
     meter = Meter(quiet=as_json)
     faults: dict[str, str | None] = {}
@@ -81,6 +82,10 @@ def ablate(
         meter.say(f"arm {number} of {len(arms)}: {arm.name} ({', '.join(arm.overrides)})")
         faults[arm.name] = train_arm(arm, recipe, out / arm.name, overrides or [], launch)
     asked = [arm for arm in arms if faults[arm.name] is None]
+    if first.threads is not None:
+        import torch
+
+        torch.set_num_threads(first.threads)
     summary = _evaluate(asked, out, read, max_new_tokens, device, meter) if asked else None
     found = gather(arms, faults, out, summary)
     write_ablation(found, out)

@@ -10,7 +10,7 @@ from blender.commands.options import DeviceMapOption, DeviceOption, DtypeOption,
 if TYPE_CHECKING:
     from blender.commands.output import Meter
     from blender.evaluate.data import EvalData
-    from blender.evaluate.run import ModelPlace
+    from blender.evaluate.models import ModelPlace
     from blender.evaluate.summary import Group, Summary
     from blender.serve.loading import LoadedModel
 
@@ -84,14 +84,18 @@ def evaluate(
     Each question is asked after the model's own earlier answers. Stopped or killed, the same command goes on.
     """
     from blender.commands.output import Meter
-    from blender.evaluate.asking import AskOptions
+    from blender.evaluate.models import name_models
     from blender.evaluate.reading import read_data
-    from blender.evaluate.run import evaluate as run_evaluation
-    from blender.evaluate.run import name_models
-    from blender.serve.sampling import Sampling
 
     meter = Meter(quiet=as_json)
     places = name_models(models)
+    read = [read_data(place, images=images, split=split, questions=questions, limit=limit) for place in data]
+    _say_data(meter, read)
+    # these take seconds to import, and what is wrong with models' names and data is known by now
+    from blender.evaluate.asking import AskOptions
+    from blender.evaluate.run import evaluate as run_evaluation
+    from blender.serve.sampling import Sampling
+
     options = AskOptions(
         Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed),
         teacher_forced=teacher_forced,
@@ -99,8 +103,6 @@ def evaluate(
         loss=loss,
         weights=f"{dtype}, {quantize}" if quantize else dtype,
     )
-    read = [read_data(place, images=images, split=split, questions=questions, limit=limit) for place in data]
-    _say_data(meter, read)
 
     def open_place(place: "ModelPlace") -> "LoadedModel":
         from blender.serve.loading import open_model

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from blender.commands.lookup import show_ledger, show_matches, show_stats
 from blender.commands.options import FolderArgument, JsonOption, WorkersOption
 from blender.commands.preview import (
     ImageTokensOption,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 #: options, by their parameters' names, that need another one
-_OF_HTML = ("num", "seed", "tokenizer", "vision", "image_tokens", "max_tokens")
+_OF_HTML = ("seed", "tokenizer", "vision", "image_tokens", "max_tokens")
 _OF_SERVE = ("host", "port")
 
 
@@ -41,6 +42,12 @@ def add_to(app: typer.Typer) -> None:
 def inspect(
     context: typer.Context,
     folder: FolderArgument,
+    reason: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REASON", help="With --ledger: list the records dropped for this reason.", show_default=False
+        ),
+    ] = None,
     sample: Annotated[
         str | None,
         typer.Option(
@@ -51,13 +58,37 @@ def inspect(
         str | None,
         typer.Option("--dataset", metavar="NAME", help="Count only samples of this dataset.", show_default=False),
     ] = None,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Show how images, turns, lengths and sizes are distributed.")
+    ] = False,
+    ledger: Annotated[
+        bool, typer.Option("--ledger", help="Show what became of the records of each source; with REASON, which ones.")
+    ] = False,
+    grep: Annotated[
+        str | None,
+        typer.Option(
+            "--grep",
+            metavar="TEXT",
+            help='Find samples by words, and by "phrases", in texts, names of images and records.',
+            show_default=False,
+        ),
+    ] = None,
     html: Annotated[
         Path | None,
         typer.Option(
             "--html", metavar="FILE", help="Write a report: one file with figures and samples.", show_default=False
         ),
     ] = None,
-    num: Annotated[int, typer.Option("--n", "-n", min=1, help="With --html: show so many samples at most.")] = 2_000,
+    num: Annotated[
+        int | None,
+        typer.Option(
+            "--n",
+            "-n",
+            min=1,
+            help="Show so many at most; 2000 samples with --html, 20 rows with --grep and --ledger.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="With --html: decides which samples are drawn.")] = 0,
     serve: Annotated[
         bool, typer.Option("--serve", help="Serve a page over the whole blend until Ctrl-C, to this machine only.")
@@ -78,21 +109,30 @@ def inspect(
     from blender.inspection.terminal import render_sample
     from blender.shards.read import open_blend
 
-    refuse_without(context, _OF_HTML, "--html", html is not None)
-    refuse_without(context, _OF_SERVE, "--serve", serve)
-    refuse_without(context, ("workers",), "--html or --serve", serve or html is not None)
+    ways = {
+        "--html": html is not None,
+        "--serve": serve,
+        "--stats": stats,
+        "--ledger": ledger,
+        "--grep": grep is not None,
+    }
+    _check_usage(context, ways, {"--sample": sample is not None, "--dataset": dataset is not None, "--json": as_json})
     blend = open_blend(folder)
-    if html is not None or serve:
-        refuse_together(
-            {"--html": html is not None, "--serve": serve, "--json": as_json, "--sample": sample is not None}
-        )
-        if serve:
-            refuse_together({"--serve": True, "--dataset": dataset is not None})
-            serve_page(blend, host, port, workers)
-        else:
-            assert html is not None
-            counter = token_counter(tokenizer, vision, image_tokens, max_tokens)
-            write_html(blend, html, num, dataset, seed, workers, counter)
+    if serve:
+        serve_page(blend, host, port, workers)
+        return
+    if html is not None:
+        counter = token_counter(tokenizer, vision, image_tokens, max_tokens)
+        write_html(blend, html, num or 2_000, dataset, seed, workers, counter)
+        return
+    if stats:
+        show_stats(blend, workers, as_json)
+        return
+    if ledger:
+        show_ledger(blend, reason, num or 20, as_json)
+        return
+    if grep is not None:
+        show_matches(blend, grep, dataset, num or 20, workers, as_json)
         return
     screen = console()
     if sample is not None or dataset is not None:
@@ -107,6 +147,27 @@ def inspect(
         screen.print(counts_table(blend.manifest))
         screen.print()
         print_ledger(screen, blend.manifest)
+
+
+def _check_usage(context: typer.Context, ways: dict[str, bool], others: dict[str, bool]) -> None:
+    """Refuse options that mean nothing together, or without another one.
+
+    Raises:
+        BadParameter: There are such.
+    """
+    sample, dataset, as_json = (dict([given]) for given in others.items())
+    refuse_together(ways | sample)
+    for way in ("--serve", "--stats", "--ledger"):
+        refuse_together({way: ways[way]} | dataset)
+    for way in ("--html", "--serve"):
+        refuse_together({way: ways[way]} | as_json)
+    refuse_without(context, _OF_HTML, "--html", ways["--html"])
+    refuse_without(context, _OF_SERVE, "--serve", ways["--serve"])
+    limited = ways["--html"] or ways["--grep"] or ways["--ledger"]
+    refuse_without(context, ("num",), "--html, --grep or --ledger", limited)
+    reading = any(ways.values()) and not ways["--ledger"]
+    refuse_without(context, ("workers",), "--html or --serve, --stats or --grep", reading)
+    refuse_without(context, ("reason",), "--ledger", ways["--ledger"])
 
 
 def refuse_together(options: dict[str, bool]) -> None:

@@ -5,49 +5,25 @@ again; a model of which nothing is left to ask is not even opened.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from blender.errors import EvaluationError
 from blender.evaluate.asking import AskOptions, ask_all
 from blender.evaluate.data import Conversation, EvalData
+from blender.evaluate.models import ModelPlace, name_models
 from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_aside, write_csv
 from blender.evaluate.summary import Summary, encode_summary, summarise
 from blender.evaluate.table import table_page
 from blender.serve.loading import LoadedModel
 
+__all__ = ["ModelPlace", "evaluate", "name_models"]
+
 #: called with a station's name, what is done, and what there is to do
 Tell = Callable[[str, int, int], None]
 #: conversations in the page
 NUM_SHOWN = 300
-
-
-@dataclass(frozen=True)
-class ModelPlace:
-    """A model that has not been opened."""
-
-    name: str
-    folder: Path
-
-
-def name_models(folders: Sequence[Path]) -> list[ModelPlace]:
-    """Name models by the ends of their folders' paths that tell them apart.
-
-    Raises:
-        EvaluationError: A folder is named twice, or is none.
-    """
-    paths = [folder.resolve() for folder in folders]
-    for folder, path in zip(folders, paths, strict=True):
-        if not path.is_dir():
-            raise EvaluationError(f"there is no folder {folder}", "name folders that `visualchat train` wrote")
-        if paths.count(path) > 1:
-            raise EvaluationError(f"{folder} is named twice", "name every model once")
-    for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        names = ["/".join(path.parts[-length:]) for path in paths]
-        if len(set(names)) == len(names):
-            break
-    return [ModelPlace(name, path) for name, path in zip(names, paths, strict=True)]
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
 from blender.errors import BlenderError
 from blender.parallel import num_cores
 from blender.recipe import Recipe
-from blender.shards.card import dataset_card
+from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards
 from blender.shards.folder import BlendFolder, hold_folder, write_whole
 from blender.shards.index import INDEX_NAME, empty_index
@@ -127,7 +127,7 @@ def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest
     balance(ledger, sum(file.num_records for file in plan.corpus.files), num_uses)
     manifest = _describe(plan, notes, index, ledger)
     write_parquet(ledger, folder.path / "ledger.parquet")
-    write_whole(folder.path / "README.md", dataset_card(manifest, index).encode())
+    write_whole(folder.path / "README.md", dataset_card(manifest, index, choose_example(folder.path, index)).encode())
     write_whole(folder.path / MANIFEST_NAME, encode_manifest(manifest))
     return manifest
 

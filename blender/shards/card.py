@@ -4,40 +4,97 @@
 With the features declared in the header, samples may differ in their number of images; an absent image is None.
 """
 
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
 import polars as pl
-import yaml
 from msgspec import inspect
 
-from blender.shards.manifest import Manifest, ManifestCount
+from blender.shards.card_text import EXAMPLE_CHARACTERS, as_yaml, card_text, published_parts
+from blender.shards.manifest import Manifest
+from blender.shards.read import read_sample
 from blender.shards.sample import Sample
 
+#: the last line of a card: tells whether somebody has written on it since
+_SEAL = "<!-- visualchat card {} -->"
 
-def dataset_card(manifest: Manifest, index: dict[str, pl.DataFrame]) -> str:
+
+def dataset_card(manifest: Manifest, index: Mapping[str, pl.DataFrame], example: Sample | None = None) -> str:
     """Write the dataset card of a blend.
 
     Args:
         manifest: The blend's manifest.
         index: The index of each split.
+        example: A sample to show; :func:`choose_example` finds one.
     """
-    header = {
+    text = f"---\n{as_yaml(_header(manifest, index))}---\n\n{card_text(manifest, example)}"
+    return f"{text}\n{_SEAL.format(_digest(text))}\n"
+
+
+def is_untouched(card: str) -> bool:
+    """Say whether a card is as :func:`dataset_card` wrote it, and nobody has added to it since."""
+    text, _, seal = card.rstrip("\n").rpartition("\n")
+    return seal == _SEAL.format(_digest(text))
+
+
+def choose_example(folder: Path, index: Mapping[str, pl.DataFrame]) -> Sample | None:
+    """Read a sample that shows what the blend is like: several images and turns, of many sources, and not too long.
+
+    Args:
+        folder: The blend's folder.
+        index: The index of each split.
+
+    Raises:
+        ShardError: The sample cannot be read.
+    """
+    split = next((split for split, frame in index.items() if frame.height), None)
+    if split is None:
+        return None
+    frame = index[split].with_row_index("row")
+    characters = pl.col("question_characters") + pl.col("answer_characters")
+    best = frame.sort(
+        characters > EXAMPLE_CHARACTERS // 2,
+        pl.col("num_images") < 2,
+        pl.col("num_turns") < 2,
+        -pl.col("num_sources").cast(pl.Int32),
+        "row",
+    )
+    return read_sample(folder / split, best.row(0, named=True), split).sample
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.rstrip("\n").encode()).hexdigest()[:16]
+
+
+def _header(manifest: Manifest, index: Mapping[str, pl.DataFrame]) -> dict[str, object]:
+    files = [{"split": split, "path": f"{split}/*.tar"} for split, frame in index.items() if frame.height]
+    # every dataset that is known here is English, but for MIMIC-IT's translations, which have other files
+    english = all(each is not None for found in published_parts(manifest).values() for each in found)
+    return {
         "pretty_name": manifest.name,
+        **({"language": ["en"]} if english else {}),
+        "license": "other",
+        "license_name": "licences-of-the-sources",
+        "license_link": "README.md",
+        "size_categories": [_size_category(manifest.num_samples)],
         "task_categories": ["image-text-to-text", "visual-question-answering"],
         "tags": ["webdataset", "multi-image", "multi-round"],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [
-                    {"split": split, "path": f"{split}/*.tar"} for split, frame in index.items() if frame.height
-                ],
-            }
-        ],
+        "configs": [{"config_name": "default", "data_files": files}],
         "dataset_info": {"features": _features(index)},
     }
-    front = yaml.safe_dump(header, sort_keys=False, allow_unicode=True, width=120)
-    return f"---\n{front}---\n\n{_body(manifest)}"
 
 
-def _features(index: dict[str, pl.DataFrame]) -> list[dict[str, object]]:
+def _size_category(count: int) -> str:
+    steps = ("1K", "10K", "100K", "1M", "10M", "100M", "1B")
+    limits = [1_000 * 10**power for power in range(len(steps))]
+    place = sum(count >= limit for limit in limits)
+    if place == 0:
+        return "n<1K"
+    return "n>1B" if place == len(steps) else f"{steps[place - 1]}<n<{steps[place]}"
+
+
+def _features(index: Mapping[str, pl.DataFrame]) -> list[dict[str, object]]:
     names = (
         pl.concat(
             [frame.select(pl.col("members").list.eval(pl.element().struct.field("name"))) for frame in index.values()]
@@ -76,47 +133,3 @@ def _feature(kind: inspect.Type) -> dict[str, object]:
         case inspect.BoolType():
             return {"dtype": "bool"}
     raise TypeError(kind)
-
-
-def _body(manifest: Manifest) -> str:
-    recipe = yaml.safe_dump(manifest.recipe, sort_keys=False, allow_unicode=True, width=120)
-    return f"""# {manifest.name}
-
-Interleaved multi-round, multi-image conversations, blended with visualchat {manifest.program}
-(template `{manifest.template}`).
-
-{_table(manifest.counts)}
-
-Each sample is `{{key}}.json` (`images`, `turns`, and `spans`: the rendered conversation, `<image>` where features go,
-`train` where loss falls) and its images `{{key}}.image1.jpg`, … in the order shown, their bytes untouched.
-`ledger.parquet` tells what became of every record read; `{{split}}/index.parquet` where every sample lies.
-
-```python
-import datasets
-
-samples = datasets.load_dataset("FOLDER", streaming=True)["train"]
-```
-
-## Sources
-
-{_files(manifest)}
-
-## Recipe
-
-```yaml
-{recipe}```
-"""
-
-
-def _table(counts: list[ManifestCount]) -> str:
-    lines = ["| dataset | split | samples | images | turns |", "|---|---|---:|---:|---:|"]
-    lines += [f"| {row.dataset} | {row.split} | {row.samples:,} | {row.images:,} | {row.turns:,} |" for row in counts]
-    return "\n".join(lines)
-
-
-def _files(manifest: Manifest) -> str:
-    lines = ["| source | file | records | SHA-256 |", "|---|---|---:|---|"]
-    lines += [
-        f"| {file.source} | {file.file} | {file.num_records:,} | `{file.sha256[:16]}…` |" for file in manifest.files
-    ]
-    return "\n".join(lines)

@@ -12,7 +12,7 @@ import pytest
 from tests import corpora
 
 HELP = Path(__file__).parent / "help"
-COMMANDS = ("", "demo", "plan", "blend", "inspect", "verify", "index", "stream", "train", "eval", "ablate", "chat")
+COMMANDS = ("", "demo", "plan", "blend", "inspect", "verify", "index", "stream", "train", "eval", "ablate", "chat", "serve")
 
 
 def run(*arguments, code=0, **options):

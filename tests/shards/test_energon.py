@@ -24,22 +24,9 @@ CHOICES = ("dataset.yaml", "crude.yaml", "sample_loader.py")
 
 
 @pytest.fixture(scope="module")
-def plain(corpus, tmp_path_factory):
-    """A blend of several shards that no test changes, without Energon's files."""
-    folder = tmp_path_factory.mktemp("energon") / "blend"
-    write_blend(load_recipe(corpora.write_recipe(corpus)), folder, workers=1)
-    return folder
-
-
-@pytest.fixture
-def folder(plain, tmp_path):
-    return shutil.copytree(plain, tmp_path / "blend")
-
-
-@pytest.fixture(scope="module")
-def indexed(plain, tmp_path_factory):
+def indexed(written, tmp_path_factory):
     """A blend with Energon's files that no test changes."""
-    folder = shutil.copytree(plain, tmp_path_factory.mktemp("indexed") / "blend")
+    folder = shutil.copytree(written, tmp_path_factory.mktemp("indexed") / "blend")
     write_energon(open_blend(folder))
     return open_blend(folder)
 
@@ -96,25 +83,25 @@ def crude(blend, rank=0, world_size=1):
     return list(get_loader(dataset))
 
 
-def test_the_same_blend_gives_the_same_files(folder):
-    before = corpora.contents(folder)
-    written = write_energon(open_blend(folder))
-    first = corpora.contents(folder)
+def test_the_same_blend_gives_the_same_files(own_blend):
+    before = corpora.contents(own_blend)
+    written = write_energon(open_blend(own_blend))
+    first = corpora.contents(own_blend)
     assert set(first) - set(before) == set(written)
     assert {path: first[path] for path in before} == before
-    again = write_energon(open_blend(folder))
-    assert corpora.contents(folder) == first
+    again = write_energon(open_blend(own_blend))
+    assert corpora.contents(own_blend) == first
     assert set(written) - set(again) == {f".nv-meta/{name}" for name in CHOICES}
 
 
-def test_a_users_own_way_of_reading_stays(folder):
-    (folder / ".nv-meta").mkdir()
-    (folder / ".nv-meta" / "dataset.yaml").write_text("mine")
-    (folder / ".nv-meta" / "split.yaml").write_text("of another time")
-    written = write_energon(open_blend(folder))
-    assert (folder / ".nv-meta" / "dataset.yaml").read_text() == "mine"
+def test_a_users_own_way_of_reading_stays(own_blend):
+    (own_blend / ".nv-meta").mkdir()
+    (own_blend / ".nv-meta" / "dataset.yaml").write_text("mine")
+    (own_blend / ".nv-meta" / "split.yaml").write_text("of another time")
+    written = write_energon(open_blend(own_blend))
+    assert (own_blend / ".nv-meta" / "dataset.yaml").read_text() == "mine"
     assert ".nv-meta/dataset.yaml" not in written
-    assert "train/train-000000.tar" in (folder / ".nv-meta" / "split.yaml").read_text()
+    assert "train/train-000000.tar" in (own_blend / ".nv-meta" / "split.yaml").read_text()
 
 
 def test_the_splits_are_ours(indexed):
@@ -142,46 +129,46 @@ def test_the_database_points_at_members(indexed):
     assert found == {key: 1 + count for key, count in indexed.index.select("key", "num_images").iter_rows()}
 
 
-def test_verify_knows_the_files_and_tells_when_they_do_not_fit(folder):
-    write_energon(open_blend(folder))
-    (folder / "train" / "lengths-0123456789abcdef.npy").write_bytes(b"")
-    assert not problems(folder)
-    first, second, third = sorted((folder / "train").glob("*.idx"))[:3]
+def test_verify_knows_the_files_and_tells_when_they_do_not_fit(own_blend):
+    write_energon(open_blend(own_blend))
+    (own_blend / "train" / "lengths-0123456789abcdef.npy").write_bytes(b"")
+    assert not problems(own_blend)
+    first, second, third = sorted((own_blend / "train").glob("*.idx"))[:3]
     content = bytearray(first.read_bytes())
     content[8] ^= 1
     first.write_bytes(content)
     second.unlink()
     third.rename(third.with_name("other.tar.idx"))
-    counts = json.loads((folder / ".nv-meta" / ".info.json").read_text())
+    counts = json.loads((own_blend / ".nv-meta" / ".info.json").read_text())
     counts["shard_counts"]["eval/eval-000000.tar"] += 1
-    (folder / ".nv-meta" / ".info.json").write_text(json.dumps(counts))
-    told = problems(folder)
+    (own_blend / ".nv-meta" / ".info.json").write_text(json.dumps(counts))
+    told = problems(own_blend)
     assert len(told) == 5
     assert told[0] == "train/other.tar.idx does not belong to the blend"
     assert told[1].startswith(".nv-meta/.info.json does not fit the blend")
     assert told[2].startswith("train/train-000000.tar.idx does not fit the blend")
     assert told[3].startswith("train/train-000001.tar.idx is missing")
     assert told[4].startswith("train/train-000002.tar.idx is missing")
-    write_energon(open_blend(folder))
-    assert problems(folder) == [told[0]]
+    write_energon(open_blend(own_blend))
+    assert problems(own_blend) == [told[0]]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"shard_counts": {"train/train-000000.tar": "3"}}', "\udcff"])
-def test_verify_survives_a_strange_info(folder, content):
-    write_energon(open_blend(folder))
-    (folder / ".nv-meta" / ".info.json").write_bytes(content.encode(errors="surrogateescape"))
-    assert len(problems(folder)) == 1
+def test_verify_survives_a_strange_info(own_blend, content):
+    write_energon(open_blend(own_blend))
+    (own_blend / ".nv-meta" / ".info.json").write_bytes(content.encode(errors="surrogateescape"))
+    assert len(problems(own_blend)) == 1
 
 
-def test_what_tells_of_the_shards_goes_with_them(folder, corpus):
-    write_energon(open_blend(folder))
-    (folder / ".nv-meta" / "mine.yaml").write_text("mine")
+def test_what_tells_of_the_shards_goes_with_them(own_blend, corpus):
+    write_energon(open_blend(own_blend))
+    (own_blend / ".nv-meta" / "mine.yaml").write_text("mine")
     recipe = load_recipe(corpora.write_recipe(corpus), ["seed=8"])
-    write_blend(recipe, folder, workers=1, overwrite=True)
-    left = {path.name for path in (folder / ".nv-meta").iterdir()}
+    write_blend(recipe, own_blend, workers=1, overwrite=True)
+    left = {path.name for path in (own_blend / ".nv-meta").iterdir()}
     assert left == {*CHOICES, "mine.yaml"}
-    assert not list(folder.rglob("*.idx"))
-    assert not problems(folder)
+    assert not list(own_blend.rglob("*.idx"))
+    assert not problems(own_blend)
 
 
 def test_a_blend_without_eval_has_an_empty_val(own_corpus, tmp_path):
@@ -194,25 +181,25 @@ def test_a_blend_without_eval_has_an_empty_val(own_corpus, tmp_path):
     assert parts["val"] == []
 
 
-def test_a_folder_that_cannot_be_written_is_told(folder):
-    (folder / ".nv-meta").write_text("in the way")
+def test_a_folder_that_cannot_be_written_is_told(own_blend):
+    (own_blend / ".nv-meta").write_text("in the way")
     with pytest.raises(FolderError, match="cannot write to"):
-        write_energon(open_blend(folder))
+        write_energon(open_blend(own_blend))
 
 
 @pytest.mark.slow
-def test_energon_itself_would_have_written_the_same(folder, indexed):
+def test_energon_itself_would_have_written_the_same(own_blend, indexed):
     pytest.importorskip("megatron.energon", reason="megatron-energon is not installed")
     parts = ("--split-parts", "train:train/.*", "--split-parts", "val:eval/.*")
-    energon("prepare", folder, "--non-interactive", *parts, "--sample-type", "CrudeWebdataset", "--num-workers", 1)
-    theirs, ours = folder / ".nv-meta", indexed.path / ".nv-meta"
-    for file in folder.rglob("*.idx"):
-        assert file.read_bytes() == (indexed.path / file.relative_to(folder)).read_bytes()
+    energon("prepare", own_blend, "--non-interactive", *parts, "--sample-type", "CrudeWebdataset", "--num-workers", 1)
+    theirs, ours = own_blend / ".nv-meta", indexed.path / ".nv-meta"
+    for file in own_blend.rglob("*.idx"):
+        assert file.read_bytes() == (indexed.path / file.relative_to(own_blend)).read_bytes()
     assert rows(theirs / "index.sqlite") == rows(ours / "index.sqlite")
     counts = [json.loads((side / ".info.json").read_text())["shard_counts"] for side in (theirs, ours)]
     assert list(counts[0].items()) == list(counts[1].items())
     assert yaml.safe_load((theirs / "dataset.yaml").read_text()) == yaml.safe_load((ours / "crude.yaml").read_text())
-    assert not problems(folder)
+    assert not problems(own_blend)
 
 
 @pytest.mark.slow

@@ -1,0 +1,57 @@
+"""``visualchat card``: the dataset card of a blend, for its page on the hub."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from blender.commands.options import FolderArgument, JsonOption
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(name="card", epilog="Example: visualchat card blend --sample train-000000012")(card)
+
+
+def card(
+    folder: FolderArgument,
+    sample: Annotated[
+        str | None,
+        typer.Option("--sample", metavar="KEY|N", help="The sample to show as an example.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Where to; DIR/README.md by default.", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a card even if somebody has written on it.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a blend's dataset card: counts, an example, sources, licences, limits, recipe.
+
+    Its YAML header lets `datasets.load_dataset` and the hub's viewer read the folder as it is.
+    """
+    from blender.commands.inspect import find_sample
+    from blender.commands.output import console, num_bytes, print_json
+    from blender.errors import FolderError
+    from blender.shards.card import choose_example, dataset_card, is_untouched
+    from blender.shards.folder import write_whole
+    from blender.shards.read import open_blend
+    from blender.shards.write import folder_fault
+
+    blend = open_blend(folder)
+    index = {str(split): frame for (split,), frame in blend.index.group_by("split", maintain_order=True)}
+    example = blend[find_sample(blend, sample, None)].sample if sample else choose_example(blend.path, index)
+    text = dataset_card(blend.manifest, index, example)
+    path = out or folder / "README.md"
+    try:
+        if path.is_file() and not overwrite and not is_untouched(path.read_text(encoding="utf-8", errors="replace")):
+            raise FolderError(f"{path} holds more than visualchat wrote", "keep what you need of it, then --overwrite")
+        write_whole(path, text.encode())
+    except OSError as error:
+        raise folder_fault(error, path.parent) from error
+    if as_json:
+        print_json({"path": str(path), "num_bytes": len(text.encode()), "example": example.key if example else None})
+    else:
+        console().print(f"{path}: {num_bytes(len(text.encode()))}", markup=False)

@@ -1,0 +1,222 @@
+"""``visualchat lint``: what is wrong or suspicious in a blend, or in what a recipe would give."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from blender.commands.options import JsonOption, SetOption, WorkersOption
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rich.console import RenderableType
+    from rich.text import Text
+
+    from blender.commands.output import Meter
+    from blender.inspection.lint import Example, Finding, LintReport, LintSettings, Tokens
+    from blender.recipe.lint import Suppression
+    from blender.stream.text import TextEncoder
+
+_STYLES = {"error": "bold red", "warning": "yellow", "notice": "cyan"}
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command(name="lint", epilog="Example: visualchat lint blend --strict --suppress answer_one_word:aokvqa")(lint)
+
+
+def lint(
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE|DIR", help="A recipe (file or shipped name), or the folder of a blend.", show_default=False
+        ),
+    ],
+    overrides: SetOption = None,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Open no image: faster, but likenesses and copies stay unknown.")
+    ] = False,
+    tokenizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR", help="Language model or tokenizer: find samples that are too long.", show_default=False
+        ),
+    ] = None,
+    vision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|DIR", help="Vision tower: says how many positions an image takes.", show_default=False
+        ),
+    ] = None,
+    image_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Positions of an image; with --tokenizer, this or --vision.", show_default=False),
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Positions that a sample may take.")] = 4096,
+    suppress: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CHECK[:DATASET]",
+            help="Do not tell what a check finds (in a dataset), besides what the recipe suppresses; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    examples: Annotated[int, typer.Option("--examples", min=0, help="Examples of each finding.")] = 3,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when there are errors or warnings.")] = False,
+    workers: WorkersOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look for what is wrong or suspicious in a blend, or in what a recipe would give; each with advice."""
+    from blender.commands.output import Meter, print_json
+    from blender.inspection.lint import LintSettings
+    from blender.parallel import num_cores
+
+    meter = Meter(quiet=as_json)
+    settings = LintSettings(
+        workers=workers or num_cores(),
+        look=not no_images,
+        tokens=_tokens(tokenizer, vision, image_tokens, max_tokens),
+        suppress=[_suppression(said) for said in suppress or []],
+        num_examples=examples,
+        tell=meter.set,
+    )
+    if _is_blend(what):
+        if overrides:
+            raise typer.BadParameter("--set changes a recipe, and this is a blend; --suppress leaves findings out")
+        report = _lint_folder(what, settings, meter)
+    else:
+        report = _lint_recipe(what, overrides or [], settings, meter)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    counts = report.counts
+    if strict and (counts["error"] or counts["warning"]):
+        raise typer.Exit(1)
+
+
+def _is_blend(what: str) -> bool:
+    """Tell the folder of a blend from a recipe; a shipped recipe's name wins over a folder that is no blend."""
+    from blender.recipe import list_shipped_recipes
+    from blender.shards.manifest import MANIFEST_NAME
+
+    folder = Path(what)
+    return folder.is_dir() and ((folder / MANIFEST_NAME).is_file() or what not in list_shipped_recipes())
+
+
+def _lint_folder(folder: str, settings: "LintSettings", meter: "Meter") -> "LintReport":
+    from blender.inspection.lint import lint_blend
+    from blender.shards.read import open_blend
+
+    with meter.running():
+        return lint_blend(open_blend(folder), settings)
+
+
+def _lint_recipe(name: str, overrides: "Sequence[str]", settings: "LintSettings", meter: "Meter") -> "LintReport":
+    from blender.blend.plan import make_plan
+    from blender.commands.plan import planning_progress
+    from blender.inspection.lint import lint_plan
+    from blender.recipe import load_recipe
+
+    recipe = load_recipe(name, overrides)
+    with tempfile.TemporaryDirectory(prefix="visualchat-") as folder, meter.running():
+        progress = planning_progress(meter)
+        plan = make_plan(recipe, Path(folder), settings.workers, look=settings.look, progress=progress)
+        return lint_plan(plan, settings)
+
+
+def _tokens(tokenizer: str | None, vision: str | None, image_tokens: int | None, max_tokens: int) -> "Tokens | None":
+    """Load what lengths are counted with; None when no tokenizer is named."""
+    if tokenizer is None:
+        if vision is not None or image_tokens is not None:
+            raise typer.BadParameter("--vision and --image-tokens need --tokenizer")
+        return None
+    if vision is None and image_tokens is None:
+        raise typer.BadParameter("--tokenizer needs --vision or --image-tokens, to know what an image takes")
+    from blender.inspection.lint import Tokens
+    from blender.stream.models import load_encoder
+
+    if vision is None:
+        return Tokens(_text_encoder(tokenizer, image_tokens or 0), max_tokens)
+    encoder, _, _ = load_encoder(tokenizer, vision, image_positions=image_tokens, max_tokens=max_tokens)
+    return Tokens(encoder.text, max_tokens)
+
+
+def _text_encoder(tokenizer: str, image_tokens: int) -> "TextEncoder":
+    from transformers import AutoTokenizer
+
+    from blender.errors import StreamError
+    from blender.stream.text import make_text_encoder
+
+    try:
+        loaded = AutoTokenizer.from_pretrained(tokenizer)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise StreamError(
+            f"the tokenizer of {tokenizer} cannot be loaded: {first}", "name a model or its folder"
+        ) from error
+    return make_text_encoder(loaded, image_tokens)
+
+
+def _suppression(said: str) -> "Suppression":
+    from blender.recipe.lint import LINT_CHECKS, Suppression
+    from blender.recipe.places import quoted, suggestion
+
+    check, _, dataset = said.partition(":")
+    if check not in LINT_CHECKS:
+        raise typer.BadParameter(f"--suppress: unknown check {quoted(check)}{suggestion(check, LINT_CHECKS)}")
+    return Suppression(check=check, dataset=dataset or None)
+
+
+def _print(report: "LintReport") -> None:
+    from rich.text import Text
+
+    from blender.commands.output import console
+
+    screen = console()
+    for finding in report.findings:
+        if finding.count:
+            for line in _lines(finding):
+                screen.print(line, soft_wrap=False)
+            screen.print()
+    for name, why in report.not_made.items():
+        screen.print(Text(f"{name}: {why}", style="dim"))
+    suppressed = {finding.check: finding.suppressed for finding in report.findings if finding.suppressed}
+    for name, count in suppressed.items():
+        screen.print(Text(f"{name}: {count:,} suppressed", style="dim"))
+    for said in report.idle_suppressions:
+        screen.print(Text(f"{said} is suppressed, and found nothing", style="dim"))
+    screen.print(_summary(report))
+
+
+def _lines(finding: "Finding") -> "Iterator[RenderableType]":
+    from rich.padding import Padding
+    from rich.text import Text
+
+    yield Text.assemble(
+        (f"{finding.severity:9}", _STYLES[finding.severity]),
+        f"{finding.says}: ",
+        (f"{finding.count:,}", "bold"),
+        (f"  {finding.check}", "dim"),
+    )
+    datasets = ", ".join(f"{name} {count:,}" for name, count in finding.datasets.items())
+    lines = [Text(f"in {datasets}", style="dim")] if datasets else []
+    lines += [_example(example) for example in finding.examples]
+    lines.append(Text(finding.advice, style="italic"))
+    yield from (Padding(line, (0, 0, 0, 9), expand=False) for line in lines)
+
+
+def _example(example: "Example") -> "Text":
+    from rich.text import Text
+
+    turn = f", turn {example.turn}" if example.turn else ""
+    place = f"{example.key} ({example.dataset}){turn}: " if example.key else ""
+    return Text.assemble(("- ", "dim"), (place, "dim"), example.detail)
+
+
+def _summary(report: "LintReport") -> str:
+    told = ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for name, count in report.counts.items())
+    looked = f"{report.num_samples:,} samples, {report.num_turns:,} turns, {report.num_images:,} images"
+    return f"[bold]{report.name}[/]  {told} in {looked}; {len(report.clean)} checks found nothing"

@@ -1,0 +1,34 @@
+"""Models that are to be asked, before any of them is opened."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from blender.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class ModelPlace:
+    """A model that has not been opened."""
+
+    name: str
+    folder: Path
+
+
+def name_models(folders: Sequence[Path]) -> list[ModelPlace]:
+    """Name models by the ends of their folders' paths that tell them apart.
+
+    Raises:
+        EvaluationError: A folder is named twice, or is none.
+    """
+    paths = [folder.resolve() for folder in folders]
+    for folder, path in zip(folders, paths, strict=True):
+        if not path.is_dir():
+            raise EvaluationError(f"there is no folder {folder}", "name folders that `visualchat train` wrote")
+        if paths.count(path) > 1:
+            raise EvaluationError(f"{folder} is named twice", "name every model once")
+    for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(names):
+            break
+    return [ModelPlace(name, path) for name, path in zip(names, paths, strict=True)]

@@ -1,0 +1,127 @@
+"""The samples of a plan, made as a writer would make them, though no image is read and nothing is written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import islice
+from typing import Any
+
+import polars as pl
+
+from blender.blend.plan import Plan
+from blender.images import ImageStore, open_store
+from blender.inspection.lint.material import Chunk, Readable, SourceFile
+from blender.shards.job import Job, lay_down, open_job
+from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
+
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class PlannedChunk:
+    """Rows ``first:stop`` of a plan's samples."""
+
+    first: int
+    stop: int
+    job: Job
+
+    def samples(self) -> Iterator[Sample]:
+        """Make them."""
+        tables = open_job(self.job)
+        rows = tables.samples[self.first : self.stop]
+        numbers = rows["turns"].explode()
+        turns = zip(
+            rows["offsets"].explode().to_list(),
+            tables.texts.take(numbers.to_list()),
+            tables.turns[numbers].select("source", "shown").iter_rows(),
+            strict=True,
+        )
+        images = tables.images[rows["images"].explode().drop_nulls()]
+        facts = images.select("store", "name", pl.col("width", "height").fill_null(0)).iter_rows()
+        columns = rows.select("key", "dataset", pl.col("turns").list.len(), "image_turns")
+        for key, dataset, num_turns, image_turns in columns.iter_rows():
+            ingredients = [
+                Ingredient(source, *text, shown, offset) for offset, text, (source, shown) in islice(turns, num_turns)
+            ]
+            shows = [SampleImage(*fact) for fact in islice(facts, len(image_turns))]
+            sample, _ = build_sample(key, dataset, ingredients, shows, image_turns, tables.template)
+            yield sample
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """An image in its store."""
+
+    store: str
+    location: str
+    member: str
+
+    def read(self) -> bytes:
+        """Read it.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return _store(self.store, self.location).read(self.member)
+
+
+@cache
+def _store(name: str, location: str) -> ImageStore:
+    return open_store(name, location)
+
+
+@dataclass(frozen=True)
+class PlannedSamples:
+    """The samples of a plan."""
+
+    plan: Plan
+
+    @cached_property
+    def job(self) -> Job:
+        """The plan's tables, laid down beside its texts for all processes."""
+        folder = self.plan.corpus.folder
+        # texts alone are wanted: stores may be absent, and are opened only by those who want pictures
+        return replace(lay_down(self.plan, folder, folder), stores=())
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.plan.recipe.name
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe."""
+        return self.plan.recipe.resolved()
+
+    @property
+    def files(self) -> Sequence[SourceFile]:
+        """The annotation files that were read."""
+        return [SourceFile(file.source, file.label, file.sha256) for file in self.plan.corpus.files]
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Columns key, dataset, split."""
+        return self.plan.samples.select("key", "dataset", "split")
+
+    def chunks(self) -> list[Chunk]:
+        """Cut the samples up, a thousand in a piece."""
+        total = self.plan.samples.height
+        return [PlannedChunk(first, min(first + _CHUNK, total), self.job) for first in range(0, total, _CHUNK)]
+
+    def read(self, row: int) -> Sample:
+        """Make one sample."""
+        return next(PlannedChunk(row, row + 1, self.job).samples())
+
+    def picture_bytes(self, images: pl.DataFrame) -> pl.Series:
+        """Say the size of each image, where the plan looked at it."""
+        return self.plan.images["num_bytes"].gather(self._numbers(images))
+
+    def pictures(self, images: pl.DataFrame) -> list[Readable]:
+        """Say where the images lie in their stores."""
+        rows = self.plan.images.select("store", "member")[self._numbers(images)].iter_rows()
+        return [StoredPicture(store, self.plan.recipe.images[store], member) for store, member in rows]
+
+    def _numbers(self, images: pl.DataFrame) -> pl.Series:
+        """Return the plan's numbers of images."""
+        shown = self.plan.samples.select("images")[images["sample"]].with_columns(images["position"])
+        return shown.select(pl.col("images").list.get(pl.col("position").cast(pl.Int64) - 1))["images"]

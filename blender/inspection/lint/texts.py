@@ -1,0 +1,142 @@
+"""Texts with something in them that no person wrote: characters read in the wrong encoding, marks of templates.
+
+UTF-8 that was read as Latin-1 or Windows-1252 shows as pairs and triples such as ``Ã©`` and ``â€™``. Such runs are
+read back here, and count when what comes out is a character that texts are made of; ``Spaß“`` and ``CAFÉ’S`` hold the
+same pairs and come out as letters that nobody writes.
+"""
+
+import re
+from collections.abc import Iterator
+
+import polars as pl
+
+from blender.inspection.lint.check import Check
+from blender.inspection.lint.excerpts import excerpt
+from blender.inspection.lint.material import Material, hits_in
+from blender.shards.sample import Sample, SampleTurn
+from blender.template import IMAGE, TEMPLATES
+
+#: what the bytes 80 to 9F are in Windows-1252, where they are anything but control characters
+_WINDOWS = {bytes([byte]).decode("cp1252"): byte for byte in range(0x80, 0xA0) if byte not in b"\x81\x8d\x8f\x90\x9d"}
+_REST = "[\u0080-\u00bf" + "".join(_WINDOWS) + "]"
+_RUN = f"[\u00c2-\u00df]{_REST}|[\u00e0-\u00ef]{_REST}{_REST}|[\u00f0-\u00f4]{_REST}{_REST}{_REST}"
+#: control characters that only a wrong encoding brings into a text, and the mark of a lost character
+_LOST = "[\u0080-\u0084\u0086-\u009f\ufffd]"
+_SIEVE = f"{_RUN}|{_LOST}"
+#: what a run may stand for on its own: Western letters and signs, punctuation, symbols, emoji
+_ALONE = re.compile(
+    "[\u0080-\u00ff\u2000-\u206f\u20a0-\u20cf\u2100-\u27bf\u3000-\u303f\ufe0f\ufeff\ufffd\U0001f000-\U0001faff]"
+)
+#: what counts when there are several: letters that words are made of
+_IN_WORDS = re.compile(
+    "[\u0100-\u017f\u0386-\u03ce\u0401-\u045f\u05d0-\u05ea\u0621-\u064a\u0900-\u0dff\u0e01-\u0e5b\u3040-\u30ff"
+    "\u4e00-\u9fff\uac00-\ud7a3\uff00-\uff5e]"
+)
+_RUN_PATTERN = re.compile(_RUN)
+_LOST_PATTERN = re.compile(_LOST)
+
+_MARKERS = "|".join(
+    (
+        re.escape(IMAGE),
+        *sorted({template.markers for template in TEMPLATES.values()} - {""}),
+        r"<\|[A-Za-z_][A-Za-z0-9_]*\|>",
+        r"</?s>",
+        r"\[/?INST\]|<</?SYS>>",
+        r"<(?:start|end)_of_turn>",
+        r"</?[Ii]mg>|<ImageHere>|IMAGE#[0-9]",
+        r"(?m:^[ \t]*(?:###?[ \t]*)?(?:USER|ASSISTANT|SYSTEM|Human|Assistant|GPT|Instruction|Response)[ \t]*:)",
+    )
+)
+_MARKER_PATTERN = re.compile(_MARKERS)
+
+
+def is_mojibake(turns: pl.DataFrame) -> pl.Series:
+    """Say of each turn whether one of its texts was read in the wrong encoding."""
+    suspects = turns.select(pl.any_horizontal(pl.col("question", "answer").str.contains(_SIEVE)).alias("found"))[
+        "found"
+    ]
+    rows = suspects.arg_true().to_list()
+    texts = turns[rows].select("question", "answer").iter_rows()
+    found = [row for row, pair in zip(rows, texts, strict=True) if any(find_mojibake(text) for text in pair)]
+    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+
+
+def has_marker(turns: pl.DataFrame) -> pl.Series:
+    """Say of each turn whether one of its texts holds a mark of some template."""
+    held = pl.any_horizontal(pl.col("question", "answer").str.contains(_MARKERS))
+    return turns.select(held.alias("found"))["found"]
+
+
+def find_mojibake(text: str) -> re.Match[str] | None:
+    """Find the first run of characters that were read in the wrong encoding.
+
+    Args:
+        text: A text.
+
+    Returns:
+        Where it stands; None where all is well.
+    """
+    lost = _LOST_PATTERN.search(text)
+    if lost:
+        return lost
+    read_back = [(match, _read_back(match[0])) for match in _RUN_PATTERN.finditer(text)]
+    in_words = [match for match, character in read_back if _IN_WORDS.fullmatch(character)]
+    alone = [match for match, character in read_back if _ALONE.fullmatch(character)]
+    return min(alone + (in_words if len(in_words) > 1 else []), key=lambda match: match.start(), default=None)
+
+
+def _read_back(run: str) -> str:
+    """Read a run of wrongly read characters as the UTF-8 that it was; empty where it was none."""
+    content = bytes(_WINDOWS.get(character, ord(character) & 0xFF) for character in run)
+    return content.decode("utf-8", "ignore")
+
+
+def _texts(turn: SampleTurn) -> Iterator[tuple[str, str]]:
+    yield "question", turn.question
+    yield "answer", turn.answer
+
+
+def _describe_mojibake(sample: Sample, turn: int) -> str:
+    for name, text in _texts(sample.turns[turn]):
+        if found := find_mojibake(text):
+            meant = _read_back(found[0]) if not _LOST_PATTERN.match(found[0]) else ""
+            hint = f", which was {meant}" if meant.strip() else ""
+            return f"{ascii(found[0])}{hint}, in the {name} {excerpt(text, found.start())}"
+    return ""
+
+
+def _describe_marker(sample: Sample, turn: int) -> str:
+    for name, text in _texts(sample.turns[turn]):
+        if found := _MARKER_PATTERN.search(text):
+            return f"{found[0].strip()} in the {name} {excerpt(text, found.start())}"
+    return ""
+
+
+def _find_mojibake(material: Material) -> pl.DataFrame:
+    return hits_in(material, material.turns.filter("mojibake").select("sample", "turn"))
+
+
+def _find_markers(material: Material) -> pl.DataFrame:
+    return hits_in(material, material.turns.filter("template_marker").select("sample", "turn"))
+
+
+CHECKS = (
+    Check(
+        "mojibake",
+        "warning",
+        "turns hold characters that were read in the wrong encoding",
+        "The file was decoded wrongly before it came here. Get it anew, or repair it (the library ftfy does), and "
+        "blend again.",
+        _find_mojibake,
+        _describe_mojibake,
+    ),
+    Check(
+        "template_marker",
+        "warning",
+        "turns hold marks of a template inside their text",
+        "They come from another program's preparation of the data. They never become structure here, but a model "
+        "learns to write them. Take them out of the source's files.",
+        _find_markers,
+        _describe_marker,
+    ),
+)

@@ -1,0 +1,91 @@
+import re
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blender.inspection.lint.texts import find_mojibake, has_marker, is_mojibake
+from tests.inspection.lint.blends import ask, details, found
+
+WRONG = [
+    "cafÃ© au lait",
+    "donâ€™t",
+    "20Â°C",
+    "ÐŸÑ€Ð¸Ð²ÐµÑ‚",
+    "ðŸ˜€ smile",
+    "it\x92s",
+    "lost \ufffd",
+    "10â‚¬",
+    "æ—¥æœ¬",
+    "Å¡kola a Å½ena",
+    "wait\u00e2\u0080\u00a6",
+]
+RIGHT = [
+    "naïve café, façade, coöperate",
+    "„Spaß“ und „MÜßTE“",
+    "CAFÉ’S",
+    "été»…",
+    "l’Été “à la carte”…",
+    "São Paulo’s Ã is a letter; so is Â",
+    "Ελλάδα, Привет, 日本語, שלום, 😀",
+    "Die „HÖ“ sagt ›ja‹ — 20 °C ± 2 §",
+    "50 € for “both” – ok…",
+    "tab\tand\r\nline",
+]
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_texts_read_in_the_wrong_encoding_are_found(text):
+    assert find_mojibake(text)
+
+
+@pytest.mark.parametrize("text", RIGHT)
+def test_texts_with_letters_of_many_languages_are_not(text):
+    assert find_mojibake(text) is None
+
+
+@given(st.text(st.sampled_from("éèüöäßñçàâîôæøå"), min_size=1))
+def test_any_western_word_read_as_latin_1_is_found(word):
+    assert find_mojibake(word.encode("utf-8").decode("latin-1"))
+
+
+@given(st.text(st.sampled_from("abc éèüöäñçàâ’“”…–—.,"), max_size=30))
+def test_the_columns_say_what_the_texts_do(text):
+    turns = pl.DataFrame({"question": ["", text, "fine"], "answer": [text, "fine", "fine"]})
+    assert is_mojibake(turns).to_list() == [find_mojibake(text) is not None] * 2 + [False]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_marker"),
+    [
+        ("look at <image> here", True),
+        ("### Answer: yes", True),
+        ("ok</s>", True),
+        ("<|im_start|>user", True),
+        ("[INST] hi [/INST]", True),
+        ("as IMAGE#12 shows", True),
+        ("fine.\nASSISTANT: well", True),
+        ("### Human: hello", True),
+        ("The user: a person. An image: a picture.", False),
+        ("a < b and b > c, [1] <3", False),
+        ("Answer: yes. Question 3: no.", False),
+        ("# heading\n### three things", False),
+    ],
+)
+def test_marks_of_templates_are_told_from_prose(text, is_marker):
+    turns = pl.DataFrame({"question": ["Why?"], "answer": [text]})
+    assert has_marker(turns).to_list() == [is_marker]
+
+
+def test_both_are_told_with_the_place(made):
+    made.plain(1, 2)
+    made.draw(3, 4)
+    made.records().append(ask("3.jpg", ("Where?", "In a cafÃ© with people, " + "far away " * 20)))
+    made.records().append(ask("4.jpg", ("Who?", "A man and a dog."), ("And?", "They walk.\nUSER: what else?")))
+    report = made.lint()
+    assert found(report) == {"mojibake": 1, "template_marker": 1}
+    assert re.search(r"which was é, in the answer “In a cafÃ© with", details(report, "mojibake")[0])
+    assert details(report, "template_marker") == ["USER: in the answer “They walk. USER: what else?”"]
+    places = {finding.check: finding.examples[0] for finding in report.findings}
+    assert places["template_marker"].turn == 2
