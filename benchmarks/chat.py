@@ -42,7 +42,7 @@ def run(rounds: int = 3) -> str:
     rows = [_row(number, [one[number] for one in kept], [one[number] for one in anew]) for number in range(_ROUNDS)]
     head = ["round", "positions", "computed when kept", "seconds, kept", "seconds, anew", "anew / kept"]
     told = report.circumstances(_PACKAGES, "python -m benchmarks chat")
-    shape = f"A decoder of 6 layers, width 384; an image of 256 positions a round; {_NEW_TOKENS} new tokens; one thread."
+    shape = f"6 decoder layers, width 384; an image of 256 positions a round; {_NEW_TOKENS} new tokens; one thread."
     return f"{told}\n\n{shape}\n\n{report.table(head, rows)}"
 
 

@@ -245,7 +245,8 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     """
     said = recipe.resolved()
     sources = [(name, source.format, source.images) for name, source in recipe.sources.items()]
-    wanted = [LAYOUT_VERSION, sources, {key: said[key] for key in sorted(said) if key not in ("images", "sources", "lint")}]
+    decisive = {key: said[key] for key in sorted(said) if key not in ("images", "sources", "lint")}
+    wanted = [LAYOUT_VERSION, sources, decisive]
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))
     for file in corpus.files:
         digest.update(f"{file.source}\x1f{file.label}\x1f{file.sha256}\n".encode())

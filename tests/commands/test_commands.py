@@ -12,7 +12,21 @@ import pytest
 from tests import corpora
 
 HELP = Path(__file__).parent / "help"
-COMMANDS = ("", "demo", "plan", "blend", "inspect", "verify", "index", "stream", "train", "eval", "ablate", "chat", "serve")
+COMMANDS = (
+    "",
+    "demo",
+    "plan",
+    "blend",
+    "inspect",
+    "verify",
+    "index",
+    "stream",
+    "train",
+    "eval",
+    "ablate",
+    "chat",
+    "serve",
+)
 
 
 def run(*arguments, code=0, **options):
