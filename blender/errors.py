@@ -18,7 +18,7 @@
     ├── SessionError     a question that cannot be asked: empty, a damaged image, options out of range
     │   └── TooLongError     (blender.serve) a conversation beyond the model's length
     ├── ServeError       a server that cannot be started: a port in use, limits that do not fit together
-    └── EvaluationError  an evaluation that cannot be done: data that are unreadable, another one's results in its folder
+    └── EvaluationError  one that cannot be done: data that are unreadable, another one's results in its folder
 
 A message says in one sentence what is wrong and where; ``hint`` says what to do. They are caught once, in
 ``blender.commands``, and printed as one line each. Anything else that is raised is a bug and keeps its traceback.
