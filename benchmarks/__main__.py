@@ -1,4 +1,4 @@
-"""``python -m benchmarks [plan|write|demo ...]``: measure, print Markdown tables and, with ``--keep``, keep them."""
+"""``python -m benchmarks [NAME ...]``: measure, print Markdown tables; ``--keep`` puts them into RESULTS.md."""
 
 import argparse
 import tempfile
@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import memory, plan, report, writing
+from benchmarks import memory, plan, report, streaming, writing
 from blender.demo import draw_corpus
 
 _DRAWN = 1_500
 _PACKAGES = ("polars", "pyarrow", "msgspec", "numpy", "pillow")
+_STREAMED = ("torch", "pillow", "tokenizers", "webdataset", "megatron-energon", "datasets")
 
 
 def _plan(options: argparse.Namespace) -> str:
@@ -34,7 +35,40 @@ def _demo(options: argparse.Namespace) -> str:
     )
 
 
-BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {"plan": _plan, "write": _write, "demo": _demo}
+def _stream(options: argparse.Namespace) -> str:
+    told = report.circumstances(
+        _STREAMED, f"python -m benchmarks stream --peers-python PYTHON --rounds {options.rounds}"
+    )
+    return f"{told}\n\n{streaming.run(rounds=options.rounds, peers_python=options.peers_python)}"
+
+
+def _attention(options: argparse.Namespace) -> str:
+    from benchmarks import attention
+
+    return attention.run(options.rounds, small=True)
+
+
+def _chat(options: argparse.Namespace) -> str:
+    from benchmarks import chat
+
+    return chat.run(options.rounds)
+
+
+def _inspection(options: argparse.Namespace) -> str:
+    from benchmarks import inspection
+
+    return inspection.run()
+
+
+BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
+    "plan": _plan,
+    "write": _write,
+    "demo": _demo,
+    "stream": _stream,
+    "attention": _attention,
+    "chat": _chat,
+    "inspection": _inspection,
+}
 
 
 def main() -> None:
@@ -43,7 +77,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(BENCHMARKS)}; all by default")
     parser.add_argument("--rounds", type=int, default=5, help="measure each so many times, in turn")
     parser.add_argument("--small", dest="large", action="store_false", help="leave out ten times the published size")
-    parser.add_argument("--peers-python", help="a Python in whose environment other people's writers are installed")
+    parser.add_argument("--peers-python", help="a Python in whose environment other people's packages are installed")
     parser.add_argument("--keep", action="store_true", help="put the results into benchmarks/RESULTS.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):

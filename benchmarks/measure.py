@@ -77,13 +77,13 @@ class _Watch:
 
     def _run(self) -> None:
         while not self._stopped:
-            sizes = [_resident(process) for process in _family(self._process)]
+            sizes = [_resident(process) for process in family(self._process)]
             self.peak = max(self.peak, sum(sizes))
             self.peak_of_one = max(self.peak_of_one, *sizes, 0)
             sleep(_PERIOD)
 
 
-def _family(process: int) -> list[int]:
+def family(process: int) -> list[int]:
     """Return a process and all that descend from it."""
     family = [process]
     for member in family:

@@ -1,6 +1,9 @@
+import shutil
+
 import pytest
 from hypothesis import HealthCheck, settings
 
+from blender import load_recipe, write_blend
 from tests import corpora
 
 # machines are shared and noisy: how long an example takes says nothing about the code
@@ -18,3 +21,42 @@ def corpus(tmp_path_factory):
 def own_corpus(tmp_path):
     """A small corpus for a test to damage."""
     return corpora.write_corpus(tmp_path / "corpus")
+
+
+@pytest.fixture(scope="session")
+def written(corpus, tmp_path_factory):
+    """The folder of a blend of several shards that no test changes."""
+    folder = tmp_path_factory.mktemp("written") / "blend"
+    write_blend(load_recipe(corpora.write_recipe(corpus)), folder, workers=1)
+    return folder
+
+
+@pytest.fixture
+def own_blend(written, tmp_path):
+    """The same blend, for a test to change."""
+    return shutil.copytree(written, tmp_path / "blend")
+
+
+BROWSER_ARGUMENTS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A real browser; one for all tests of a process, where a second could not be started."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("there is no chromium on this machine; Debian's package `chromium` brings one")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=BROWSER_ARGUMENTS)
+        yield browser
+        browser.close()

@@ -46,6 +46,12 @@ def stream(
         int | None,
         typer.Option(min=1, help="Positions of an image; one per patch of the tower by default.", show_default=False),
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Render anew with this template, or `chat`; as written by default.", show_default=False
+        ),
+    ] = None,
     draft: Annotated[bool, typer.Option("--draft", help="Decode JPEGs at reduced size: faster, less exact.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order.")] = 0,
     show: Annotated[
@@ -62,7 +68,12 @@ def stream(
 
     source = open_source(folder, split.value)
     encoder, collator, loaded = load_encoder(
-        tokenizer, vision, image_positions=image_tokens, max_tokens=max_tokens, draft=draft
+        tokenizer,
+        vision,
+        image_positions=image_tokens,
+        max_tokens=max_tokens,
+        template=template,
+        draft=draft,
     )
     settings = LoaderSettings(batch_size, seed=seed, tail="pad", pack=pack, workers=workers)
     report, first = measure(StreamLoader(source, encoder, collator, settings), batches)

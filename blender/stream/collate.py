@@ -15,6 +15,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from blender.stream.encode import Encoded
+from blender.stream.slots import Bytes, Sent, Slots, Span
 
 #: label of positions that no loss falls on, as PyTorch's cross entropy has it
 IGNORED = -100
@@ -71,6 +72,30 @@ class Batch:
         return replace(self, **{n: change(value) for n, value in values.items() if isinstance(value, torch.Tensor)})
 
 
+#: where a tensor lies in a slot, its shape and type
+_Placed = tuple[Span, torch.Size, torch.dtype]
+
+
+def _place(tensors: Sequence[torch.Tensor], slots: Slots) -> _Placed:
+    """Put tensors into a slot as if they had been concatenated."""
+    first = tensors[0]
+    shape = torch.Size((sum(map(len, tensors)), *first.shape[1:]))
+    return slots.write(*map(_bytes_of, tensors)), shape, first.dtype
+
+
+def _bytes_of(tensor: torch.Tensor) -> Bytes:
+    flat: Bytes = tensor.contiguous().view(-1).view(torch.uint8).numpy()
+    return flat
+
+
+def _unpack(content: Bytes, beside: tuple[Mapping[str, _Placed], Mapping[str, Any]]) -> Batch:
+    placed, others = beside
+    tensors: dict[str, Any] = {name: torch.empty(shape, dtype=dtype) for name, (_, shape, dtype) in placed.items()}
+    for name, ((start, end), _, _) in placed.items():
+        _bytes_of(tensors[name])[:] = content[start:end]
+    return Batch(**tensors, **others)
+
+
 @dataclass(frozen=True)
 class Collator:
     """Makes batches; plain data, for worker processes."""
@@ -91,12 +116,34 @@ class Collator:
             rows: The samples of each row, at least one row; ``[[a], [b]]`` for one sample a row. A row without samples
                 (all were dropped) is padding alone.
         """
-        images = [sample.pixels for row in rows for sample in row]
-        empty = np.empty((0, *self.image_shape), dtype=np.uint8)
+        images = [sample.pixels.numpy() for row in rows for sample in row]
+        # numpy copies; torch would wake all threads for it
+        return self._batch(rows, torch.from_numpy(np.concatenate([self._no_image, *images])))
+
+    def send(self, rows: Sequence[Sequence[Encoded]], slots: Slots) -> Batch | Sent[Batch]:
+        """Put rows of samples together in a slot, in a worker process; pixels are copied once, from sample to slot.
+
+        Args:
+            rows: As for calling.
+            slots: The worker's slots; what is too large for one is returned as if it were called.
+        """
+        batch = self._batch(rows, torch.from_numpy(self._no_image))
+        values = {f.name: getattr(batch, f.name) for f in fields(batch)}
+        pieces = {name: [value] for name, value in values.items() if isinstance(value, torch.Tensor)}
+        pieces["pixels"] += [sample.pixels for row in rows for sample in row]
+        if not slots.has_room([sum(tensor.nbytes for tensor in tensors) for tensors in pieces.values()]):
+            return self(rows)
+        placed = {name: _place(tensors, slots) for name, tensors in pieces.items()}
+        return slots.send(_unpack, (placed, {name: values[name] for name in values.keys() - pieces.keys()}))
+
+    @property
+    def _no_image(self) -> NDArray[np.uint8]:
+        return np.empty((0, *self.image_shape), dtype=np.uint8)
+
+    def _batch(self, rows: Sequence[Sequence[Encoded]], pixels: torch.Tensor) -> Batch:
         return Batch(
             **self._positions(rows),
-            # numpy copies; torch would wake all threads for it
-            pixels=torch.from_numpy(np.concatenate([empty, *map(np.asarray, images)])),
+            pixels=pixels,
             image_owner=_owners(rows),
             keys=tuple(tuple(sample.key for sample in row) for row in rows),
             datasets=tuple(tuple(sample.dataset for sample in row) for row in rows),
@@ -165,14 +212,14 @@ class PackedRows:
     """Which samples share a row; ``packed[row]`` are their places, rising."""
 
     #: places of all samples, row by row
-    order: NDArray[np.int64]
+    order: NDArray[np.int64] | NDArray[np.int32]
     #: where each row begins in ``order``, and its length at the end
     starts: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
-    def __getitem__(self, row: int) -> NDArray[np.int64]:
+    def __getitem__(self, row: int) -> NDArray[np.int64] | NDArray[np.int32]:
         """Return the samples of a row.
 
         Raises:

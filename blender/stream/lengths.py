@@ -64,7 +64,7 @@ def sample_lengths(
 
 def _file(blend: StreamBlend, split: str, encoder: Encoder, settings: ReaderSettings) -> Path:
     template = msgspec.json.encode(encoder.template) if encoder.template else b"as written"
-    said = [encoder.text.__getstate__(), encoder.max_tokens]
+    said = [encoder.text.__getstate__(), encoder.max_tokens, split]
     digest = hashlib.sha256(repr(said).encode() + template + blend.fingerprint.encode()).hexdigest()[:16]
     folder = settings.cache_folder if blend.is_remote else local_path(blend.location) / split
     return folder / f"lengths-{digest}.npy"

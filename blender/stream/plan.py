@@ -16,6 +16,7 @@ samples are of all leaves by their shares, so each rank's part is, too. Taking e
 leaves in turn, one of two ranks would see the first alone.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -31,6 +32,9 @@ Ints = npt.NDArray[np.int64]
 
 #: of the state and of the sequence: the same state gives the same continuation only under the same version
 VERSION = 1
+
+#: characters of a fingerprint that are shown: a split and the beginning of a hash
+_SHOWN = 18
 
 Tail = Literal["drop", "pad"]
 
@@ -58,6 +62,24 @@ class Draw(NamedTuple):
     #: index of its shard in the leaf
     shard: int
     row: int
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Consecutive samples of the sequence, as arrays of length n: fields of a :class:`Draw`."""
+
+    #: the first one's number in the epoch
+    start: int
+    leaves: Ints
+    copies: Ints
+    shards: Ints
+    rows: Ints
+
+    def draws(self, numbers: Ints) -> list[Draw]:
+        """Return the samples of some numbers in the epoch."""
+        which = numbers - self.start
+        found = (column[which].tolist() for column in (self.leaves, self.copies, self.shards, self.rows))
+        return [Draw(*fields) for fields in zip(numbers.tolist(), *found, strict=True)]
 
 
 class _LeafState(msgspec.Struct, frozen=True):
@@ -143,14 +165,19 @@ class StreamPlan:
 
     def draws(self, epoch: int, start: int, stop: int) -> list[Draw]:
         """Return the samples of an epoch from a position to another, for instance to see which shards come next."""
+        return self.columns(epoch, start, stop).draws(np.arange(start, stop))
+
+    def columns(self, epoch: int, start: int, stop: int) -> "Columns":
+        """Return the same as arrays, for many at once."""
         leaves = self._schedule.slice(start, stop)
+        if len(self.mixture.places) == 1:
+            return Columns(start, leaves, *self._leaf_draws(0, epoch, start, len(leaves)))
         first = self._schedule.counts(start)
         columns = np.zeros((3, len(leaves)), np.int64)
         for leaf in np.unique(leaves).tolist():
             mine = np.flatnonzero(leaves == leaf)
             columns[:, mine] = self._leaf_draws(leaf, epoch, int(first[leaf]), len(mine))
-        rows = zip(range(start, stop), leaves.tolist(), *columns.tolist(), strict=True)
-        return [Draw(*row) for row in rows]
+        return Columns(start, leaves, *columns)
 
     def counts(self, position: int) -> dict[str, int]:
         """Count the samples of each leaf before a position of an epoch, by its path."""
@@ -214,11 +241,11 @@ class StreamPlan:
     def _leaf_draws(self, leaf: int, epoch: int, start: int, num_draws: int) -> Ints:
         """Return copy, shard and row of consecutive draws of a leaf, over the ends of its copies."""
         size = self.mixture.places[leaf].leaf.num_samples
-        columns = []
+        columns = [np.zeros((3, 0), np.int64)]
         while num_draws:
             copy, position = divmod(start, size)
             rows = self._order(leaf, epoch, copy).slice(position, min(size, position + num_draws))
-            columns.append(np.stack([np.full(len(rows), copy), rows.shards, rows.rows]))
+            columns.append(np.stack([np.full(len(rows), copy, np.int64), rows.shards, rows.rows]))
             start, num_draws = start + len(rows), num_draws - len(rows)
         return np.concatenate(columns, axis=1)
 
@@ -237,4 +264,4 @@ def _difference(path: str, mine: dict[str, str], theirs: dict[str, str]) -> str:
         return f"the stream state was made with the blend {path}, which is not streamed now"
     if path not in theirs:
         return f"the stream state was made without the blend {path}, which is streamed now"
-    return f"the stream state was made for another blend {path}: {theirs[path][:12]}, not {mine[path][:12]}"
+    return f"the stream state was made for another blend {path}: {theirs[path][:_SHOWN]}, not {mine[path][:_SHOWN]}"

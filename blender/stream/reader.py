@@ -1,8 +1,9 @@
 """Read any sample of a blend, near or far, as the order asks for them.
 
-A local sample costs one ``pread`` of its bytes, from a shard that stays open, and no look at the rest of the tar. Maps
-were measured beside it: they are faster only for bytes that nobody looks at, they turn a file that is cut short into a
-killed process, and bytes from a map cannot be sent to another process. A remote shard is first brought into the cache.
+A local sample costs one ``pread`` of its text and one of each image, from a shard that stays open, and no look at the
+rest of the tar. Maps were measured beside it: they are faster only for bytes that nobody looks at, they turn a file
+that is cut short into a killed process, and bytes from a map cannot be sent to another process. A remote shard is first
+brought into the cache.
 """
 
 import os
@@ -10,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,12 +104,12 @@ class ShardReader:
         number = where.first_row + row
         self._watch.begin(where.path)
         try:
-            block = self._shard(where).read(int(part.offsets[number]), int(part.sizes[number]))
+            read = partial(self._shard(where).read, int(part.offsets[number]))
+            return unpack_sample(read, int(part.sizes[number]), part.key(number), split, where.path)
         except OSError as error:
             raise self._fault(where, error) from error
         finally:
             self._watch.end()
-        return unpack_sample(block, part.key(number), split, where.path)
 
     def prefetch(self, split: str, shards: Sequence[int]) -> None:
         """Say which shards are needed next, in order, so that remote ones come before they are needed.
@@ -161,8 +163,9 @@ class _OpenShard:
     def __del__(self) -> None:
         os.close(self._descriptor)
 
-    def read(self, offset: int, num_bytes: int) -> bytes:
-        """Read bytes; fewer where the file ends."""
+    def read(self, sample: int, first: int, num_bytes: int) -> bytes:
+        """Read bytes of the sample that begins at an offset; fewer where the file ends."""
+        offset = sample + first
         block = os.pread(self._descriptor, num_bytes, offset)
         while len(block) < num_bytes and (
             more := os.pread(self._descriptor, num_bytes - len(block), offset + len(block))

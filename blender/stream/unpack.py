@@ -5,10 +5,13 @@ writer puts before a member of this name and size, so that damage in one sample 
 checksum alone could tell, a changed pixel or letter, passes: the reader would need twice its time to look for it.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
+
 import msgspec
 
 from blender.errors import StreamError
-from blender.images.formats import MARK_BYTES, format_of
+from blender.images.formats import format_of
 from blender.shards import tar
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
@@ -20,6 +23,15 @@ _AFTER_SIZE = _EMPTY[_SIZE.stop : _CHECKSUM.start]
 _AFTER_CHECKSUM = _EMPTY[_CHECKSUM.stop :]
 #: a header's checksum but for its name and size; the checksum's own place counts as blanks
 _BASE = sum(_BEFORE_SIZE + b" " * 8 + _AFTER_SIZE + _AFTER_CHECKSUM)
+
+#: bytes that are read at once to begin with: usually all before the first image
+_BEGIN = 8192
+
+#: bytes that tell a picture's format; the same in most files, so that the answer is mostly known
+_MARK_BYTES = 12
+
+#: reads bytes of a sample
+Read = Callable[[int, int], bytes]
 
 _decode = msgspec.json.Decoder(Sample).decode
 
@@ -44,11 +56,13 @@ class DamagedSample(StreamError):
         return type(self), (self.key, self.shard, self.reason)
 
 
-def unpack_sample(block: bytes, key: str, split: str, shard: str) -> StoredSample:
+def unpack_sample(read: Read, num_bytes: int, key: str, split: str, shard: str) -> StoredSample:
     """Take a sample's bytes apart.
 
     Args:
-        block: All members of the sample, headers included.
+        read: Gives bytes of the sample, headers included: called with the first one, from 0, and how many; fewer come
+            where the shard ends. Each image is asked for alone, so that its bytes are not copied out of larger ones.
+        num_bytes: How many there are.
         key: Its key.
         split: Its split.
         shard: Path of its shard in the blend's folder.
@@ -57,7 +71,7 @@ def unpack_sample(block: bytes, key: str, split: str, shard: str) -> StoredSampl
         DamagedSample: The bytes are not those of this sample.
     """
     try:
-        text, *images = _contents(block, key)
+        text, *images = _contents(read, num_bytes, key)
         sample = _decode(text)
         _check(sample, images, key)
     except (ValueError, msgspec.MsgspecError) as error:
@@ -65,17 +79,22 @@ def unpack_sample(block: bytes, key: str, split: str, shard: str) -> StoredSampl
     return StoredSample(sample, tuple(images), split, shard)
 
 
-def _contents(block: bytes, key: str) -> list[bytes]:
+def _contents(read: Read, num_bytes: int, key: str) -> list[bytes]:
     contents: list[bytes] = []
+    begin = read(0, min(_BEGIN, num_bytes))
     at = 0
-    while at < len(block) or not contents:
+    while at < num_bytes or not contents:
         prefix = f"{key}.image{len(contents)}." if contents else f"{key}.json"
-        size = _member_size(block[at : at + tar.BLOCK], prefix.encode())
         start = at + tar.BLOCK
-        at = start + size + -size % tar.BLOCK
-        if at > len(block):
+        header = begin[at:start] if start <= len(begin) else read(at, tar.BLOCK)
+        size = _member_size(header, prefix.encode())
+        end = start + size
+        at = end + -size % tar.BLOCK
+        if at > num_bytes:
             raise ValueError(f"member {prefix} is longer than its sample")
-        contents.append(block[start : start + size])
+        contents.append(begin[start:end] if end <= len(begin) else read(start, size))
+    if len(contents[-1]) < size:
+        raise ValueError("its shard ends before it does")
     return contents
 
 
@@ -85,7 +104,7 @@ def _member_size(header: bytes, prefix: bytes) -> int:
     Compares with what :func:`blender.shards.tar.header` makes, in a third of its time.
     """
     name, digits = header[_NAME], header[_SIZE]
-    checksum = b"%06o\0 " % (_BASE + sum(name) + sum(digits))
+    checksum = b"%06o\0 " % (_BASE + sum(name.rstrip(b"\0")) + sum(digits))
     expected = b"".join((name, _BEFORE_SIZE, digits, _AFTER_SIZE, checksum, _AFTER_CHECKSUM))
     if header != expected or not name.startswith(prefix) or not digits.isdigit():
         raise ValueError(f"no header of member {prefix.decode()} where the index says")
@@ -98,5 +117,10 @@ def _check(sample: Sample, images: list[bytes], key: str) -> None:
     if len(sample.images) != len(images):
         raise ValueError(f"it has {len(images)} images and tells of {len(sample.images)}")
     for number, image in enumerate(images, 1):
-        if format_of(image[:MARK_BYTES]) is None:
+        if not _is_image(image[:_MARK_BYTES]):
             raise ValueError(f"image {number} ({sample.images[number - 1].name}) is no image")
+
+
+@lru_cache
+def _is_image(head: bytes) -> bool:
+    return format_of(head) is not None

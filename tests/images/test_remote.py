@@ -1,18 +1,14 @@
 import pickle
-import threading
-from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote
 
-import boto3
 import fsspec
 import pytest
-from moto.server import ThreadedMotoServer
 
 from blender.errors import StoreError
 from blender.images import ImageLimits, open_store, survey_image
+from tests import servers
 from tests.images.pictures import WRITERS, picture, write_folder
 
 FILES = {f"train2017/{number:012d}.jpg": picture(seed=number, size=(300, 200)) for number in (9, 25, 30)}
@@ -21,81 +17,22 @@ ODD = ["my photo.jpg", "été/naïve.jpg", "写真/猫.jpg", "100% #1?.jpg", "%2
 FILE_KINDS = ["zip", "tar", "parquet", "json"]
 
 
-class Handler(SimpleHTTPRequestHandler):
-    """Serves a folder, quietly, with ranges and listings where the server says so."""
-
-    def log_message(self, *words):
-        pass
-
-    def list_directory(self, path):
-        if self.server.lists:
-            return super().list_directory(path)
-        self.send_error(self.server.refusal)
-        return None
-
-    def do_GET(self):
-        self.server.asked.append(self.path)
-        path = Path(self.translate_path(self.path))
-        span = self.headers.get("Range")
-        if not (self.server.ranges and span and path.is_file()):
-            return super().do_GET()
-        first, last = span.removeprefix("bytes=").split("-")
-        data = path.read_bytes()
-        part = data[int(first) : int(last) + 1]
-        self.send_response(206)
-        self.send_header("Content-Range", f"bytes {first}-{int(first) + len(part) - 1}/{len(data)}")
-        self.send_header("Content-Length", str(len(part)))
-        self.end_headers()
-        self.wfile.write(part)
-        return None
+#: a web server whose folders can be listed, unless it is told to refuse that
+serving = partial(servers.serving, lists=True, refusal=403)
 
 
-@contextmanager
-def serving(root: Path, ranges: bool = True, lists: bool = True, refusal: int = 403):
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(root)))
-    server.ranges, server.lists, server.refusal, server.asked = ranges, lists, refusal, []
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-def address(server, path="") -> str:
-    return f"http://127.0.0.1:{server.server_port}/{path}"
+def address(server, path=""):
+    return servers.address(server, path)
 
 
 @pytest.fixture(scope="module")
 def s3():
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options = {"endpoint_url": f"http://{host}:{port}", "key": "key", "secret": "secret"}
-    client = boto3.client(
-        "s3",
-        endpoint_url=options["endpoint_url"],
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        region_name="us-east-1",
-    )
-    client.create_bucket(Bucket="pictures")
-    fsspec.config.conf["s3"] = options
-    yield client
-    del fsspec.config.conf["s3"]
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    client.close()
-    server.stop()
+    with servers.bucket("pictures") as client:
+        yield client
 
 
 def upload(s3, prefix: str, root: Path) -> str:
-    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
-        if path.is_file():
-            inside = path.relative_to(root).as_posix() if path != root else path.name
-            s3.put_object(Bucket="pictures", Key=f"{prefix}/{inside}", Body=path.read_bytes())
-    return f"s3://pictures/{prefix}" + ("" if root.is_dir() else f"/{root.name}")
+    return servers.upload(s3, prefix, root, "pictures")
 
 
 @pytest.fixture
@@ -128,7 +65,7 @@ def expect_everything(store):
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_folder_on_the_web(tmp_path, lists, ranges):
     write_folder(tmp_path, FILES)
-    with serving(tmp_path, ranges, lists) as server, open_store("coco", address(server)) as store:
+    with serving(tmp_path, ranges, lists=lists) as server, open_store("coco", address(server)) as store:
         expect_everything(store)
 
 
@@ -170,7 +107,7 @@ def test_an_escaped_name_does_not_climb_on_the_server_either(tmp_path):
     write_folder(tmp_path, {"secret.jpg": b"secret", "images/x.jpg": b"x"})
     with serving(tmp_path, lists=False) as server, open_store("coco", address(server, "images")) as store:
         assert store.resolve("%2e%2e/secret.jpg") is None
-        assert all(".." not in unquote(path) or "%252e" in path for path in server.asked)
+        assert all(".." not in unquote(path) or "%252e" in path for path in server.paths)
 
 
 def test_ids_are_found_on_a_server_that_cannot_list(tmp_path):
@@ -242,6 +179,6 @@ def test_a_survey_of_a_large_remote_image_asks_for_its_ends_alone(tmp_path):
     write_folder(tmp_path, {"x.png": data})
     with serving(tmp_path) as server, open_store("coco", address(server)) as store:
         member = store.resolve("x.png")
-        server.asked.clear()
+        server.paths.clear()
         assert survey_image(store, member, ImageLimits()).width == 600
-        assert len(server.asked) == 2
+        assert len(server.paths) == 2

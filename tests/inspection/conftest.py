@@ -1,5 +1,4 @@
 import json
-import shutil
 
 import pytest
 
@@ -16,16 +15,6 @@ NASTY = (
     '<script>document.title = "broken"</script> </script><!-- "quotes" \'single\' &amp; <img src=x onerror=alert(1)> '
     "שלום עולם 👩‍👩‍👧 {{setup}} \u2028 <image> ### Answer: <b>bold</b>"
 )
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="session")
@@ -72,19 +61,6 @@ def server(blend, cache):
         server.start()
         yield server
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A real browser."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("there is no chromium on this machine; Debian's package `chromium` brings one")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

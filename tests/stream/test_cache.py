@@ -22,7 +22,7 @@ from blender.stream.index import StreamShard, open_stream_blend
 from blender.stream.reader import ReaderSettings, ShardReader
 from blender.stream.remote import Retries
 from tests import corpora
-from tests.stream.servers import address, asked_for, bucket, serving, upload
+from tests.servers import address, asked_for, bucket, serving, upload
 from tests.stream.test_reader import expect_all, places, read_all, send_all
 
 QUICK = Retries(num_tries=4, first_pause=0.01, silence=20)

@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import LlamaConfig, LlamaForCausalLM
 
 from blender.stream.collate import IGNORED, Collator, may_attend, pack_rows
 from blender.stream.encode import encode_sample
@@ -125,41 +124,6 @@ def test_batches_move_as_one():
     assert batch.pixels.is_meta
     assert batch.input_ids.is_meta
     assert batch.keys == (("train-000000000",),)
-
-
-def losses(model, batch, allowed):
-    """Return the loss of every sample by its key, summed over its labels."""
-    # added to the scores, as every implementation of attention takes it
-    bias = torch.zeros(allowed.shape).masked_fill(~allowed, torch.finfo(torch.float32).min)
-    logits = model(input_ids=batch.input_ids, position_ids=batch.position_ids, attention_mask=bias).logits
-    each = torch.nn.functional.cross_entropy(
-        logits[:, :-1].transpose(1, 2), batch.labels[:, 1:], ignore_index=IGNORED, reduction="none"
-    )
-    return {
-        key: each[row][batch.segment_ids[row, 1:] == segment].sum().item()
-        for row, keys in enumerate(batch.keys)
-        for segment, key in enumerate(keys, start=1)
-    }
-
-
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_a_packed_sample_has_the_loss_it_has_alone(attention):
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-    # wide weights, so that it shows what a token looks at
-    config = LlamaConfig(vocab_size=1000, attn_implementation=attention, initializer_range=0.3, **sizes)
-    model = LlamaForCausalLM(config).eval()
-    samples = [encoded(shown, number) for number, shown in enumerate([[1], [0, 2], [1, 1, 0]])]
-    packed, turned = COLLATE([samples[:2], samples[2:]]), COLLATE([samples[::-1]])
-    with torch.no_grad():
-        alone = {}
-        for sample in samples:
-            batch = COLLATE([[sample]])
-            alone |= losses(model, batch, may_attend(batch.segment_ids))
-        assert losses(model, packed, may_attend(packed.segment_ids)) == pytest.approx(alone, rel=1e-4)
-        assert losses(model, turned, may_attend(turned.segment_ids)) == pytest.approx(alone, rel=1e-4)
-        careless = losses(model, packed, torch.ones_like(may_attend(packed.segment_ids)).tril())
-    assert careless["train-000000001"] != pytest.approx(alone["train-000000001"], rel=1e-2)
 
 
 def test_nothing_of_another_sample_may_be_looked_at():

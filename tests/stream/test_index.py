@@ -10,28 +10,14 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from blender import load_recipe, open_blend, write_blend
+from blender import open_blend
 from blender.errors import ShardError, StoreError, StreamError
 from blender.shards.index import SCHEMA
 from blender.stream.index import open_stream_blend
 from blender.stream.remote import Retries
-from tests import corpora
-from tests.stream.servers import address, bucket, serving, upload
+from tests.servers import address, bucket, serving, upload
 
 QUICK = Retries(num_tries=3, first_pause=0.01)
-
-
-@pytest.fixture(scope="module")
-def folder(corpus, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("indexed") / "blend"
-    write_blend(load_recipe(corpora.write_recipe(corpus)), folder, workers=1)
-    return folder
-
-
-@pytest.fixture
-def own(folder, tmp_path):
-    """A blend for a test to damage."""
-    return shutil.copytree(folder, tmp_path / "blend")
 
 
 def expect_what_the_blend_is(stream, folder):
@@ -51,61 +37,61 @@ def expect_what_the_blend_is(stream, folder):
             assert (shard.sha256, shard.num_bytes) == (told.sha256, told.num_bytes)
 
 
-def test_a_folder_is_opened(folder):
-    expect_what_the_blend_is(open_stream_blend(str(folder)), folder)
+def test_a_folder_is_opened(written):
+    expect_what_the_blend_is(open_stream_blend(str(written)), written)
 
 
-def test_a_blend_travels_to_other_processes(folder):
-    expect_what_the_blend_is(pickle.loads(pickle.dumps(open_stream_blend(str(folder)))), folder)
+def test_a_blend_travels_to_other_processes(written):
+    expect_what_the_blend_is(pickle.loads(pickle.dumps(open_stream_blend(str(written)))), written)
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_blend_on_the_web_is_opened_without_a_look_at_its_shards(folder, ranges):
-    with serving(folder, ranges) as server:
-        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), folder)
+def test_a_blend_on_the_web_is_opened_without_a_look_at_its_shards(written, ranges):
+    with serving(written, ranges) as server:
+        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), written)
         assert {name for name, _ in server.asked} == {"manifest.json", "index.parquet"}
 
 
-def test_a_large_index_on_the_web_is_read_in_parts(folder, monkeypatch):
+def test_a_large_index_on_the_web_is_read_in_parts(written, monkeypatch):
     monkeypatch.setattr("blender.stream.index._SMALL_INDEX", 0)
-    with serving(folder) as server:
-        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), folder)
+    with serving(written) as server:
+        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), written)
         assert all(span for name, span in server.asked if name == "index.parquet")
 
 
-def test_a_blend_in_a_bucket_is_opened(folder):
+def test_a_blend_in_a_bucket_is_opened(written):
     with bucket() as client:
-        expect_what_the_blend_is(open_stream_blend(upload(client, "some/blend", folder), QUICK), folder)
+        expect_what_the_blend_is(open_stream_blend(upload(client, "some/blend", written), QUICK), written)
 
 
-def test_a_blend_in_memory_is_opened(folder):
+def test_a_blend_in_memory_is_opened(written):
     memory = fsspec.filesystem("memory")
-    memory.put(str(folder), "/blend", recursive=True)
-    expect_what_the_blend_is(open_stream_blend("memory://blend", QUICK), folder)
+    memory.put(str(written), "/blend", recursive=True)
+    expect_what_the_blend_is(open_stream_blend("memory://blend", QUICK), written)
     memory.rm("/blend", recursive=True)
 
 
-def test_other_columns_are_read_on_demand(folder):
-    stream = open_stream_blend(str(folder))
+def test_other_columns_are_read_on_demand(written):
+    stream = open_stream_blend(str(written))
     table = stream.read_columns("train", ["dataset", "answer_characters"])
-    expected = open_blend(folder).index.filter(split="train").select("dataset", "answer_characters")
+    expected = open_blend(written).index.filter(split="train").select("dataset", "answer_characters")
     assert pl.from_arrow(table).equals(expected)
 
 
-def test_a_server_that_fails_at_times_is_asked_again(folder):
-    with serving(folder) as server:
+def test_a_server_that_fails_at_times_is_asked_again(written):
+    with serving(written) as server:
         server.faults = {"manifest.json": [500, "cut"], "index.parquet": [503]}
-        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), folder)
+        expect_what_the_blend_is(open_stream_blend(address(server), QUICK), written)
 
 
-def test_a_server_that_fails_always_is_named(folder):
-    with serving(folder) as server:
+def test_a_server_that_fails_always_is_named(written):
+    with serving(written) as server:
         server.faults = {"manifest.json": [500] * 3}
         with pytest.raises(StreamError, match=r"http://127.*/manifest.json cannot be read.*tried 3 times"):
             open_stream_blend(address(server), QUICK)
 
 
-def test_a_missing_blend_is_told_at_once(folder, tmp_path):
+def test_a_missing_blend_is_told_at_once(written, tmp_path):
     patient = Retries(num_tries=5, first_pause=100)
     with serving(tmp_path) as server, pytest.raises(StreamError, match="no such file"):
         open_stream_blend(address(server), patient)
@@ -117,9 +103,9 @@ def test_a_missing_blend_is_told_at_once(folder, tmp_path):
         open_stream_blend(str(tmp_path), patient)
 
 
-def test_an_unknown_split_is_named(folder):
+def test_an_unknown_split_is_named(written):
     with pytest.raises(StreamError, match="no samples in split test .*train, eval"):
-        open_stream_blend(str(folder)).shard_sizes("test")
+        open_stream_blend(str(written)).shard_sizes("test")
 
 
 def change_manifest(folder, change):
@@ -138,21 +124,21 @@ def change_manifest(folder, change):
         ("num_samples", -1),
     ],
 )
-def test_a_manifest_that_leads_elsewhere_is_refused(own, what, value):
-    change_manifest(own, lambda manifest: manifest["shards"][0].update({what: value}))
+def test_a_manifest_that_leads_elsewhere_is_refused(own_blend, what, value):
+    change_manifest(own_blend, lambda manifest: manifest["shards"][0].update({what: value}))
     with pytest.raises(StreamError, match="cannot be"):
-        open_stream_blend(str(own))
+        open_stream_blend(str(own_blend))
 
 
-def test_an_index_of_another_blend_is_refused(own):
+def test_an_index_of_another_blend_is_refused(own_blend):
     def with_rows(change, words="other shards"):
-        frame = pl.read_parquet(own / "train" / "index.parquet")
-        change(frame).cast(dict(frame.schema)).write_parquet(own / "train" / "index.parquet")
+        frame = pl.read_parquet(own_blend / "train" / "index.parquet")
+        change(frame).cast(dict(frame.schema)).write_parquet(own_blend / "train" / "index.parquet")
         with pytest.raises(StreamError, match=words):
-            open_stream_blend(str(own))
-        frame.write_parquet(own / "train" / "index.parquet")
+            open_stream_blend(str(own_blend))
+        frame.write_parquet(own_blend / "train" / "index.parquet")
 
-    open_stream_blend(str(own))
+    open_stream_blend(str(own_blend))
     with_rows(lambda frame: frame[:-1], "split train has .* samples, manifest.json")
     with_rows(lambda frame: frame.with_columns(pl.col("offset") + 512))
     with_rows(lambda frame: frame.with_columns(size=pl.col("size") + 512))
@@ -163,12 +149,14 @@ def test_an_index_of_another_blend_is_refused(own):
         lambda frame: frame.with_columns(offset=pl.col("offset") + first * 512, size=pl.col("size") - first * 512)
     )
     with_rows(lambda frame: frame.reverse())
-    pl.read_parquet(own / "train" / "index.parquet").drop("size").write_parquet(own / "train" / "index.parquet")
+    pl.read_parquet(own_blend / "train" / "index.parquet").drop("size").write_parquet(
+        own_blend / "train" / "index.parquet"
+    )
     with pytest.raises(StreamError, match=r"index\.parquet cannot be read.*size"):
-        open_stream_blend(str(own))
-    (own / "train" / "index.parquet").write_bytes(b"nothing")
+        open_stream_blend(str(own_blend))
+    (own_blend / "train" / "index.parquet").write_bytes(b"nothing")
     with pytest.raises(StreamError, match=r"index\.parquet cannot be read"):
-        open_stream_blend(str(own))
+        open_stream_blend(str(own_blend))
 
 
 def write_large(folder, num_samples, per_shard=1000, batch=250_000):
@@ -225,9 +213,9 @@ print(time.process_time(), most * 1024)
 
 
 @pytest.mark.slow
-def test_ten_million_samples_are_opened_in_seconds_and_little_memory(folder, tmp_path):
+def test_ten_million_samples_are_opened_in_seconds_and_little_memory(written, tmp_path):
     num_samples = 10_000_000
-    shutil.copy(folder / "manifest.json", tmp_path)
+    shutil.copy(written / "manifest.json", tmp_path)
     write_large(tmp_path, num_samples)
     command = [sys.executable, "-c", MEASURE, str(tmp_path), str(num_samples)]
     seconds, num_bytes = map(float, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())

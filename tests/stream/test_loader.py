@@ -124,6 +124,18 @@ def test_batches_fetched_ahead_do_not_count(blends, encoder):
     assert seen + sequence([fresh]) == sequence([loader(blends["large"], encoder)])
 
 
+def test_a_state_of_another_split_is_refused(blends, encoder):
+    state = loader(blends["large"], encoder).state_dict()
+    other = StreamLoader(
+        open_source(blends["large"], "eval"),
+        encoder,
+        Collator(pad_id=0, image_shape=encoder.pixels.shape),
+        LoaderSettings(batch_size=1, tail="pad"),
+    )
+    with pytest.raises(StreamError, match="made for another blend large: train .*, not eval"):
+        other.load_state_dict(state)
+
+
 def test_a_state_of_another_blend_is_refused(blends, encoder):
     state = loader(blends["small"], encoder).state_dict()
     with pytest.raises(StreamError, match="small"):

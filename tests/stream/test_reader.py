@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender import load_recipe, open_blend, write_blend
+from blender import open_blend
 from blender.errors import StreamError
 from blender.shards import tar
 from blender.stream.damage import DamagePolicy
@@ -19,20 +19,6 @@ from blender.stream.index import open_stream_blend
 from blender.stream.reader import ReaderSettings, ShardReader
 from blender.stream.stall import StallWatch
 from blender.stream.unpack import DamagedSample, unpack_sample
-from tests import corpora
-
-
-@pytest.fixture(scope="module")
-def folder(corpus, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("read") / "blend"
-    write_blend(load_recipe(corpora.write_recipe(corpus)), folder, workers=1)
-    return folder
-
-
-@pytest.fixture
-def own(folder, tmp_path):
-    """A blend for a test to damage."""
-    return shutil.copytree(folder, tmp_path / "blend")
 
 
 def reading(folder, **changes):
@@ -58,22 +44,22 @@ def expect_all(samples, folder):
     assert all(type(image) is bytes for sample in samples for image in sample.images)
 
 
-def test_every_sample_is_what_the_blend_holds(folder):
-    with reading(folder) as reader:
-        expect_all(read_all(reader), folder)
+def test_every_sample_is_what_the_blend_holds(written):
+    with reading(written) as reader:
+        expect_all(read_all(reader), written)
 
 
-def test_samples_are_read_in_any_order(folder):
-    with reading(folder, max_open=2) as reader:
-        assert [reader.read(*place) for place in reversed(places(reader))] == list(open_blend(folder))[::-1]
+def test_samples_are_read_in_any_order(written):
+    with reading(written, max_open=2) as reader:
+        assert [reader.read(*place) for place in reversed(places(reader))] == list(open_blend(written))[::-1]
 
 
 def num_open():
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_no_more_files_stay_open_than_allowed(folder):
-    reader, before = reading(folder, max_open=2), num_open()
+def test_no_more_files_stay_open_than_allowed(written):
+    reader, before = reading(written, max_open=2), num_open()
     for place in places(reader) * 2:
         reader.read(*place)
         assert num_open() - before <= 2
@@ -81,18 +67,18 @@ def test_no_more_files_stay_open_than_allowed(folder):
     assert num_open() == before
 
 
-def test_a_closed_reader_opens_its_shards_again(folder):
-    reader = reading(folder)
+def test_a_closed_reader_opens_its_shards_again(written):
+    reader = reading(written)
     first = reader.read("train", 0, 0)
     reader.close()
     assert reader.read("train", 0, 0) == first
 
 
-def test_a_reader_travels_with_nothing_open(folder):
-    reader = reading(folder)
+def test_a_reader_travels_with_nothing_open(written):
+    reader = reading(written)
     reader.read("train", 0, 0)
     with pickle.loads(pickle.dumps(reader)) as copy:
-        expect_all(read_all(copy), folder)
+        expect_all(read_all(copy), written)
 
 
 def send_all(reader, queue):
@@ -101,32 +87,32 @@ def send_all(reader, queue):
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_workers_and_their_parent_read_at_the_same_time(folder, method):
+def test_workers_and_their_parent_read_at_the_same_time(written, method):
     context = multiprocessing.get_context(method)
-    queue, reader = context.Queue(), reading(folder, max_open=2)
+    queue, reader = context.Queue(), reading(written, max_open=2)
     read_all(reader)
     workers = [context.Process(target=send_all, args=(reader, queue)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    expect_all(read_all(reader), folder)
+    expect_all(read_all(reader), written)
     for _ in workers:
-        expect_all(queue.get(timeout=60), folder)
+        expect_all(queue.get(timeout=60), written)
     for worker in workers:
         worker.join()
 
 
-def test_a_row_beyond_its_shard_is_refused(folder):
-    reader = reading(folder)
+def test_a_row_beyond_its_shard_is_refused(written):
+    reader = reading(written)
     with pytest.raises(IndexError, match=r"train-000000\.tar has 10 samples"):
         reader.read("train", 0, 10)
     with pytest.raises(IndexError):
         reader.read("train", 0, -1)
 
 
-def test_a_missing_shard_is_named(own):
-    (own / "train" / "train-000001.tar").unlink()
+def test_a_missing_shard_is_named(own_blend):
+    (own_blend / "train" / "train-000001.tar").unlink()
     with (
-        reading(own) as reader,
+        reading(own_blend) as reader,
         pytest.raises(StreamError, match=r"train/train-000001\.tar .* cannot be read: No such"),
     ):
         reader.read("train", 1, 0)
@@ -148,9 +134,9 @@ def outcome(reader, place):
 
 
 @pytest.fixture(scope="module")
-def scratch(folder, tmp_path_factory):
+def scratch(written, tmp_path_factory):
     """A blend whose damage is repaired, with its samples."""
-    copy = shutil.copytree(folder, tmp_path_factory.mktemp("scratch") / "blend")
+    copy = shutil.copytree(written, tmp_path_factory.mktemp("scratch") / "blend")
     return copy, outcomes(copy)
 
 
@@ -193,11 +179,11 @@ KEY = "train-000000007"
 
 
 @pytest.fixture(scope="module")
-def block(folder):
+def block(written):
     """The bytes of a sample with several images, under a key of its own."""
-    stored = next(sample for sample in open_blend(folder) if len(sample.images) > 1)
-    text = (folder / stored.shard).read_bytes()
-    row = next(row for row in open_blend(folder).index.rows(named=True) if row["key"] == stored.sample.key)
+    stored = next(sample for sample in open_blend(written) if len(sample.images) > 1)
+    text = (written / stored.shard).read_bytes()
+    row = next(row for row in open_blend(written).index.rows(named=True) if row["key"] == stored.sample.key)
     contents = [text[place["offset"] : place["offset"] + place["size"]] for place in row["members"]]
     return [contents[0].replace(stored.sample.key.encode(), KEY.encode()), *contents[1:]]
 
@@ -208,7 +194,9 @@ def assemble(text, *images, names=None):
 
 
 def unpack(block):
-    return unpack_sample(block, KEY, "train", "train/train-000000.tar")
+    return unpack_sample(
+        lambda first, count: block[first : first + count], len(block), KEY, "train", "train/train-000000.tar"
+    )
 
 
 def test_whole_samples_are_unpacked(block):
@@ -252,12 +240,12 @@ def test_arbitrary_bytes_are_never_a_sample(noise):
         unpack(noise)
 
 
-def test_a_shard_that_is_cut_short_loses_its_last_samples_alone(own):
-    shard = own / "train" / "train-000000.tar"
-    whole = outcomes(own)
-    row = open_blend(own).index.row(4, named=True)
-    os.truncate(shard, row["offset"] + row["size"] - 1)
-    after = outcomes(own)
+def test_a_shard_that_is_cut_short_loses_its_last_samples_alone(own_blend):
+    shard = own_blend / "train" / "train-000000.tar"
+    whole = outcomes(own_blend)
+    row = open_blend(own_blend).index.row(4, named=True)
+    os.truncate(shard, row["offset"] + row["size"] - tar.BLOCK)
+    after = outcomes(own_blend)
     assert [isinstance(found, DamagedSample) for found in after[:10]] == [False] * 4 + [True] * 6
     assert [*after[:4], *after[10:]] == [*whole[:4], *whole[10:]]
 
@@ -272,17 +260,17 @@ def test_damage_travels_between_processes():
 DAMAGED = [DamagedSample(f"train-{number:09d}", "train/train-000000.tar", "it is empty") for number in range(9)]
 
 
-def test_a_damaged_sample_leaves_its_slot_empty(own):
-    shard = own / "train" / "train-000000.tar"
-    offset = open_blend(own).index.row(3, named=True)["offset"]
+def test_a_damaged_sample_leaves_its_slot_empty(own_blend):
+    shard = own_blend / "train" / "train-000000.tar"
+    offset = open_blend(own_blend).index.row(3, named=True)["offset"]
     content = bytearray(shard.read_bytes())
     content[offset] ^= 1
     shard.write_bytes(content)
     policy = DamagePolicy()
-    with reading(own) as reader:
+    with reading(own_blend) as reader:
         slots = [policy.attempt(lambda place=place: reader.read(*place)) for place in places(reader)]
     assert [number for number, slot in enumerate(slots) if slot is None] == [3]
-    expected = list(open_blend(own).index["key"])
+    expected = list(open_blend(own_blend).index["key"])
     assert [slot.sample.key for slot in slots if slot] == expected[:3] + expected[4:]
     assert policy.num_empty == 1
     assert list(policy.damaged) == [("train/train-000000.tar", "train-000000003")]
@@ -314,10 +302,10 @@ def test_too_many_in_a_row_stop_the_run():
     assert not isinstance(caught.value, DamagedSample)
 
 
-def test_other_faults_are_not_skipped(own):
-    (own / "train" / "train-000000.tar").unlink()
+def test_other_faults_are_not_skipped(own_blend):
+    (own_blend / "train" / "train-000000.tar").unlink()
     policy = DamagePolicy()
-    with reading(own) as reader, pytest.raises(StreamError, match="cannot be read"):
+    with reading(own_blend) as reader, pytest.raises(StreamError, match="cannot be read"):
         policy.attempt(lambda: reader.read("train", 0, 0))
     assert policy.num_empty == 0
 
@@ -340,9 +328,9 @@ def test_the_policy_depends_on_the_outcomes_alone(good, max_consecutive):
 # stalls
 
 
-def test_a_file_that_hangs_is_reported_again_and_again(own):
+def test_a_file_that_hangs_is_reported_again_and_again(own_blend):
     """A pipe in the place of a shard blocks whoever opens it, like a file server that is gone."""
-    shard = own / "train" / "train-000000.tar"
+    shard = own_blend / "train" / "train-000000.tar"
     content, reports = shard.read_bytes(), []
     shard.unlink()
     os.mkfifo(shard)
@@ -356,7 +344,7 @@ def test_a_file_that_hangs_is_reported_again_and_again(own):
     writer = threading.Thread(target=answer)
     writer.start()
     settings = {"stall_seconds": 0.1, "on_stall": lambda shard, seconds: reports.append((shard, seconds))}
-    with reading(own, **settings) as reader, pytest.raises(StreamError):
+    with reading(own_blend, **settings) as reader, pytest.raises(StreamError):
         reader.read("train", 0, 0)
     writer.join()
     assert [shard for shard, _ in reports] == ["train/train-000000.tar"] * len(reports)
@@ -396,10 +384,10 @@ def test_quick_reads_are_not_reported():
     assert reports == []
 
 
-def test_no_thread_outlives_its_reader(folder):
+def test_no_thread_outlives_its_reader(written):
     before = threading.active_count()
     for _ in range(3):
-        read_all(reading(folder, stall_seconds=0.02))
+        read_all(reading(written, stall_seconds=0.02))
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.01)

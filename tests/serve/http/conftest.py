@@ -15,7 +15,6 @@ from blender.serve.http.app import create_app
 from blender.serve.http.listening import Server, bind, url_of
 from blender.serve.http.settings import Limits, Settings
 from blender.serve.loading import open_model
-from tests.inspection.conftest import chromium  # noqa: F401
 from tests.serve.tiny_models import save_model
 
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Servers on this machine for remote blends: a web server that can misbehave on demand, and a bucket."""
+"""Servers on this machine for what lies behind a URL: a web server that can misbehave on demand, and a bucket."""
 
 import threading
 import time
@@ -22,10 +22,18 @@ class Handler(SimpleHTTPRequestHandler):
     def log_message(self, *words):
         pass
 
+    def list_directory(self, path):
+        if self.server.lists:
+            return super().list_directory(path)
+        return self.send_error(self.server.refusal)
+
     def do_GET(self):
         path = Path(self.translate_path(self.path))
         span = self.headers.get("Range") if self.server.ranges else None
         self.server.asked.append((path.name, span))
+        self.server.paths.append(self.path)
+        if path.is_dir():
+            return super().do_GET()
         faults = self.server.faults.get(path.name)
         fault = faults.pop(0) if faults else None
         if isinstance(fault, int) or not path.is_file():
@@ -71,9 +79,11 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(root, ranges=True):
+def serving(root, ranges=True, lists=False, refusal=404):
+    """Serve a folder; a listing of it is refused with a status, unless ``lists``."""
     server = Server(("127.0.0.1", 0), partial(Handler, directory=str(root)))
-    server.ranges, server.asked, server.faults, server.slowness = ranges, [], {}, 0
+    server.ranges, server.lists, server.refusal = ranges, lists, refusal
+    server.asked, server.paths, server.faults, server.slowness = [], [], {}, 0
     server.go_on, server.stalled = threading.Event(), threading.Event()
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -86,8 +96,8 @@ def serving(root, ranges=True):
         server.server_close()
 
 
-def address(server) -> str:
-    return f"http://127.0.0.1:{server.server_port}"
+def address(server, path=None) -> str:
+    return f"http://127.0.0.1:{server.server_port}" + ("" if path is None else f"/{path}")
 
 
 def asked_for(server, name):
@@ -96,8 +106,8 @@ def asked_for(server, name):
 
 
 @contextmanager
-def bucket():
-    """Start a bucket called ``blends``; fsspec's s3 leads to it meanwhile."""
+def bucket(name="blends"):
+    """Start a bucket; fsspec's s3 leads to it meanwhile."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -109,7 +119,7 @@ def bucket():
         aws_secret_access_key="secret",
         region_name="us-east-1",
     )
-    client.create_bucket(Bucket="blends")
+    client.create_bucket(Bucket=name)
     fsspec.config.conf["s3"] = options
     try:
         yield client
@@ -120,9 +130,10 @@ def bucket():
         server.stop()
 
 
-def upload(client, prefix, folder):
-    for path in sorted(folder.rglob("*")):
+def upload(client, prefix, root, name="blends"):
+    """Put a file, or all files of a folder, into a bucket; return the URL."""
+    for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
         if path.is_file():
-            key = f"{prefix}/{path.relative_to(folder).as_posix()}"
-            client.put_object(Bucket="blends", Key=key, Body=path.read_bytes())
-    return f"s3://blends/{prefix}"
+            inside = path.relative_to(root).as_posix() if path != root else path.name
+            client.put_object(Bucket=name, Key=f"{prefix}/{inside}", Body=path.read_bytes())
+    return f"s3://{name}/{prefix}" + ("" if root.is_dir() else f"/{root.name}")
