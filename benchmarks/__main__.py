@@ -48,6 +48,12 @@ def _attention(options: argparse.Namespace) -> str:
     return attention.run(options.rounds, small=True)
 
 
+def _step(options: argparse.Namespace) -> str:
+    from benchmarks import step
+
+    return step.run(options.rounds)
+
+
 def _chat(options: argparse.Namespace) -> str:
     from benchmarks import chat
 
@@ -66,6 +72,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "demo": _demo,
     "stream": _stream,
     "attention": _attention,
+    "step": _step,
     "chat": _chat,
     "inspection": _inspection,
 }
