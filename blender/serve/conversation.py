@@ -18,6 +18,7 @@ from blender.serve.generating import OnText
 from blender.serve.loading import LoadedModel
 from blender.serve.sampling import Sampling
 from blender.serve.session import Answer, Round, Session, decode_picture
+from blender.shards.folder import write_whole
 
 #: bytes that are taken from a URL, and seconds that it may take
 _MAX_BYTES, _TIMEOUT = 50_000_000, 20.0
@@ -177,10 +178,8 @@ class Conversation:
             SessionError: The file cannot be written.
         """
         content = msgspec.json.format(msgspec.json.encode(self.saved()), indent=1)
-        temporary = path.with_name(f".{path.name}.tmp")
         try:
-            temporary.write_bytes(content)
-            temporary.replace(path)
+            write_whole(path, content)
         except OSError as error:
             raise SessionError(f"{path} cannot be written: {error.strerror or error}", "choose another file") from error
 
