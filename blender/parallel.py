@@ -3,6 +3,9 @@
 This process works, too: while the others still start up and import, its first result may be there already. Processes
 are spawned, not forked: polars and pyarrow hold threads that a fork would leave half-alive. A worker that loses its
 parent (kill -9) ends by itself; Ctrl-C is the parent's business and is ignored by workers.
+
+Starting a process and importing what it needs costs it most of a second, so a command with several stations does its
+work within :func:`kept_processes`: those that one station started serve the next.
 """
 
 import os
@@ -12,9 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -25,12 +29,40 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+#: called with two counts, of whatever is counted, since the last call
+OnCount = Callable[[int, int], None]
+
+
+def count(first: int, second: int) -> None:
+    """Add to the two counts that :func:`map_unordered` tells of; to be called by its function."""
+    counters, place = _own_counters
+    counters[place] += first
+    counters[place + 1] += second
+
+
+@contextmanager
+def kept_processes() -> Iterator[None]:
+    """Let processes that one :func:`map_unordered` starts wait for the next one, until the block ends."""
+    global _kept
+    if _kept is not None:
+        yield
+        return
+    _kept = _Kept()
+    try:
+        yield
+    finally:
+        kept, _kept = _kept, None
+        if kept.pool:
+            _stop(kept.pool.executor)
+
+
 def map_unordered(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
     workers: int,
     initializer: Callable[..., None] | None = None,
     initargs: tuple[object, ...] = (),
+    on_count: OnCount | None = None,
 ) -> Iterator[Result]:
     """Apply a function to every task and yield the results as they come.
 
@@ -38,8 +70,9 @@ def map_unordered(
         function: A function at the top of a module.
         tasks: Its arguments; they are taken one at a time, by whoever is free.
         workers: Number of processes, this one included; with 1, everything runs here.
-        initializer: Called once in every process before its first task.
+        initializer: Called once in every process before its first task; such processes are started anew.
         initargs: Its arguments.
+        on_count: Told a few times a second, from a thread, what all calls of :func:`count` have added.
 
     Raises:
         Exception: Whatever ``function`` raised first; tasks not yet begun are given up.
@@ -47,17 +80,42 @@ def map_unordered(
     if initializer:
         initializer(*initargs)
     if workers <= 1:
-        yield from map(function, tasks)
+        with _counted(_new_counters(1), on_count):
+            yield from map(function, tasks)
         return
-    with _spawned(workers - 1, initializer, initargs) as pool:
+    with _processes(workers, initializer, initargs) as pool, _counted(pool.counters, on_count):
         shared = _Shared(tasks)
         done: SimpleQueue[Future[Result] | None] = SimpleQueue()
         for _ in range(workers - 1):
-            threading.Thread(target=_hand_out, args=(pool, function, shared, done), daemon=True).start()
+            threading.Thread(target=_hand_out, args=(pool.executor, function, shared, done), daemon=True).start()
         for task in shared:
             yield function(task)
             yield from _arrived(done)
         yield from _remaining(done, workers - 1)
+
+
+@dataclass(frozen=True)
+class _Pool:
+    executor: ProcessPoolExecutor
+    #: two counters per process, this one first; each is written to by its own process alone, so no lock is needed
+    counters: Any
+
+
+@dataclass
+class _Kept:
+    """What is kept within :func:`kept_processes`; nothing before the first call that wants processes."""
+
+    pool: _Pool | None = None
+    workers: int = 0
+
+
+_kept: _Kept | None = None
+#: the counters of all processes, and where those of this process are
+_own_counters: tuple[Any, int] = ([0, 0], 0)
+
+
+def _new_counters(workers: int) -> Any:
+    return get_context("spawn").RawArray("q", 2 * workers)
 
 
 class _Shared(Generic[Task]):
@@ -119,27 +177,87 @@ def _remaining(done: "SimpleQueue[Future[Result] | None]", num_running: int) -> 
 
 
 @contextmanager
-def _spawned(
-    processes: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]
-) -> Iterator[ProcessPoolExecutor]:
-    """Start processes; when the body fails, or is given up, they are stopped at once."""
-    pool = ProcessPoolExecutor(processes, get_context("spawn"), _begin, (os.getpid(), initializer, initargs))
+def _processes(workers: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> Iterator[_Pool]:
+    """Lend processes; when the body fails, or is given up, they are stopped at once."""
+    kept = _kept if _kept is not None and initializer is None else _Kept()
+    if kept.pool and kept.workers < workers:
+        _stop(kept.pool.executor)
+        kept.pool = None
+    if not kept.pool:
+        kept.pool, kept.workers = _start(workers, initializer, initargs), workers
+    pool = kept.pool
     try:
         yield pool
     except BaseException:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in list((pool._processes or {}).values()):
-            process.terminate()
+        kept.pool = None
         raise
     finally:
-        pool.shutdown(wait=True)
+        if kept is not _kept or not kept.pool:
+            _stop(pool.executor)
 
 
-def _begin(parent: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> None:
+def _stop(executor: ProcessPoolExecutor) -> None:
+    """End processes at once: they are idle, or nobody waits for what they do; to take leave would take them long."""
+    processes = list((executor._processes or {}).values())
+    executor.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    executor.shutdown(wait=True)
+
+
+def _start(workers: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> _Pool:
+    context, counters = get_context("spawn"), _new_counters(workers)
+    numbers = context.Value("i", 0)
+    begin = (os.getpid(), counters, numbers, initializer, initargs)
+    return _Pool(ProcessPoolExecutor(workers - 1, context, _begin, begin), counters)
+
+
+def _begin(
+    parent: int, counters: Any, numbers: Any, initializer: Callable[..., None] | None, initargs: tuple[object, ...]
+) -> None:
+    global _own_counters
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    with numbers.get_lock():
+        numbers.value += 1
+        _own_counters = counters, 2 * numbers.value
     if initializer:
         initializer(*initargs)
+
+
+@contextmanager
+def _counted(counters: Any, on_count: OnCount | None) -> Iterator[None]:
+    """Count in this process, and tell what all processes count, while they do."""
+    global _own_counters
+    before, _own_counters = _own_counters, (counters, 0)
+    stop, told = threading.Event(), _sums(counters)
+
+    def tell() -> None:
+        now = _sums(counters)
+        if on_count and now != told:
+            on_count(now[0] - told[0], now[1] - told[1])
+            told[:] = now
+
+    def watch() -> None:
+        while not stop.wait(0.2):
+            tell()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    if on_count:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        if on_count:
+            thread.join()
+        tell()
+        _own_counters = before
+
+
+def _sums(counters: Any) -> list[int]:
+    now = list(counters)
+    return [sum(now[0::2]), sum(now[1::2])]
 
 
 def _end_with(parent: int) -> None:

@@ -11,7 +11,7 @@ from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
 from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
 from blender.errors import BlenderError
-from blender.parallel import num_cores
+from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards
@@ -74,7 +74,7 @@ def write_blend(
         BlenderError: A source, store, recipe or folder is at fault; finished shards are kept.
     """
     workers, progress = workers or num_cores(), progress or WriteProgress()
-    with hold_folder(out) as folder:
+    with hold_folder(out) as folder, kept_processes():
         plan = make_plan(recipe, folder.texts, workers, progress=progress.planning)
         try:
             folder.claim(plan.fingerprint, overwrite=overwrite)

@@ -4,22 +4,17 @@ Both run :func:`blender.shards.write.write_shard` and return the result of every
 write is the same.
 """
 
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
 from typing import Any
 
 from blender.errors import BlenderError, FolderError
-from blender.parallel import map_unordered
+from blender.parallel import count, map_unordered
 from blender.shards.job import Job, ShardTask
 from blender.shards.write import ShardFailure, ShardNote, Tell, write_shard
 
 #: the names that commands and write_blend take
 EXECUTORS = ("local", "ray")
-
-_counter: Any = None
 
 
 def run_shards(
@@ -43,54 +38,11 @@ def run_shards(
 
 
 def _run_local(job: Job, tasks: list[ShardTask], workers: int, tell: Tell) -> Iterator[ShardNote | ShardFailure]:
-    workers = min(workers, len(tasks))
-    if workers <= 1:
-        yield from (write_shard(job, task, tell) for task in tasks)
-        return
-    counter = get_context("spawn").Array("q", 2)
-    with _told(counter, tell):
-        yield from map_unordered(partial(_write_counted, job), tasks, workers, _count_into, (counter,))
-
-
-def _count_into(counter: Any) -> None:
-    global _counter
-    _counter = counter
+    yield from map_unordered(partial(_write_counted, job), tasks, min(workers, len(tasks)), on_count=tell)
 
 
 def _write_counted(job: Job, task: ShardTask) -> ShardNote | ShardFailure:
-    return write_shard(job, task, _add_to_counter)
-
-
-def _add_to_counter(samples: int, num_bytes: int) -> None:
-    with _counter.get_lock():
-        _counter[0] += samples
-        _counter[1] += num_bytes
-
-
-@contextmanager
-def _told(counter: Any, tell: Tell) -> Iterator[None]:
-    """Tell what writers in other processes count, while they do."""
-    stop, told = threading.Event(), [0, 0]
-
-    def pass_on() -> None:
-        with counter.get_lock():
-            now = list(counter)
-        if now != told:
-            tell(now[0] - told[0], now[1] - told[1])
-            told[:] = now
-
-    def watch() -> None:
-        while not stop.wait(0.2):
-            pass_on()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-        pass_on()
+    return write_shard(job, task, count)
 
 
 def _run_ray(job: Job, tasks: list[ShardTask], workers: int, tell: Tell) -> Iterator[ShardNote | ShardFailure]:
