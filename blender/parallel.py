@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -54,6 +55,19 @@ def kept_processes() -> Iterator[None]:
         kept, _kept = _kept, None
         if kept.pool:
             _stop(kept.pool.executor)
+
+
+def start_ahead(workers: int, module: str) -> None:
+    """Start the processes that a later :func:`map_unordered` will want, and let them import a module meanwhile.
+
+    Args:
+        workers: As there; outside of :func:`kept_processes` nothing is started.
+        module: What they will need: importing it takes most of the time in which a process starts.
+    """
+    if _kept is not None and _kept.pool is None and workers > 1:
+        _kept.pool, _kept.workers = _start(workers, None, ()), workers
+        for _ in range(workers - 1):
+            _kept.pool.executor.submit(import_module, module)
 
 
 def map_unordered(

@@ -4,6 +4,8 @@ A blend has half a million conversations and more turns than that, so nothing he
 done by counting: the readers' objects are taken apart by list comprehensions, and every number is worked out by numpy.
 """
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -36,7 +38,7 @@ CONVERSATIONS = {
     "tokens": pl.UInt32,
     "pinned": pl.String,
 }
-LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.String}
+LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.UInt32}
 TEXTS = {"question": pl.String, "answer": pl.String}
 
 
@@ -46,6 +48,22 @@ class Numbered(NamedTuple):
     records: int = 0
     conversations: int = 0
     turns: int = 0
+
+
+class Names:
+    """Numbers names of images, from 0, in the order of first use."""
+
+    def __init__(self) -> None:
+        self._numbers: defaultdict[str, int] = defaultdict()
+        self._numbers.default_factory = self._numbers.__len__
+
+    def number(self, names: Iterable[str]) -> list[int]:
+        """Return the number of each name, new ones included."""
+        return list(map(self._numbers.__getitem__, names))
+
+    def table(self) -> pl.DataFrame:
+        """Return the names; row n is number n."""
+        return pl.DataFrame({"name": list(self._numbers)}, schema={"name": pl.String})
 
 
 @dataclass(frozen=True)
@@ -79,12 +97,13 @@ class _Layout:
     num_shown: Ints
 
 
-def lay_out(items: list[Conversation | Skip], before: Numbered, looked_at: tuple[bool, bool]) -> Columns:
+def lay_out(items: list[Conversation | Skip], before: Numbered, names: Names, looked_at: tuple[bool, bool]) -> Columns:
     """Lay items out in columns; tokens are not counted here.
 
     Args:
         items: What a reader yielded.
         before: Rows before these.
+        names: Numbers the images' names, which stand in ``links`` as their numbers.
         looked_at: Whether to look in texts for references that cannot be renumbered: in conversations whose turns have
             no order, and in those whose turns have one.
     """
@@ -100,7 +119,7 @@ def lay_out(items: list[Conversation | Skip], before: Numbered, looked_at: tuple
         records=_records(items),
         conversations=_conversations(ordered, layout, turn_table["characters"], pinned, before),
         turns=turn_table,
-        links=_links(layout, list(chain.from_iterable([turn.images for turn in turns])), before),
+        links=_links(layout, names.number(chain.from_iterable([turn.images for turn in turns])), before),
         texts=texts,
     )
 
@@ -184,7 +203,7 @@ def _conversations(
     return pl.DataFrame(columns, schema=CONVERSATIONS)
 
 
-def _links(layout: _Layout, names: list[str], before: Numbered) -> pl.DataFrame:
+def _links(layout: _Layout, names: list[int], before: Numbered) -> pl.DataFrame:
     turn_in_conversation = np.arange(len(layout.owner)) - layout.first_turn[layout.owner]
     owner = np.repeat(layout.owner, layout.num_shown)
     columns = {

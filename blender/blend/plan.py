@@ -261,5 +261,5 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     rows = images.select(
         pl.concat_str([part.cast(pl.String).fill_null("-") for part in said_of_image], separator="\x1f")
     )
-    digest.update("\n".join(rows.to_series()).encode())
+    digest.update((rows.to_series().str.join("\n").item() or "").encode())
     return digest.hexdigest()

@@ -18,7 +18,7 @@ import fsspec
 import numpy as np
 import polars as pl
 
-from blender.blend.columns import TEXTS, Columns, Numbered, lay_out, sums
+from blender.blend.columns import TEXTS, Columns, Names, Numbered, lay_out, sums
 from blender.blend.texts import TextsWriter
 from blender.sources import read_file
 
@@ -65,9 +65,8 @@ class PartRead:
 def read_part(part: Part) -> PartRead:
     """Read one annotation file into tables under ``part.folder``.
 
-    Writes ``records``, ``conversations``, ``turns`` and ``links`` with the columns of :mod:`blender.blend.columns`
-    but for ``links.name``: a row of ``names``, which holds each image once, in the order of first use. The texts go to
-    a file of their own (row n is turn n).
+    Writes ``records``, ``conversations``, ``turns`` and ``links`` with the columns of :mod:`blender.blend.columns`,
+    and ``names``, of which ``links.name`` is a row. The texts go to a file of their own (row n is turn n).
 
     Raises:
         SourceError: The file cannot be read.
@@ -90,26 +89,23 @@ def _without_cycle_search() -> Iterator[None]:
 
 def _read(part: Part) -> PartRead:
     items = iter(read_file(part.format, part.path))
-    numbered, pieces = Numbered(), [lay_out([], Numbered(), _LOOKED_AT["none"])]
+    numbered, names = Numbered(), Names()
+    pieces = [lay_out([], numbered, names, _LOOKED_AT["none"])]
     with TextsWriter(part.folder, part.number) as writer:
         while found := list(islice(items, _PIECE)):
-            piece = lay_out(found, numbered, _LOOKED_AT[part.movable])
+            piece = lay_out(found, numbered, names, _LOOKED_AT[part.movable])
             numbered = piece.after(numbered)
             writer.add(piece.texts)
             pieces.append(_with_tokens(piece, part.tokenizer))
-    _write_tables(part, pieces)
+    _write_tables(part, pieces, names)
     sha256, num_bytes = _digest(part.path)
     return PartRead(part, sha256, num_bytes, numbered.records, numbered.turns)
 
 
-def _write_tables(part: Part, pieces: list[Columns]) -> None:
-    for name in ("records", "conversations", "turns"):
+def _write_tables(part: Part, pieces: list[Columns], names: Names) -> None:
+    for name in ("records", "conversations", "turns", "links"):
         pl.concat([getattr(piece, name) for piece in pieces]).write_ipc(part.table(name))
-    links = pl.concat([piece.links for piece in pieces])
-    names = links.select("name").unique(maintain_order=True)
-    numbers = links.join(names.with_row_index("number"), on="name", how="left", maintain_order="left")["number"]
-    links.with_columns(name=numbers).write_ipc(part.table("links"))
-    names.write_ipc(part.table("names"))
+    names.table().write_ipc(part.table("names"))
 
 
 def _with_tokens(piece: Columns, tokenizer: str | None) -> Columns:

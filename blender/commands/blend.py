@@ -68,11 +68,16 @@ def run_blend(
     overwrite: bool = False,
 ) -> "Written":
     """Write a blend and tell a meter about it."""
-    from blender.shards.blend import write_blend
+    from blender.commands.plan import reading_ahead
+    from blender.parallel import num_cores
 
-    return write_blend(
-        recipe, out, workers=workers, executor=executor, overwrite=overwrite, progress=_writing_progress(meter)
-    )
+    workers = workers or num_cores()
+    with reading_ahead(recipe, workers):
+        from blender.shards.blend import write_blend
+
+        return write_blend(
+            recipe, out, workers=workers, executor=executor, overwrite=overwrite, progress=_writing_progress(meter)
+        )
 
 
 def _writing_progress(meter: "Meter") -> "WriteProgress":

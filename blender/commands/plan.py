@@ -1,6 +1,8 @@
 """``visualchat plan``: everything but the writing."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +14,11 @@ if TYPE_CHECKING:
     from blender.blend.plan import PlanProgress
     from blender.blend.summary import PlanSummary
     from blender.commands.output import Meter
+    from blender.recipe import Recipe
 
 _WIDTH = 32
+#: from so many bytes of annotations on, several processes read them
+_LARGE = 16_000_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,24 +36,40 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe will give: samples, images, bytes, and what will be dropped and why. Writes nothing."""
-    from blender.blend.plan import make_plan
-    from blender.blend.summary import summarise
     from blender.commands.output import Meter, print_json, warn
     from blender.parallel import num_cores
     from blender.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
-    meter = Meter(quiet=as_json)
-    with tempfile.TemporaryDirectory(prefix="visualchat-") as folder, meter.running():
-        made = make_plan(
-            loaded, Path(folder), workers or num_cores(), look=not no_images, progress=planning_progress(meter)
-        )
+    meter, workers = Meter(quiet=as_json), workers or num_cores()
+    with (
+        reading_ahead(loaded, workers),
+        tempfile.TemporaryDirectory(prefix="visualchat-") as folder,
+        meter.running(),
+    ):
+        from blender.blend.plan import make_plan
+        from blender.blend.summary import summarise
+
+        made = make_plan(loaded, Path(folder), workers, look=not no_images, progress=planning_progress(meter))
         summary = summarise(made)
     if as_json:
         print_json(summary)
         return
     print_plan(summary)
     warn(summary.warnings)
+
+
+@contextmanager
+def reading_ahead(recipe: "Recipe", workers: int) -> Iterator[None]:
+    """Keep processes while a recipe is planned; for large files they start now, and import while this one does."""
+    from blender.parallel import kept_processes, start_ahead
+
+    sources = [source for source in recipe.sources.values() if not any("://" in file for file in source.files)]
+    files = [Path(file) for source in sources for file in source.resolved_files()]
+    with kept_processes():
+        if sum(file.stat().st_size for file in files if file.is_file()) > _LARGE:
+            start_ahead(workers, "blender.blend.reading")
+        yield
 
 
 def planning_progress(meter: "Meter") -> "PlanProgress":

@@ -108,10 +108,10 @@ def require_text(turns: Sequence[Turn]) -> None:
     """
     if not turns:
         raise Unusable("no_turns", "the conversation is empty")
-    for number, turn in enumerate(turns, start=1):
+    for turn in turns:
         if not turn.question or not turn.answer:
             part = "answer" if turn.question else "question"
-            raise Unusable("empty_text", f"the {part} of round {number} is empty")
+            raise Unusable("empty_text", f"the {part} of round {turns.index(turn) + 1} is empty")
 
 
 def require_names(images: Sequence[str]) -> None:

@@ -87,7 +87,7 @@ def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tup
     """
     first, *later = texts
     question = _without_edges(first)
-    if question.edges == len(images) and not any(_TAG in text for text in later):  # nearly always so
+    if question.edges == len(images) and _TAG not in "\n".join(later):  # nearly always so
         return [(question.text, images), *((text, ()) for text in later)]
     questions = [question, *(_without_edges(text) for text in later)]
     num_edges = sum(question.edges for question in questions)

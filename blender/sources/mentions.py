@@ -44,6 +44,8 @@ def written_out(text: str, mentions: Iterable[Mention]) -> str:
 
 def starts_sentence(before: str) -> bool:
     """Tell whether a word put behind `before` would be the first of a sentence."""
+    if before[-1:].isalpha() or before[-2:-1].isalpha() and before[-1] in ", ":  # nearly always so
+        return False
     near = before if len(before) <= _LOOK_BACK else "x" + before[-_LOOK_BACK:]
     return bool(_SENTENCE_START.search(near)) and not _ABBREVIATION.search(near)
 

@@ -43,7 +43,7 @@ class _ImageLists:
     def number(self, ids: tuple[str, ...]) -> int:
         """Return the number of the list that these ids stand for, in whatever way they are padded."""
         if ids != self._last[0]:
-            names = tuple([coco_name(image) for image in ids])
+            names = tuple([coco_name(image) for image in ids]) if _COCO_PREFIX in " ".join(ids) else ids
             self._last = ids, self._numbers.setdefault(names, len(self.names))
             if self._last[1] == len(self.names):
                 self.names.append(names)

@@ -17,7 +17,9 @@ from blender.sources.mentions import Mention, written_out
 _ASKING = frozenset({"user"})
 _ANSWERING = frozenset({"assistant"})
 
-_REFERENCE = re.compile("IMAGE#", re.IGNORECASE)
+_WORD = "IMAGE"
+#: the end of a reference's ``IMAGE#``; the word before it is looked at where this is found, which is not often
+_SIGN_OF_NUMBER = re.compile("#")
 #: what carries an id on, so that the id ends elsewhere; the next reference does not
 _ID_CHARACTER = re.compile("(?!IMAGE#)[A-Za-z0-9_]", re.IGNORECASE)
 _SIGN = "<Img><ImageHere></Img>"
@@ -87,13 +89,16 @@ def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
         Unusable: `unknown_reference`: an image that has not been shown.
     """
     longest_first = sorted(numbers, key=len, reverse=True)
-    for sign in _REFERENCE.finditer(text):
+    for sign in _SIGN_OF_NUMBER.finditer(text):
+        start = sign.start() - len(_WORD)
+        if start < 0 or text[start : sign.start()].upper() != _WORD:
+            continue
         name = next((name for name in longest_first if _stands_at(text, sign.end(), name)), None)
         if name is not None:
-            yield Mention(sign.start(), sign.end() + len(name), numbers[name])
+            yield Mention(start, sign.end() + len(name), numbers[name])
         elif _ID_CHARACTER.match(text, sign.end()):
             end = sign.end() + 20
-            raise Unusable("unknown_reference", f'"{text[sign.start() : end].split()[0]}" names no image shown so far')
+            raise Unusable("unknown_reference", f'"{text[start:end].split()[0]}" names no image shown so far')
 
 
 def _stands_at(text: str, at: int, name: str) -> bool:
