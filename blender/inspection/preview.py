@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
 from blender.blend.plan import Plan
 from blender.blend.summary import summarise
@@ -22,8 +23,9 @@ from blender.inspection.report import facets_of, pick_rows, write_file
 from blender.inspection.statistics import plan_figures
 from blender.inspection.thumbnails import SIZES, Size, Thumbnail, make_thumbnail
 from blender.inspection.views import TokensView, view_of
-from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
-from blender.template import TEMPLATES
+from blender.shards.job import lay_down_texts, open_job, shard_path
+from blender.shards.make import Made, make_samples
+from blender.shards.sample import Sample, SampleImage
 
 _UNLOOKED = "Images were not opened for the plan: samples whose images turn out to be broken will be dropped."
 
@@ -88,45 +90,26 @@ def preview_samples(plan: Plan, rows: Iterable[int]) -> list[PreviewSample]:
         plan: The plan.
         rows: Rows of its samples.
     """
-    source = _Source(plan)
-    return [source.make(row) for row in rows]
+    rows = list(rows)
+    tables, looks = open_job(lay_down_texts(plan)), _Looks(plan)
+    chosen = tables.samples[rows]
+    places = chosen.select("split", "shard").iter_rows()
+    return [looks.look(made, *place) for made, place in zip(make_samples(tables, chosen), places, strict=True)]
 
 
-class _Source:
-    """A plan's texts and stores, opened."""
+class _Looks:
+    """Reads images of a plan, each store opened once."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.texts = plan.corpus.texts()
-        self.template = TEMPLATES[plan.recipe.template]
+        self.locations = plan.recipe.images
         limits = plan.recipe.limits
         self.limits = ImageLimits(max_pixels=limits.image_pixels, max_bytes=int(limits.image_bytes))
         self.stores: dict[str, ImageStore | StoreError] = {}
 
-    def make(self, row: int) -> PreviewSample:
-        planned = self.plan.samples.row(row, named=True)
-        looked = [self._look(self.plan.images.row(image, named=True)) for image in planned["images"]]
-        facts = [fact for fact, _ in looked]
-        sample, _ = build_sample(
-            planned["key"],
-            planned["dataset"],
-            self._ingredients(planned["turns"], planned["offsets"]),
-            facts,
-            planned["image_turns"],
-            self.template,
-        )
-        shard = f"{planned['split']}/{planned['split']}-{planned['shard']:06d}.tar"
-        return PreviewSample(sample, tuple(image for _, image in looked), planned["split"], shard)
-
-    def _ingredients(self, turns: list[int], offsets: list[int]) -> list[Ingredient]:
-        rows = self.plan.corpus.turns[turns].select("shown", "record").rows()
-        records = self.plan.corpus.records[[record for _, record in rows]].select("source", "file", "id").rows()
-        return [
-            Ingredient("/".join(record), question, answer, shown, offset)
-            for record, (question, answer), (shown, _), offset in zip(
-                records, self.texts.take(turns), rows, offsets, strict=True
-            )
-        ]
+    def look(self, made: Made, split: str, shard: int) -> PreviewSample:
+        looked = [self._look(image) for image in made.images]
+        sample = replace(made.sample, images=[fact for fact, _ in looked])
+        return PreviewSample(sample, tuple(image for _, image in looked), split, shard_path(split, shard))
 
     def _look(self, image: dict[str, Any]) -> tuple[SampleImage, PreviewImage]:
         width, height = image["width"] or 0, image["height"] or 0
@@ -145,7 +128,7 @@ class _Source:
     def _store(self, name: str) -> ImageStore | StoreError:
         if name not in self.stores:
             try:
-                self.stores[name] = open_store(name, self.plan.recipe.images[name])
+                self.stores[name] = open_store(name, self.locations[name])
             except StoreError as error:
                 self.stores[name] = error
         return self.stores[name]

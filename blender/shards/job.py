@@ -4,7 +4,7 @@ A writer anywhere (another process, another machine on a shared folder) opens th
 else. Tables are memory-mapped, so that writers share them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from blender.blend.plan import Plan
 
 
+def shard_path(split: str, number: int) -> str:
+    """Return a shard's path in the blend's folder."""
+    return f"{split}/{split}-{number:06d}.tar"
+
+
 @dataclass(frozen=True)
 class ShardTask:
     """One shard to be written: rows ``start:stop`` of the plan's samples."""
@@ -32,12 +37,12 @@ class ShardTask:
     @property
     def name(self) -> str:
         """Path in the blend's folder."""
-        return f"{self.split}/{self.stem}.tar"
+        return shard_path(self.split, self.number)
 
     @property
     def stem(self) -> str:
         """File name without its ending."""
-        return f"{self.split}-{self.number:06d}"
+        return Path(self.name).stem
 
 
 @dataclass(frozen=True)
@@ -74,9 +79,15 @@ def lay_down(plan: "Plan", out: Path, work: Path) -> Job:
     """Write the tables that writers need to ``work``."""
     records = plan.corpus.records.select(pl.format("{}/{}/{}", "source", "file", "id").alias("source"))
     turns = plan.corpus.turns
-    plan.samples.drop("num_bytes").write_ipc(work / "samples.arrow")
-    turns.select(records["source"].gather(turns["record"]), "shown", "record").write_ipc(work / "turns.arrow")
-    plan.images.write_ipc(work / "images.arrow")
+    tables = {
+        "samples": plan.samples.drop("num_bytes"),
+        "turns": turns.select(records["source"].gather(turns["record"]), "shown", "record"),
+        "images": plan.images,
+    }
+    for name, table in tables.items():
+        # never into a file that somebody has mapped
+        table.write_ipc(work / f".{name}.arrow")
+        (work / f".{name}.arrow").replace(work / f"{name}.arrow")
     return Job(
         out=out,
         work=work,
@@ -86,6 +97,14 @@ def lay_down(plan: "Plan", out: Path, work: Path) -> Job:
         texts=plan.corpus.folder,
         num_parts=len(plan.corpus.files),
     )
+
+
+def lay_down_texts(plan: "Plan") -> Job:
+    """Lay a plan's tables down beside its texts, for those who make samples and write none.
+
+    Stores are left out: they may be absent, and are opened only by those who want pictures.
+    """
+    return replace(lay_down(plan, plan.corpus.folder, plan.corpus.folder), stores=())
 
 
 def tasks_of(plan: "Plan") -> list[ShardTask]:

@@ -7,10 +7,11 @@ note is the last thing written: whoever finds it may count on the shard.
 import errno
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -19,7 +20,8 @@ from blender.errors import BlenderError, FolderError, ShardError
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.job import Job, OpenJob, ShardTask, open_job
-from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
+from blender.shards.make import make_samples
+from blender.shards.sample import Sample
 
 #: small members are gathered up to this many bytes before they are handed to the system
 _GATHER = 1 << 18
@@ -147,15 +149,15 @@ def _fill(
     tell: Tell,
 ) -> None:
     told = 0
-    for number, (sample, members, counts) in enumerate(_samples(tables, task), 1):
-        offset = writer.position
+    for number, made in enumerate(make_samples(tables, tables.samples[task.start : task.stop]), 1):
+        sample, offset = made.sample, writer.position
         places = [writer.add(f"{sample.key}.json", msgspec.json.encode(sample))]
         places += [
-            writer.add(f"{sample.key}.image{place}.{extension}", read())
-            for place, (extension, read) in enumerate(members, 1)
+            writer.add(f"{sample.key}.image{place}.{image['extension']}", _read(tables, image))
+            for place, image in enumerate(made.images, 1)
         ]
         index.append(_index_row(sample, task, offset, writer.position, places))
-        for record, count in counts.items():
+        for record, count in made.rewritten.items():
             rewritten[record] = rewritten.get(record, 0) + count
         if number % _TELL_EVERY == 0 or number == task.stop - task.start:
             tell(number - (number - 1) // _TELL_EVERY * _TELL_EVERY, writer.position - told)
@@ -180,48 +182,13 @@ def _index_row(
     }
 
 
-_Member = tuple[str, Callable[[], bytes]]
-
-
-def _samples(tables: OpenJob, task: ShardTask) -> Iterator[tuple[Sample, list[_Member], dict[int, int]]]:
-    """Yield each sample with its images' (extension, read) and the references rewritten per record."""
-    rows = tables.samples[task.start : task.stop]
-    turn_numbers = rows["turns"].explode()
-    turns = zip(
-        tables.texts.take(turn_numbers.to_list()),
-        tables.turns[turn_numbers].iter_rows(),
-        rows["offsets"].explode().to_list(),
-        strict=True,
-    )
-    image_rows = tables.images[rows["images"].explode().drop_nulls()].iter_rows(named=True)
-    for key, dataset, num_turns, image_turns in rows.select(
-        "key", "dataset", pl.col("turns").list.len(), "image_turns"
-    ).iter_rows():
-        records, ingredients = [], []
-        for _ in range(num_turns):
-            (question, answer), (source, shown, record), offset = next(turns)
-            records.append(record)
-            ingredients.append(Ingredient(source, question, answer, shown, offset))
-        images = [next(image_rows) for _ in image_turns]
-        facts = [SampleImage(row["store"], row["name"], row["width"], row["height"]) for row in images]
-        sample, counts = build_sample(key, dataset, ingredients, facts, image_turns, tables.template)
-        per_record: dict[int, int] = {}
-        for record, count in zip(records, counts, strict=True):
-            if count:
-                per_record[record] = per_record.get(record, 0) + count
-        yield sample, [_member(tables, row) for row in images], per_record
-
-
-def _member(tables: OpenJob, image: dict[str, object]) -> _Member:
-    def read() -> bytes:
-        store = tables.stores[str(image["store"])]
-        content = store.read(str(image["member"]))
-        if len(content) != image["num_bytes"]:
-            raise ShardError(
-                f"image {image['name']} of store {store.name} has changed since it was looked at: "
-                f"{image['num_bytes']:,} bytes then, {len(content):,} now",
-                "run the same command again with --overwrite once the images are at rest",
-            )
-        return content
-
-    return str(image["extension"]), read
+def _read(tables: OpenJob, image: dict[str, Any]) -> bytes:
+    store = tables.stores[image["store"]]
+    content = store.read(image["member"])
+    if len(content) != image["num_bytes"]:
+        raise ShardError(
+            f"image {image['name']} of store {store.name} has changed since it was looked at: "
+            f"{image['num_bytes']:,} bytes then, {len(content):,} now",
+            "run the same command again with --overwrite once the images are at rest",
+        )
+    return content

@@ -1,9 +1,8 @@
 """The samples of a plan, made as a writer would make them, though no image is read and nothing is written."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
-from itertools import islice
 from typing import Any
 
 import polars as pl
@@ -11,8 +10,9 @@ import polars as pl
 from blender.blend.plan import Plan
 from blender.images import ImageStore, open_store
 from blender.inspection.lint.material import Chunk, Readable, SourceFile
-from blender.shards.job import Job, lay_down, open_job
-from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
+from blender.shards.job import Job, lay_down_texts, open_job
+from blender.shards.make import make_samples
+from blender.shards.sample import Sample
 
 _CHUNK = 1_000
 
@@ -28,24 +28,7 @@ class PlannedChunk:
     def samples(self) -> Iterator[Sample]:
         """Make them."""
         tables = open_job(self.job)
-        rows = tables.samples[self.first : self.stop]
-        numbers = rows["turns"].explode()
-        turns = zip(
-            rows["offsets"].explode().to_list(),
-            tables.texts.take(numbers.to_list()),
-            tables.turns[numbers].select("source", "shown").iter_rows(),
-            strict=True,
-        )
-        images = tables.images[rows["images"].explode().drop_nulls()]
-        facts = images.select("store", "name", pl.col("width", "height").fill_null(0)).iter_rows()
-        columns = rows.select("key", "dataset", pl.col("turns").list.len(), "image_turns")
-        for key, dataset, num_turns, image_turns in columns.iter_rows():
-            ingredients = [
-                Ingredient(source, *text, shown, offset) for offset, text, (source, shown) in islice(turns, num_turns)
-            ]
-            shows = [SampleImage(*fact) for fact in islice(facts, len(image_turns))]
-            sample, _ = build_sample(key, dataset, ingredients, shows, image_turns, tables.template)
-            yield sample
+        return (made.sample for made in make_samples(tables, tables.samples[self.first : self.stop]))
 
 
 @dataclass(frozen=True)
@@ -78,10 +61,8 @@ class PlannedSamples:
 
     @cached_property
     def job(self) -> Job:
-        """The plan's tables, laid down beside its texts for all processes."""
-        folder = self.plan.corpus.folder
-        # texts alone are wanted: stores may be absent, and are opened only by those who want pictures
-        return replace(lay_down(self.plan, folder, folder), stores=())
+        """The plan's tables, laid down for all processes."""
+        return lay_down_texts(self.plan)
 
     @property
     def name(self) -> str:
