@@ -35,8 +35,8 @@ def card(
     from blender.commands.inspect import find_sample
     from blender.commands.output import console, num_bytes, print_json
     from blender.errors import FolderError
+    from blender.files import write_whole
     from blender.shards.card import choose_example, dataset_card, is_untouched
-    from blender.shards.folder import write_whole
     from blender.shards.read import open_blend
     from blender.shards.write import folder_fault
 

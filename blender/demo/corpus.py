@@ -28,6 +28,7 @@ from blender.demo.block import (
 )
 from blender.demo.layout import BLOCK
 from blender.errors import BlenderError, FolderError
+from blender.files import write_whole
 from blender.parallel import map_unordered, num_cores
 
 LEAST_IMAGES = 8
@@ -146,17 +147,17 @@ def _earlier(folder: Path, request: _Request) -> _Request | None:
 def _draw(folder: Path, request: _Request, workers: int) -> CorpusSummary:
     for name in (*FOLDERS.values(), *_ARRAYS, CGD):
         (folder / name if name in FOLDERS.values() else (folder / name).parent).mkdir(parents=True, exist_ok=True)
-    _write(folder / CORPUS, [msgspec.json.encode(request)])
+    write_whole(folder / CORPUS, [msgspec.json.encode(request)])
     num_blocks = -(-request.num_images // BLOCK)
     tasks = [Task(str(folder), request.seed, block, request.num_images) for block in range(num_blocks)]
     blocks = sorted(map_unordered(draw_block, tasks, workers), key=lambda drawn: drawn.block)
     for file in _ARRAYS:
-        _write(folder / file, _joined(b"[\n", _entries(blocks, file), b"\n]\n"))
+        write_whole(folder / file, _joined(b"[\n", _entries(blocks, file), b"\n]\n"))
     meta = msgspec.json.encode({"version": str(VERSION), "time": "", "author": "visualchat demo"})
-    _write(folder / CGD, _joined(b'{"meta": ' + meta + b', "data": {\n', _entries(blocks, CGD), b"\n}}\n"))
+    write_whole(folder / CGD, _joined(b'{"meta": ' + meta + b', "data": {\n', _entries(blocks, CGD), b"\n}}\n"))
     summary = _summary(blocks, request.num_images)
     finished = _Request(request.seed, request.num_images, summary=summary)
-    _write(folder / CORPUS, [msgspec.json.encode(finished)])
+    write_whole(folder / CORPUS, [msgspec.json.encode(finished)])
     return summary
 
 
@@ -169,14 +170,6 @@ def _joined(head: bytes, entries: list[bytes], tail: bytes) -> Iterable[bytes]:
     yield head
     yield b",\n".join(entries)
     yield tail
-
-
-def _write(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file under another name first, so that nobody sees half of it."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.writelines(pieces)
-    temporary.replace(path)
 
 
 def _summary(blocks: list[Block], num_images: int) -> CorpusSummary:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from blender.errors import EvaluationError
-from blender.evaluate.results import write_aside
+from blender.evaluate.results import write_result
 from blender.evaluate.run import ModelPlace
 from blender.evaluate.summary import Figures, Summary
 from blender.serve.loading import LoadedModel
@@ -227,7 +227,7 @@ def _arm_result(
 def write_ablation(found: Ablation, folder: Path) -> None:
     """Write ``ablation.json``, and the curves as ``ablation.png`` and ``ablation.html``."""
     content = msgspec.json.format(msgspec.json.encode(found), indent=2)
-    write_aside(folder / RESULT, [content, b"\n"])
+    write_result(folder / RESULT, [content, b"\n"])
     panels = [("eval loss per trained token", found.loss), ("share of right answers", found.accuracy)]
     drawn = [(title, points) for title, points in panels if points]
     if drawn:

@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from blender.errors import EvaluationError
+from blender.files import write_whole
 
 RESULTS = "results.jsonl"
 RUN = "run.json"
@@ -100,7 +101,7 @@ class ResultsFile:
                 (folder / RUN).unlink(missing_ok=True)
             merged = _merged(folder, run)
             self.results = _recover(self.path)
-            write_aside(folder / RUN, [msgspec.json.format(msgspec.json.encode(merged), indent=2) + b"\n"])
+            write_result(folder / RUN, [msgspec.json.format(msgspec.json.encode(merged), indent=2) + b"\n"])
             self._file = self.path.open("ab")
         except OSError as error:
             raise EvaluationError(
@@ -202,21 +203,16 @@ def _recover(path: Path) -> list[Result]:
     return results
 
 
-def write_aside(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file so that nobody ever sees a part of it.
+def write_result(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a file of an evaluation's folder whole.
 
     Raises:
         EvaluationError: It cannot be written.
     """
-    aside = path.with_name(f".{path.name}.partial")
     try:
-        with aside.open("wb") as file:
-            file.writelines(pieces)
-        aside.replace(path)
+        write_whole(path, pieces)
     except OSError as error:
         raise EvaluationError(f"cannot write {path}: {error.strerror or error}", "choose another --out") from error
-    finally:
-        aside.unlink(missing_ok=True)
 
 
 def write_csv(path: Path, results: Iterable[Result]) -> None:
@@ -232,4 +228,4 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
         first = [result.conversation, " ".join(result.image_paths), result.question, result.answer]
         writer.writerow([*first, *("" if plain.get(name) is None else plain[name] for name in _OWN)])
     # a byte-order mark would help some spreadsheets and hurt every other reader
-    write_aside(path, [text.getvalue().encode()])
+    write_result(path, [text.getvalue().encode()])

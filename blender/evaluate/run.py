@@ -13,7 +13,7 @@ from blender.errors import EvaluationError
 from blender.evaluate.asking import AskOptions, ask_all
 from blender.evaluate.data import Conversation, EvalData
 from blender.evaluate.models import ModelPlace, name_models
-from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_aside, write_csv
+from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_csv, write_result
 from blender.evaluate.summary import Summary, encode_summary, summarise
 from blender.evaluate.table import table_page
 from blender.serve.loading import LoadedModel
@@ -133,7 +133,7 @@ def _write(
         (each.name, conversation.name): conversation for each in data for conversation in each.conversations
     }
     write_csv(out / "results.csv", results)
-    write_aside(out / "summary.json", [encode_summary(summary)])
+    write_result(out / "summary.json", [encode_summary(summary)])
     page = table_page(summary, results, conversations, num_shown)
-    write_aside(out / "table.html", (piece.encode() for piece in page))
+    write_result(out / "table.html", (piece.encode() for piece in page))
     return summary

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from blender.errors import InspectionError
+from blender.files import write_whole
 from blender.inspection.catalogue import open_catalogue
 from blender.inspection.overview import blend_overview
 from blender.inspection.page import Facets, Setup, report_page
@@ -137,23 +138,17 @@ def facets(rows: pl.DataFrame) -> Facets:
 
 
 def write_file(out: Path, pieces: Iterable[bytes]) -> int:
-    """Write a file so that nobody ever sees a part of it; return its bytes.
+    """Write a report whole; return its bytes.
 
     Raises:
         InspectionError: It cannot be written.
     """
-    aside = out.with_name(f".{out.name}.partial")
     try:
-        with aside.open("wb") as file:
-            num_bytes = sum(file.write(piece) for piece in pieces)
-        aside.replace(out)
+        return write_whole(out, pieces)
     except OSError as error:
         raise InspectionError(
             f"cannot write {out}: {error.strerror or error}", "name a file in a folder that you may write to"
         ) from error
-    finally:
-        aside.unlink(missing_ok=True)
-    return num_bytes
 
 
 def _shown(num_shown: int, num_all: int, dataset: str | None, seed: int) -> str:

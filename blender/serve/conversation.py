@@ -14,11 +14,11 @@ from typing import Literal
 import msgspec
 
 from blender.errors import SessionError
+from blender.files import write_whole
 from blender.serve.generating import OnText
 from blender.serve.loading import LoadedModel
 from blender.serve.sampling import Sampling
 from blender.serve.session import Answer, Round, Session, decode_picture
-from blender.shards.folder import write_whole
 
 #: bytes that are taken from a URL, and seconds that it may take
 _MAX_BYTES, _TIMEOUT = 50_000_000, 20.0

@@ -11,11 +11,12 @@ from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
 from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
 from blender.errors import BlenderError
+from blender.files import whole_file, write_whole
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards
-from blender.shards.folder import BlendFolder, hold_folder, write_whole
+from blender.shards.folder import BlendFolder, hold_folder
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.job import lay_down, tasks_of
 from blender.shards.manifest import (
@@ -148,9 +149,8 @@ def _write_index(folder: BlendFolder, split: str, notes: list[ShardNote]) -> pl.
 
 def write_parquet(frame: pl.DataFrame, path: Path) -> None:
     """Write a table so that nobody ever sees a part of it."""
-    aside = path.with_name(f".{path.name}")
-    frame.write_parquet(aside)
-    aside.replace(path)
+    with whole_file(path) as aside:
+        frame.write_parquet(aside)
 
 
 def _with_rewrites(ledger: pl.DataFrame, notes: list[ShardNote]) -> pl.DataFrame:

@@ -11,7 +11,6 @@ second hands over JSON and images as stored, for a cooker that needs to know wha
 """
 
 import json
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -23,7 +22,8 @@ import polars as pl
 import yaml
 
 from blender.errors import FolderError
-from blender.shards.folder import ENERGON, write_whole
+from blender.files import whole_file, write_whole
+from blender.shards.folder import ENERGON
 from blender.shards.read import Blend
 
 #: the release whose layout this is
@@ -181,14 +181,8 @@ def _identity(blend: Blend) -> uuid.UUID:
 
 
 def _write_database(blend: Blend, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    try:
-        with closing(sqlite3.connect(aside)) as database:
-            _fill(database, blend)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
+    with whole_file(path) as aside, closing(sqlite3.connect(aside)) as database:
+        _fill(database, blend)
 
 
 def _fill(database: sqlite3.Connection, blend: Blend) -> None:

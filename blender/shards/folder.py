@@ -5,7 +5,6 @@ and a note per finished shard. It is removed when the manifest is in place. Only
 """
 
 import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import msgspec
 
 from blender.blend.mix import SPLITS
 from blender.errors import FolderError
+from blender.files import write_whole
 from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from blender.shards.write import ShardNote
 
@@ -98,13 +98,6 @@ class BlendFolder:
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.is_file() else -1
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a small file so that nobody ever sees a part of it."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_bytes(content)
-    aside.replace(path)
 
 
 @contextmanager

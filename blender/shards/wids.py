@@ -4,7 +4,7 @@ import msgspec
 
 from blender.blend.mix import SPLITS
 from blender.errors import FolderError
-from blender.shards.folder import write_whole
+from blender.files import write_whole
 from blender.shards.manifest import Manifest
 from blender.shards.read import Blend
 

@@ -12,9 +12,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from blender.files import write_whole
 from blender.images.files import local_path
 from blender.parallel import map_unordered, num_cores
-from blender.shards.folder import write_whole
 from blender.stream.encode import Dropped, Encoder, count_tokens
 from blender.stream.index import StreamBlend
 from blender.stream.reader import ReaderSettings, ShardReader

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from blender.errors import FolderError, TrainError
-from blender.shards.folder import write_whole
+from blender.files import write_whole
 from blender.train.checkpoint import CheckpointState, best_checkpoint, list_checkpoints, read_state
 from blender.train.recipe import TrainRecipe
 

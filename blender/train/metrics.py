@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from blender.errors import TrainError
-from blender.shards.folder import write_whole
+from blender.files import write_whole
 from blender.train.events import Evaluated, Logged
 from blender.train.recipe import Logging, TrainRecipe
 
