@@ -1,0 +1,49 @@
+"""A reference to images: where it stands, and what it is made of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Range:
+    """Neighbouring images, named by the first and the last of them."""
+
+    first: int
+    last: int
+    between: str
+
+
+#: what a rewritten phrase is made of: words, a record's image, several of them, or a range of them
+Part = str | int | tuple[int, ...] | Range
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A phrase that speaks of images by number, order or all together."""
+
+    start: int
+    end: int
+    #: the phrase with the record's image numbers in it; empty when it cannot be renumbered
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def named(self) -> frozenset[int]:
+        """The record's images that the phrase names."""
+        return frozenset(number for part in self.parts if not isinstance(part, str) for number in _images(part))
+
+
+def _images(part: int | tuple[int, ...] | Range) -> tuple[int, ...]:
+    if isinstance(part, Range):
+        return tuple(range(part.first, part.last + 1))
+    return part if isinstance(part, tuple) else (part,)
+
+
+def spell(part: Part, numbers: Sequence[int]) -> str:
+    """Write a part with the sample's numbers in place of the record's."""
+    if isinstance(part, str):
+        return part
+    moved = [numbers[k - 1] for k in _images(part)]
+    if isinstance(part, Range) and moved == list(range(moved[0], moved[-1] + 1)):
+        return f"{moved[0]}{part.between}{moved[-1]}"
+    *most, last = map(str, moved)
+    return f"{', '.join(most)} and {last}" if most else last
