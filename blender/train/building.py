@@ -42,16 +42,7 @@ def build(recipe: TrainRecipe, prepared: Prepared, ranks: Ranks, latest: tuple[P
         TrainError: The checkpoint is of another model, or damaged.
     """
     model = _load(recipe, prepared)
-    trained = recipe.train
-    set_trainable(
-        model,
-        projector=trained.projector,
-        embedding=trained.embedding,
-        language=trained.language,
-        vision=trained.vision,
-        lora=adapter_settings(trained.lora),
-        seed=recipe.seed,
-    )
+    choose_trained(model, recipe)
     if latest is not None:
         check_fits(*latest, {name: _shape(p) for name, p in model.named_parameters() if p.requires_grad})
     if recipe.gradient_checkpointing:
@@ -74,7 +65,21 @@ def build(recipe: TrainRecipe, prepared: Prepared, ranks: Ranks, latest: tuple[P
     return Built(model, engine, masters)
 
 
-def adapter_settings(lora: Lora) -> dict[str, Any]:
+def choose_trained(model: Any, recipe: TrainRecipe) -> None:
+    """Freeze and unfreeze the weights of a model, or add adapters, as a recipe says."""
+    trained = recipe.train
+    set_trainable(
+        model,
+        projector=trained.projector,
+        embedding=trained.embedding,
+        language=trained.language,
+        vision=trained.vision,
+        lora=_adapter_settings(trained.lora),
+        seed=recipe.seed,
+    )
+
+
+def _adapter_settings(lora: Lora) -> dict[str, Any]:
     """Give a recipe's settings of adapters as PEFT takes them."""
     settings: dict[str, Any] = {"r": lora.rank, "lora_alpha": lora.alpha, "lora_dropout": lora.dropout}
     return settings if lora.targets is None else {**settings, "target_modules": list(lora.targets)}

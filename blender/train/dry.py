@@ -14,9 +14,9 @@ from typing import Any
 import torch
 
 from blender.errors import TrainError
-from blender.model import VisualChatConfig, VisualChatModel, set_trainable, trainable_parameters
+from blender.model import VisualChatConfig, VisualChatModel, trainable_parameters
 from blender.train.arithmetic import BatchPlan, plan_batch
-from blender.train.building import adapter_settings
+from blender.train.building import choose_trained
 from blender.train.engine import choose_accelerator
 from blender.train.prepare import model_config, model_settings
 from blender.train.recipe import TrainRecipe
@@ -66,15 +66,7 @@ def dry_run(recipe: TrainRecipe, gpus: int) -> DryRun:
     config = shaped_config(recipe)
     with torch.device("meta"):
         model: Any = VisualChatModel(config)
-        trained = recipe.train
-        set_trainable(
-            model,
-            projector=trained.projector,
-            embedding=trained.embedding,
-            language=trained.language,
-            vision=trained.vision,
-            lora=adapter_settings(trained.lora),
-        )
+        choose_trained(model, recipe)
     parts = {
         name: sum(p.numel() for p in getattr(model, name).parameters()) for name in ("language", "vision", "projector")
     }
