@@ -6,11 +6,8 @@ many conversations only some are shown, evenly chosen, and the page says so.
 """
 
 import base64
-import hashlib
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from itertools import groupby
 
 from PIL import Image, ImageOps
@@ -21,6 +18,8 @@ from blender.evaluate.results import Result
 from blender.evaluate.summary import Group, Summary
 from blender.images.decoding import open_image
 from blender.stream.pixels import to_plain
+from blender.web.page import read_asset
+from blender.web.policy import content_security_policy
 
 #: longest edge of a picture, in pixels
 _EDGE = 320
@@ -94,8 +93,7 @@ def _evenly(places: Sequence[tuple[str, str]], most: int) -> Sequence[tuple[str,
 
 
 def _head(title: str) -> Markup:
-    code = f"style-src '{_hash('style.css')}'; script-src '{_hash('filter.js')}'"
-    policy = f"default-src 'none'; img-src data:; {code}; base-uri 'none'; form-action 'none'"
+    policy = content_security_policy(_asset("style.css"), _asset("filter.js"), "img-src data:")
     return tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -106,13 +104,8 @@ def _head(title: str) -> Markup:
     )
 
 
-@cache
 def _asset(name: str) -> str:
-    return files("blender.evaluate").joinpath("assets", name).read_text(encoding="utf-8")
-
-
-def _hash(name: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(_asset(name).encode()).digest()).decode()}"
+    return read_asset("blender.evaluate", "assets", name)
 
 
 def _top(summary: Summary, num_conversations: int) -> Markup:

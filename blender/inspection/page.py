@@ -1,16 +1,11 @@
-"""The page: one HTML file with its style, its script and its data inside.
+"""The page that shows samples: a file that holds them with their pictures, or one that fetches them from its server.
 
-Data goes into a block of JSON that no parser of HTML can leave: every ``<`` is written as an escape. The page's policy
-allows this one script and this one style, by their hashes, and nothing from any network.
+Its policy allows nothing from any network, but for what the server itself sends.
 """
 
 import base64
-import hashlib
 import html
-import re
 from collections.abc import Iterable, Iterator
-from functools import cache
-from importlib.resources import files
 from typing import Literal
 
 import msgspec
@@ -18,9 +13,13 @@ import msgspec
 from blender.inspection.overview import Overview
 from blender.inspection.thumbnails import Thumbnail
 from blender.inspection.views import SampleView
+from blender.web.page import Page
 
-_SCRIPTS = ("dom.js", "source.js", "viewer.js", "sample.js", "overview.js", "gallery.js", "main.js")
-_MARK = re.compile(r"\{\{(\w+)\}\}")
+_PAGE = Page(
+    "blender.inspection",
+    folder="web",
+    scripts=("source.js", "viewer.js", "sample.js", "overview.js", "gallery.js", "main.js"),
+)
 
 
 class Facets(msgspec.Struct, frozen=True):
@@ -54,70 +53,22 @@ def report_page(setup: Setup, pictures: Iterable[tuple[int, Thumbnail]], title: 
     Yields:
         The file, piece by piece.
     """
-    policy = f"default-src 'none'; img-src data:; {_own_code()}; base-uri 'none'; form-action 'none'"
-    before, after = _page(policy, title, setup)
-    yield before
+    page = _PAGE.render(title, setup, policy=_PAGE.policy("img-src data:"))
+    # the last element: pictures are still being made while the page is written
+    before, end, after = page.rpartition("</body>")
+    yield before.encode()
     for number, picture in pictures:
         fault = f' data-fault="{html.escape(picture.fault)}"' if picture.fault else ""
         content = base64.b64encode(picture.content).decode()
         yield f'<script type="text/plain" id="picture-{number}"{fault}>{content}</script>\n'.encode()
-    yield after
+    yield (end + after).encode()
 
 
 def served_policy() -> str:
     """Return the policy of a page whose samples are fetched from where it came from."""
-    return (
-        f"default-src 'none'; img-src 'self' data:; connect-src 'self'; {_own_code()}; "
-        "base-uri 'none'; form-action 'none'"
-    )
+    return _PAGE.policy("img-src 'self' data:", "connect-src 'self'")
 
 
 def served_page(setup: Setup, title: str) -> bytes:
     """Write a page that fetches its samples."""
-    return b"".join(_page(served_policy(), title, setup))
-
-
-def json_block(value: object) -> str:
-    """Write a value as JSON that may stand in a block of HTML."""
-    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
-
-
-def _page(policy: str, title: str, setup: Setup) -> tuple[bytes, bytes]:
-    """Fill the frame of the page; what comes between the two parts are the pictures."""
-    values = {
-        "policy": policy,
-        "title": html.escape(title),
-        "style": _style(),
-        "script": _script(),
-        "setup": json_block(setup),
-    }
-    # in one pass: what is put in may hold such marks itself
-    before, after = (
-        _MARK.sub(lambda mark: values[mark[1]], part) for part in _asset("page.html").split("{{pictures}}")
-    )
-    return before.encode(), after.encode()
-
-
-@cache
-def _own_code() -> str:
-    return f"style-src '{_hash(_style())}'; script-src '{_hash(_script())}'"
-
-
-def _hash(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
-
-
-@cache
-def _style() -> str:
-    return _asset("style.css")
-
-
-@cache
-def _script() -> str:
-    inner = "\n".join(_asset(name) for name in _SCRIPTS)
-    return f'(() => {{\n"use strict";\n{inner}}})();\n'
-
-
-@cache
-def _asset(name: str) -> str:
-    return files("blender.inspection").joinpath("web", name).read_text(encoding="utf-8")
+    return _PAGE.render(title, setup, policy=served_policy()).encode()

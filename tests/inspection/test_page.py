@@ -191,7 +191,7 @@ def test_a_phone_shows_it_without_sideways_scrolling(look, report, scheme, view)
     assert width == 390
 
 
-CONTRAST = Path(__file__).with_name("contrast.js").read_text().partition("\n")[2]
+CONTRAST = (Path(__file__).parents[1] / "web" / "contrast.js").read_text().partition("\n")[2]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,4 @@
-// Puts the page together: setup, addresses, keys, light and dark.
+// Puts the page together: setup, addresses, keys.
 
 const setup = JSON.parse(byId("setup").textContent);
 const source = setup.samples ? new FileSource(setup) : new ServedSource();
@@ -59,12 +59,6 @@ function decoded(text) {
   }
 }
 
-function toggleTheme() {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-}
-
 function cycleView() {
   const article = gallery.chosen();
   if (!article) return;
@@ -117,7 +111,6 @@ document.addEventListener("keydown", (event) => {
 });
 
 byId("keys").addEventListener("click", () => byId("shortcuts").showModal());
-byId("theme").addEventListener("click", toggleTheme);
 byId("skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("main").focus();

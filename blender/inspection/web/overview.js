@@ -5,7 +5,7 @@ function drawOverview(overview) {
     el("dl", { class: "facts" }, ...overview.facts.map(({ label, value }) => el("div", {}, el("dt", {}, label), el("dd", {}, value)))),
     ...overview.notes.map((note) => el("p", { class: "notice" }, note)),
     overview.warnings.length
-      ? el("section", { class: "warnings" }, el("h2", {}, "Warnings"), el("ul", {}, ...overview.warnings.map((text) => el("li", {}, text))))
+      ? el("section", { class: "notice warnings" }, el("h2", {}, "Warnings"), el("ul", {}, ...overview.warnings.map((text) => el("li", {}, text))))
       : null,
     el("section", { class: "charts", "aria-label": "Charts" }, ...overview.charts.map(drawChart)),
     ...overview.tables.map(({ title, columns, rows }) => el("section", { class: "table" }, el("h2", {}, title), drawTable(columns, rows))),
@@ -40,4 +40,11 @@ function drawTable(columns, rows) {
       el("tbody", {}, ...rows.map((row) => el("tr", {}, ...row.map((text, place) => cell("td", text, place))))),
     ),
   );
+}
+
+// Our own drawings; parsed as XML, apart from the page, and free of scripts by the page's policy.
+function drawing(text) {
+  const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  parsed.removeAttribute("style");
+  return document.importNode(parsed, true);
 }

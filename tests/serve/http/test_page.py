@@ -12,7 +12,7 @@ from blender.serve.http.settings import Limits
 from tests.serve.http.conftest import picture
 
 NASTY = '<img src=x onerror="document.title=1"> <script>document.title=2</script> </script> {{setup}} שלום'
-CONTRAST = (Path(__file__).parents[2] / "inspection" / "contrast.js").read_text().partition("\n")[2]
+CONTRAST = (Path(__file__).parents[2] / "web" / "contrast.js").read_text().partition("\n")[2]
 
 
 @pytest.fixture

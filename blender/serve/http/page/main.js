@@ -125,12 +125,6 @@ function openSettings() {
   if (setup.needsKey && !sessionStorage.getItem(KEY)) byId("key").focus();
 }
 
-function toggleTheme() {
-  const root = document.documentElement;
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-  root.dataset.theme = dark ? "light" : "dark";
-}
-
 function describe() {
   const positions = `${counted(setup.imagePositions, "position")} an image`;
   const room = setup.maxPositions ? `, ${count(setup.maxPositions)} in all` : "";
@@ -146,7 +140,6 @@ byId("key-field").hidden = !setup.needsKey;
 byId("key").value = sessionStorage.getItem(KEY) || "";
 byId("key").addEventListener("input", (event) => sessionStorage.setItem(KEY, event.target.value.trim()));
 byId("stop").addEventListener("click", () => stopping?.abort());
-byId("theme").addEventListener("click", toggleTheme);
 byId("to-settings").addEventListener("click", openSettings);
 byId("anew").addEventListener("click", () => {
   stopping?.abort();

@@ -1,4 +1,4 @@
-// Makes elements. Every text goes in as a text node, so nothing that a stranger wrote is ever read as markup.
+// Makes elements. Every text goes in as a text node, so nothing that a stranger or a model wrote is ever read as markup.
 
 function el(tag, properties, ...children) {
   const element = document.createElement(tag);
@@ -14,19 +14,4 @@ function el(tag, properties, ...children) {
 
 function byId(id) {
   return document.getElementById(id);
-}
-
-function count(number) {
-  return number.toLocaleString("en");
-}
-
-function counted(number, noun) {
-  return `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
-}
-
-// Our own drawings; parsed as XML, apart from the page, and free of scripts by the page's policy.
-function drawing(text) {
-  const parsed = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
-  parsed.removeAttribute("style");
-  return document.importNode(parsed, true);
 }

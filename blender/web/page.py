@@ -1,0 +1,79 @@
+"""A page as one HTML file, with its style sheet, its script and its data inside.
+
+Data goes into a block of JSON that no parser of HTML can leave: every ``<`` is written as an escape.
+"""
+
+import html
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+
+import msgspec
+
+from blender.web.policy import content_security_policy
+
+_STYLES = ("tokens.css", "base.css", "conversation.css")
+_SCRIPTS = ("dom.js", "numbers.js", "theme.js")
+_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
+
+
+@dataclass(frozen=True)
+class Page:
+    """A folder that holds ``page.html``, ``style.css`` and scripts; the shared ones are put before them."""
+
+    #: the package that the folder stands in
+    package: str
+    folder: str
+    #: in the order in which they run
+    scripts: tuple[str, ...]
+
+    @cached_property
+    def style(self) -> str:
+        """The text of the style element."""
+        return "\n".join((*map(_shared, _STYLES), self._own("style.css")))
+
+    @cached_property
+    def script(self) -> str:
+        """The text of the script element."""
+        inner = "\n".join((*map(_shared, _SCRIPTS), *map(self._own, self.scripts)))
+        return f'(() => {{\n"use strict";\n{inner}}})();\n'
+
+    def policy(self, *directives: str) -> str:
+        """Return the Content-Security-Policy: this style and this script, and what the directives allow."""
+        return content_security_policy(self.style, self.script, *directives)
+
+    def render(self, title: str, setup: object, **values: str) -> str:
+        """Fill in the placeholders of ``page.html``.
+
+        Args:
+            title: The title of the window.
+            setup: What the script is started with; any value that JSON can hold.
+            **values: HTML for the page's own placeholders.
+        """
+        values |= {
+            "title": html.escape(title),
+            "style": self.style,
+            "script": self.script,
+            "setup": json_block(setup),
+        }
+        # in one pass: what is filled in may hold placeholders itself
+        return _PLACEHOLDER.sub(lambda found: values[found[1]], self._own("page.html"))
+
+    def _own(self, name: str) -> str:
+        return read_asset(self.package, self.folder, name)
+
+
+def json_block(value: object) -> str:
+    """Write a value as JSON that may stand in a block of HTML."""
+    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
+
+
+@cache
+def read_asset(package: str, *path: str) -> str:
+    """Read a text file that is shipped inside a package."""
+    return files(package).joinpath(*path).read_text(encoding="utf-8")
+
+
+def _shared(name: str) -> str:
+    return read_asset("blender.web", "assets", name)
