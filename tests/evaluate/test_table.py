@@ -1,8 +1,5 @@
 """The page of an evaluation, as a browser shows it."""
 
-import shutil
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
 from blender.evaluate.asking import AskOptions
@@ -12,9 +9,6 @@ from blender.evaluate.run import evaluate, name_models
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from tests.evaluate.conftest import NASTY, write
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 
 
 def test_text_is_text_whatever_it_looks_like():
@@ -51,100 +45,82 @@ def test_the_page_stands_alone(page):
     assert "Shown are 5 of 7 conversations" in text
 
 
-@pytest.fixture(scope="module")
-def look(page):
-    """Open the page in a new window and let a function look at it; nothing may be said on the console.
+@pytest.fixture
+def look(chromium, page):
+    """Open the page in a new window; no script may fail, and nothing may be said on the console."""
+    complaints, contexts = [], []
 
-    The browser is spoken to in a thread of its own: another test's may be open in this one.
-    """
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine; Debian's package `chromium` brings one")
-    from playwright.sync_api import sync_playwright
-
-    def open_window(check, options):
-        context, said = browser.new_context(**options), []
+    def open_page(**options):
+        context = chromium.new_context(**options)
+        contexts.append(context)
         tab = context.new_page()
-        tab.on("console", lambda message: said.append(message.text))
-        tab.on("pageerror", lambda error: said.append(str(error)))
+        tab.on("console", lambda message: complaints.append(message.text))
+        tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.goto(page.as_uri())
-        check(tab)
-        context.close()
-        assert said == []
+        return tab
 
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        playwright = thread.submit(lambda: sync_playwright().start()).result()
-        browser = thread.submit(lambda: playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)).result()
-        yield lambda check, **options: thread.submit(open_window, check, options).result()
-        thread.submit(browser.close).result()
-        thread.submit(playwright.stop).result()
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
 
 
 def test_answers_stand_beside_each_other_and_texts_are_texts(look):
-    def check(tab):
-        assert tab.title().startswith("mmca/model, causal/model on nasty")
-        first = tab.locator(".conversation").first
-        assert first.locator("h3").inner_text() == " ".join(NASTY.split())
-        assert first.locator(".question").first.inner_text() == NASTY
-        assert tab.locator(".conversation script, .conversation b:not(figcaption b), img[src=x]").count() == 0
-        tops = {round(one.bounding_box()["y"]) for one in first.locator(".answer").all()[:2]}
-        assert len(tops) == 1
-
-    look(check)
+    tab = look()
+    assert tab.title().startswith("mmca/model, causal/model on nasty")
+    first = tab.locator(".conversation").first
+    assert first.locator("h3").inner_text() == " ".join(NASTY.split())
+    assert first.locator(".question").first.inner_text() == NASTY
+    assert tab.locator(".conversation script, .conversation b:not(figcaption b), img[src=x]").count() == 0
+    tops = {round(one.bounding_box()["y"]) for one in first.locator(".answer").all()[:2]}
+    assert len(tops) == 1
 
 
 def test_pictures_are_shown_with_their_numbers(look):
     loaded = "image => image.complete && image.naturalWidth > 0"
 
-    def check(tab):
-        images = tab.locator("figure img")
-        for place in range(images.count()):
-            images.nth(place).scroll_into_view_if_needed()
-            tab.wait_for_function(loaded, arg=images.nth(place).element_handle())
-        second = tab.locator(".conversation").nth(1)
-        labels = [one.inner_text().split(".")[0] for one in second.locator("figcaption b").all()]
-        assert labels == [f"image {number}" for number in range(1, len(labels) + 1)] != []
-
-    look(check)
+    tab = look()
+    images = tab.locator("figure img")
+    for place in range(images.count()):
+        images.nth(place).scroll_into_view_if_needed()
+        tab.wait_for_function(loaded, arg=images.nth(place).element_handle())
+    second = tab.locator(".conversation").nth(1)
+    labels = [one.inner_text().split(".")[0] for one in second.locator("figcaption b").all()]
+    assert labels == [f"image {number}" for number in range(1, len(labels) + 1)] != []
 
 
 def test_conversations_can_be_found_by_words_kind_and_dataset(look):
-    def check(tab):
-        shown = tab.locator(".conversation:not([hidden])")
-        assert shown.count() == 5
-        tab.fill("[name=text]", "broken script")
-        assert shown.count() == 1
-        assert tab.locator("output").inner_text() == "1 of 5"
-        tab.fill("[name=text]", "")
-        tab.select_option("[name=dataset]", index=1)
-        wanted = tab.locator("[name=dataset]").input_value()
-        assert {one.get_attribute("data-dataset") for one in shown.all()} == {wanted}
-        tab.select_option("[name=dataset]", "")
-        tab.select_option("[name=kind]", index=1)
-        kind = tab.locator("[name=kind]").input_value()
-        assert shown.count() > 0
-        assert all(kind in one.get_attribute("data-kinds").split() for one in shown.all())
-        tab.select_option("[name=kind]", "")
-        tab.select_option("[name=only]", "wrong")
-        assert all(one.locator(".answer.wrong").count() for one in shown.all())
-
-    look(check)
+    tab = look()
+    shown = tab.locator(".conversation:not([hidden])")
+    assert shown.count() == 5
+    tab.fill("[name=text]", "broken script")
+    assert shown.count() == 1
+    assert tab.locator("output").inner_text() == "1 of 5"
+    tab.fill("[name=text]", "")
+    tab.select_option("[name=dataset]", index=1)
+    wanted = tab.locator("[name=dataset]").input_value()
+    assert {one.get_attribute("data-dataset") for one in shown.all()} == {wanted}
+    tab.select_option("[name=dataset]", "")
+    tab.select_option("[name=kind]", index=1)
+    kind = tab.locator("[name=kind]").input_value()
+    assert shown.count() > 0
+    assert all(kind in one.get_attribute("data-kinds").split() for one in shown.all())
+    tab.select_option("[name=kind]", "")
+    tab.select_option("[name=only]", "wrong")
+    assert all(one.locator(".answer.wrong").count() for one in shown.all())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
 def test_nothing_sticks_out_and_everything_can_be_read(look, scheme, width):
-    def check(tab):
-        assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness = sum(int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(","))
-        assert (brightness > 600) == (scheme == "light")
-
-    look(check, viewport={"width": width, "height": 800}, color_scheme=scheme)
+    tab = look(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
+    ground = tab.evaluate("getComputedStyle(document.body).backgroundColor")
+    brightness = sum(int(part) for part in ground.removeprefix("rgb(").removesuffix(")").split(","))
+    assert (brightness > 600) == (scheme == "light")
 
 
 def test_without_scripts_all_is_there(look):
-    def check(tab):
-        assert tab.locator(".conversation").count() == 5
-        assert not tab.locator(".filters").is_visible()
-
-    look(check, java_script_enabled=False)
+    tab = look(java_script_enabled=False)
+    assert tab.locator(".conversation").count() == 5
+    assert not tab.locator(".filters").is_visible()
