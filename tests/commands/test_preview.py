@@ -6,7 +6,7 @@ import pytest
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig
 
 from tests import corpora
-from tests.commands.test_commands import HELP, run
+from tests.commands.test_commands import run
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 
@@ -24,11 +24,6 @@ def models(tmp_path_factory):
     sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     CLIPImageProcessorPil(**sizes).save_pretrained(root / "vision")
     return ("--tokenizer", root / "language", "--vision", root / "vision")
-
-
-def test_help_is_as_it_was():
-    """When help changes on purpose: python -m tests.commands.test_preview."""
-    assert run("preview", "--help")[0] == (HELP / "preview.txt").read_text()
 
 
 def test_it_shows_a_sample_and_writes_nothing(recipe):
@@ -82,7 +77,3 @@ def test_exact_tokens_are_counted_and_what_is_cut_off_is_told(recipe, models):
 def test_faults_are_told_in_a_sentence(recipe, arguments, code, words):
     _, err = run("preview", recipe, *arguments, code=code)
     assert words in " ".join(err.replace("│", " ").split())
-
-
-if __name__ == "__main__":
-    (HELP / "preview.txt").write_text(run("preview", "--help")[0])
