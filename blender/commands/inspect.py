@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.commands.lookup import show_ledger, show_matches, show_stats
-from blender.commands.options import FolderArgument, JsonOption, WorkersOption
-from blender.commands.preview import (
+from blender.commands.options import (
+    FolderArgument,
     ImageTokensOption,
+    JsonOption,
     MaxTokensOption,
+    TemplateOption,
     TokenizerOption,
     VisionOption,
-    token_counter,
+    WorkersOption,
 )
+from blender.commands.tokens import TokenOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +31,8 @@ if TYPE_CHECKING:
 
 
 #: options, by their parameters' names, that need another one
-_OF_HTML = ("seed", "tokenizer", "vision", "image_tokens", "max_tokens")
+_OF_HTML = ("seed",)
+_OF_TOKENS = ("tokenizer", "vision", "image_tokens", "max_tokens", "template")
 _OF_SERVE = ("host", "port")
 
 
@@ -101,6 +105,7 @@ def inspect(
     vision: VisionOption = None,
     image_tokens: ImageTokensOption = None,
     max_tokens: MaxTokensOption = 4096,
+    template: TemplateOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -117,13 +122,13 @@ def inspect(
         "--grep": grep is not None,
     }
     _check_usage(context, ways, {"--sample": sample is not None, "--dataset": dataset is not None, "--json": as_json})
+    tokens = TokenOptions(tokenizer, vision, image_tokens, max_tokens, template)
     blend = open_blend(folder)
     if serve:
         serve_page(blend, host, port, workers)
         return
     if html is not None:
-        counter = token_counter(tokenizer, vision, image_tokens, max_tokens)
-        write_html(blend, html, num or 2_000, dataset, seed, workers, counter)
+        write_html(blend, html, num or 2_000, dataset, seed, workers, tokens.view())
         return
     if stats:
         show_stats(blend, workers, as_json)
@@ -137,10 +142,13 @@ def inspect(
     screen = console()
     if sample is not None or dataset is not None:
         stored = blend[find_sample(blend, sample or "0", dataset)]
+        view = tokens.view()
+        viewed = view(stored.sample) if view else None
         if as_json:
-            print_json({"split": stored.split, "shard": stored.shard, "sample": stored.sample})
+            said = {"split": stored.split, "shard": stored.shard, "sample": stored.sample}
+            print_json(said | ({"tokens": viewed} if viewed else {}))
         else:
-            screen.print(render_sample(stored, screen))
+            screen.print(render_sample(stored, screen, viewed))
     elif as_json:
         print_json(blend.manifest)
     else:
@@ -162,6 +170,8 @@ def _check_usage(context: typer.Context, ways: dict[str, bool], others: dict[str
     for way in ("--html", "--serve"):
         refuse_together({way: ways[way]} | as_json)
     refuse_without(context, _OF_HTML, "--html", ways["--html"])
+    one = not any(ways.values()) and any((sample | dataset).values())
+    refuse_without(context, _OF_TOKENS, "--html or --sample", ways["--html"] or one)
     refuse_without(context, _OF_SERVE, "--serve", ways["--serve"])
     limited = ways["--html"] or ways["--grep"] or ways["--ledger"]
     refuse_without(context, ("num",), "--html, --grep or --ledger", limited)

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blender.commands.options import JsonOption, SetOption, WorkersOption
+from blender.commands.options import (
+    ImageTokensOption,
+    JsonOption,
+    MaxTokensOption,
+    SetOption,
+    TemplateOption,
+    TokenizerOption,
+    VisionOption,
+    WorkersOption,
+)
+from blender.commands.tokens import TokenOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -15,9 +25,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from blender.commands.output import Meter
-    from blender.inspection.lint import Example, Finding, LintReport, LintSettings, Tokens
+    from blender.inspection.lint import Example, Finding, LintReport, LintSettings
     from blender.recipe.lint import Suppression
-    from blender.stream.text import TextEncoder
 
 _STYLES = {"error": "bold red", "warning": "yellow", "notice": "cyan"}
 
@@ -38,23 +47,11 @@ def lint(
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Open no image: faster, but likenesses and copies stay unknown.")
     ] = False,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|DIR", help="Language model or tokenizer: find samples that are too long.", show_default=False
-        ),
-    ] = None,
-    vision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|DIR", help="Vision tower: says how many positions an image takes.", show_default=False
-        ),
-    ] = None,
-    image_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Positions of an image; with --tokenizer, this or --vision.", show_default=False),
-    ] = None,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Positions that a sample may take.")] = 4096,
+    tokenizer: TokenizerOption = None,
+    vision: VisionOption = None,
+    image_tokens: ImageTokensOption = None,
+    max_tokens: MaxTokensOption = 4096,
+    template: TemplateOption = None,
     suppress: Annotated[
         list[str] | None,
         typer.Option(
@@ -77,7 +74,7 @@ def lint(
     settings = LintSettings(
         workers=workers or num_cores(),
         look=not no_images,
-        tokens=_tokens(tokenizer, vision, image_tokens, max_tokens),
+        tokens=TokenOptions(tokenizer, vision, image_tokens, max_tokens, template).counter(),
         suppress=[_suppression(said) for said in suppress or []],
         num_examples=examples,
         tell=meter.set,
@@ -125,39 +122,6 @@ def _lint_recipe(name: str, overrides: "Sequence[str]", settings: "LintSettings"
         progress = planning_progress(meter)
         plan = make_plan(recipe, Path(folder), settings.workers, look=settings.look, progress=progress)
         return lint_plan(plan, settings)
-
-
-def _tokens(tokenizer: str | None, vision: str | None, image_tokens: int | None, max_tokens: int) -> "Tokens | None":
-    """Load what lengths are counted with; None when no tokenizer is named."""
-    if tokenizer is None:
-        if vision is not None or image_tokens is not None:
-            raise typer.BadParameter("--vision and --image-tokens need --tokenizer")
-        return None
-    if vision is None and image_tokens is None:
-        raise typer.BadParameter("--tokenizer needs --vision or --image-tokens, to know what an image takes")
-    from blender.inspection.lint import Tokens
-    from blender.stream.models import load_encoder
-
-    if vision is None:
-        return Tokens(_text_encoder(tokenizer, image_tokens or 0), max_tokens)
-    encoder, _, _ = load_encoder(tokenizer, vision, image_positions=image_tokens, max_tokens=max_tokens)
-    return Tokens(encoder.text, max_tokens)
-
-
-def _text_encoder(tokenizer: str, image_tokens: int) -> "TextEncoder":
-    from transformers import AutoTokenizer
-
-    from blender.errors import StreamError
-    from blender.stream.text import make_text_encoder
-
-    try:
-        loaded = AutoTokenizer.from_pretrained(tokenizer)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise StreamError(
-            f"the tokenizer of {tokenizer} cannot be loaded: {first}", "name a model or its folder"
-        ) from error
-    return make_text_encoder(loaded, image_tokens)
 
 
 def _suppression(said: str) -> "Suppression":

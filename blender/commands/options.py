@@ -22,6 +22,45 @@ WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Number of processes; all cores by default.", show_default=False)
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON to standard output and nothing else.")]
+TokenizerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="NAME|DIR",
+        help="Language model or tokenizer: count exact tokens. With --vision or --image-tokens.",
+        show_default=False,
+    ),
+]
+VisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--vision",
+        metavar="NAME|DIR",
+        help="Vision tower: says how many positions an image takes.",
+        show_default=False,
+    ),
+]
+ImageTokensOption = Annotated[
+    int | None,
+    typer.Option(
+        "--image-tokens",
+        min=1,
+        help="Positions of an image; one per patch of the tower by default.",
+        show_default=False,
+    ),
+]
+MaxTokensOption = Annotated[
+    int, typer.Option("--max-tokens", min=1, help="Positions that a sample may take; what is beyond is cut off.")
+]
+TemplateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        metavar="NAME",
+        help="Render anew with this template, or `chat`; as written by default.",
+        show_default=False,
+    ),
+]
 DeviceOption = Annotated[
     str | None,
     typer.Option(

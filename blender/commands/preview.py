@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+from blender.commands.options import (
+    ImageTokensOption,
+    JsonOption,
+    MaxTokensOption,
+    RecipeArgument,
+    SetOption,
+    TemplateOption,
+    TokenizerOption,
+    VisionOption,
+    WorkersOption,
+)
+from blender.commands.tokens import TokenOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,26 +26,6 @@ if TYPE_CHECKING:
     from blender.inspection.preview import PreviewSample
     from blender.inspection.views import TokensView
     from blender.shards.sample import Sample
-
-TokenizerOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|DIR",
-        help="Language model or tokenizer: show the exact tokens. With --vision.",
-        show_default=False,
-    ),
-]
-VisionOption = Annotated[
-    str | None,
-    typer.Option(metavar="NAME|DIR", help="Vision tower: says how many positions an image takes.", show_default=False),
-]
-ImageTokensOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="Positions of an image; one per patch of the tower by default.", show_default=False),
-]
-MaxTokensOption = Annotated[
-    int, typer.Option(min=1, help="Positions that a sample may take; what is beyond is shown as cut off.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -72,6 +63,7 @@ def preview(
     vision: VisionOption = None,
     image_tokens: ImageTokensOption = None,
     max_tokens: MaxTokensOption = 4096,
+    template: TemplateOption = None,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -83,7 +75,7 @@ def preview(
     from blender.parallel import num_cores
     from blender.recipe import load_recipe
 
-    count_tokens = token_counter(tokenizer, vision, image_tokens, max_tokens)
+    count_tokens = TokenOptions(tokenizer, vision, image_tokens, max_tokens, template).view()
     loaded = load_recipe(recipe, overrides or [])
     meter = Meter(quiet=as_json)
     with tempfile.TemporaryDirectory(prefix="visualchat-") as folder:
@@ -93,28 +85,6 @@ def preview(
         rows = preview_rows(plan, sample=sample, dataset=dataset, num=num or (100 if html else 1), seed=seed)
         made = preview_samples(plan, rows)
         _show(plan, made, html, count_tokens, as_json)
-
-
-def token_counter(
-    tokenizer: str | None, vision: str | None, image_tokens: int | None, max_tokens: int
-) -> "Callable[[Sample], TokensView] | None":
-    """Load what shows tokens; None when no tokenizer is named.
-
-    Raises:
-        BadParameter: Only one of tokenizer and vision tower is named.
-        StreamError: One of them cannot be loaded.
-    """
-    if tokenizer is None and vision is None:
-        return None
-    if tokenizer is None or vision is None:
-        raise typer.BadParameter("exact tokens need both --tokenizer and --vision")
-    from functools import partial
-
-    from blender.inspection.tokens import tokens_view
-    from blender.stream.models import load_encoder
-
-    encoder, _, loaded = load_encoder(tokenizer, vision, image_positions=image_tokens, max_tokens=max_tokens)
-    return partial(tokens_view, encoder=encoder.text, tokenizer=loaded.backend_tokenizer, max_tokens=max_tokens)
 
 
 def _show(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from blender.commands.options import JsonOption
+from blender.commands.options import ImageTokensOption, JsonOption, TemplateOption
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -42,16 +42,8 @@ def stream(
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 loads in this one.")] = 2,
     pack: Annotated[bool, typer.Option("--pack", help="Put several samples into a row of --max-tokens.")] = False,
     max_tokens: Annotated[int, typer.Option(min=1, help="Positions that a sample, or a packed row, may take.")] = 4096,
-    image_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help="Positions of an image; one per patch of the tower by default.", show_default=False),
-    ] = None,
-    template: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Render anew with this template, or `chat`; as written by default.", show_default=False
-        ),
-    ] = None,
+    image_tokens: ImageTokensOption = None,
+    template: TemplateOption = None,
     draft: Annotated[bool, typer.Option("--draft", help="Decode JPEGs at reduced size: faster, less exact.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the order.")] = 0,
     show: Annotated[

@@ -15,13 +15,13 @@ _TRAINED = "bold green"
 _PICTURE_COLUMNS, _PICTURE_ROWS = 48, 14
 
 
-def render_sample(stored: StoredSample, console: Console) -> RenderableType:
+def render_sample(stored: StoredSample, console: Console, tokens: TokensView | None = None) -> RenderableType:
     """Render a sample for a console; pictures are drawn when it has colour.
 
-    Without colour, trained spans stand between ``[[`` and ``]]``.
+    Without colour, trained spans stand between ``[[`` and ``]]``. With tokens, those take the place of the text.
     """
     images = [PreviewImage(content, None) for content in stored.images]
-    return _render(stored.sample, images, f"{stored.split}, in {stored.shard}", console, None)
+    return _render(stored.sample, images, f"{stored.split}, in {stored.shard}", console, tokens)
 
 
 def render_preview(made: PreviewSample, console: Console, tokens: TokensView | None = None) -> RenderableType:

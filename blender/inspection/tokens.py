@@ -12,10 +12,13 @@ from blender.shards.sample import Sample
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from blender.stream.text import EncodedText, TextEncoder
+    from blender.stream.sample_text import SampleTextEncoder
+    from blender.stream.text import EncodedText
 
 
-def tokens_view(sample: Sample, encoder: "TextEncoder", tokenizer: "Tokenizer", max_tokens: int | None) -> TokensView:
+def tokens_view(
+    sample: Sample, encoder: "SampleTextEncoder", tokenizer: "Tokenizer", max_tokens: int | None
+) -> TokensView:
     """Encode a sample as the stream does.
 
     Args:
@@ -27,10 +30,10 @@ def tokens_view(sample: Sample, encoder: "TextEncoder", tokenizer: "Tokenizer", 
     from blender.stream.text import UnusableTextError
 
     try:
-        whole = encoder.encode(sample.spans)
+        whole = encoder.encode(sample)
     except UnusableTextError as error:
         return TokensView(0, 0, 0, max_tokens, 0, 0, 0, [], error.detail)
-    kept = whole.keep_turns(max_tokens)
+    kept = encoder.fit(sample, whole, max_tokens)
     fault = None
     if not whole.turn_ends:
         fault = "no span of the text is trained"

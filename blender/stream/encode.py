@@ -5,8 +5,8 @@ sample never raises. Text comes first: images of turns that do not fit are never
 depends on is in the :class:`Encoder`, which is plain data: equal encoders give equal tensors in any process.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -14,8 +14,9 @@ from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
 from blender.stream.chat import ChatTemplate
 from blender.stream.pixels import PixelSpec, stack_images
+from blender.stream.sample_text import SampleTextEncoder
 from blender.stream.text import EncodedText, TextEncoder, UnusableTextError
-from blender.template import IMAGE, Span, Template
+from blender.template import IMAGE, Template
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,10 @@ class Encoder:
     #: decode JPEGs at reduced size where that leaves enough pixels
     draft: bool = False
 
-    def spans(self, sample: Sample) -> Sequence[Span]:
-        """Return the rendered conversation."""
-        return self.template.render(sample.turns) if self.template else sample.spans
+    @property
+    def sample_text(self) -> SampleTextEncoder:
+        """The part that encodes texts."""
+        return SampleTextEncoder(self.text, self.template)
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,8 @@ def count_tokens(sample: Sample, encoder: Encoder) -> int | Dropped:
 
 
 def _encode_text(sample: Sample, num_images: int, encoder: Encoder) -> EncodedText | Dropped:
-    spans = encoder.spans(sample)
+    texts = encoder.sample_text
+    spans = texts.spans(sample)
     num_places = sum(span.text.count(IMAGE) for span in spans if not span.train)
     if num_places != num_images:
         detail = f"the text shows {num_places} images, and {num_images} are stored"
@@ -121,21 +124,8 @@ def _encode_text(sample: Sample, num_images: int, encoder: Encoder) -> EncodedTe
         return Dropped(sample.key, sample.dataset, error.reason, error.detail)
     if not whole.turn_ends:
         return Dropped(sample.key, sample.dataset, "no_answer", "no span of the text is trained")
-    kept = _fitting(sample, whole, encoder)
+    kept = texts.fit(sample, whole, encoder.max_tokens)
     if not len(kept):
         detail = f"the first turn takes {whole.turn_ends[0]} positions, and {encoder.max_tokens} are allowed"
         return Dropped(sample.key, sample.dataset, "too_long", detail)
     return kept
-
-
-def _fitting(sample: Sample, whole: EncodedText, encoder: Encoder) -> EncodedText:
-    """Drop turns from the end until the rest fits."""
-    kept = whole.keep_turns(encoder.max_tokens)
-    if not kept.num_turns_dropped or not isinstance(encoder.template, ChatTemplate):
-        return kept
-    # some chat templates write the last turn in another way than those before
-    for count in range(len(kept.turn_ends), 0, -1):
-        fewer = encoder.text.encode(encoder.template.render(sample.turns[:count])).keep_turns(encoder.max_tokens)
-        if not fewer.num_turns_dropped:
-            return replace(fewer, num_turns_dropped=len(sample.turns) - count)
-    return whole.keep_turns(0)

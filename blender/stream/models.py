@@ -8,7 +8,8 @@ from blender.errors import StreamError
 from blender.stream.chat import ChatTemplate, find_template
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
-from blender.stream.pixels import read_pixel_spec
+from blender.stream.pixels import PixelSpec, read_pixel_spec
+from blender.stream.sample_text import SampleTextEncoder
 from blender.stream.text import make_text_encoder
 from blender.template import Template
 
@@ -40,15 +41,47 @@ def load_encoder(
     Raises:
         StreamError: One of them cannot be loaded, or there is no such template.
     """
+    pixels = _load_pixels(vision)
+    texts, loaded = load_text_encoder(tokenizer, image_positions or _num_patches(vision, pixels), template=template)
+    encoder = Encoder(texts.text, pixels, max_tokens, texts.template, draft)
+    pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
+    return encoder, Collator(pad, pixels.shape, length=None), loaded
+
+
+def load_text_encoder(
+    tokenizer: str | Path,
+    image_positions: int | None = None,
+    *,
+    vision: str | Path | None = None,
+    template: Template | ChatTemplate | str | None = None,
+) -> tuple[SampleTextEncoder, Any]:
+    """Load what encodes texts alone, as :func:`load_encoder` would.
+
+    Args:
+        tokenizer: Name or folder of a language model, or of its tokenizer.
+        image_positions: Positions that an image takes; needed where there is no vision tower.
+        vision: Name or folder of the vision tower that says so, otherwise.
+        template: As there.
+
+    Returns:
+        The encoder, and the tokenizer.
+
+    Raises:
+        StreamError: One of them cannot be loaded, or there is no such template.
+    """
     from transformers import AutoTokenizer
 
     loaded: Any = _loaded("tokenizer", tokenizer, lambda: AutoTokenizer.from_pretrained(tokenizer))
-    pixels = read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
-    positions = image_positions or _num_patches(vision, pixels.height, pixels.width)
+    if image_positions is None:
+        if vision is None:
+            raise StreamError("it is not known how many positions an image takes", "name the vision tower, or say it")
+        image_positions = _num_patches(vision, _load_pixels(vision))
     rendering = find_template(template, loaded) if isinstance(template, str) else template
-    encoder = Encoder(make_text_encoder(loaded, positions), pixels, max_tokens, rendering, draft)
-    pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
-    return encoder, Collator(pad, pixels.shape, length=None), loaded
+    return SampleTextEncoder(make_text_encoder(loaded, image_positions), rendering), loaded
+
+
+def _load_pixels(vision: str | Path) -> PixelSpec:
+    return read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
 
 
 def _loaded(what: str, name: str | Path, load: Any) -> Any:
@@ -67,7 +100,7 @@ def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
     return dict(settings)
 
 
-def _num_patches(vision: str | Path, height: int, width: int) -> int:
+def _num_patches(vision: str | Path, pixels: PixelSpec) -> int:
     from transformers import AutoConfig
 
     config: Any = _loaded("configuration", vision, lambda: AutoConfig.from_pretrained(vision))
@@ -75,4 +108,4 @@ def _num_patches(vision: str | Path, height: int, width: int) -> int:
     patch = getattr(config, "patch_size", None)
     if not isinstance(patch, int):
         raise StreamError(f"the configuration of {vision} does not say its patch size", "say the positions of an image")
-    return (height // patch) * (width // patch)
+    return (pixels.height // patch) * (pixels.width // patch)

@@ -10,6 +10,7 @@ import pytest
 
 from tests import corpora
 from tests.commands.test_commands import run
+from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,16 @@ def test_a_page_is_served_until_it_is_interrupted(blend, tmp_path):
     assert total == sum(shard["num_samples"] for shard in manifest["shards"])
 
 
+def test_one_sample_is_shown_as_its_tokens(blend, tmp_path):
+    tiny_tokenizer("llama3").save_pretrained(tmp_path)
+    options = ("inspect", blend, "--sample", "0", "--tokenizer", tmp_path, "--image-tokens", "7")
+    shown = json.loads(run(*options, "--json")[0])
+    assert shown["tokens"]["image_positions"] == 7 * len(shown["sample"]["images"])
+    limit = shown["tokens"]["positions"] - 1
+    out, _ = run(*options, "--max-tokens", limit)
+    assert f"--- {limit} tokens allowed: the rest is cut off ---" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -50,6 +61,9 @@ def test_a_page_is_served_until_it_is_interrupted(blend, tmp_path):
         (("--html", "x.html", "--json"), 2, "cannot be given together"),
         (("--port", "1"), 2, "--port needs --serve"),
         (("--seed", "1"), 2, "--seed needs --html"),
+        (("--tokenizer", "x", "--image-tokens", "1"), 2, "--tokenizer needs --html or --sample"),
+        (("--stats", "--template", "chat", "--tokenizer", "x", "--image-tokens", "1"), 2, "needs --html or --sample"),
+        (("--sample", "0", "--vision", "x"), 2, "--vision needs --tokenizer"),
         (("--workers", "1"), 2, "--workers needs --html or --serve"),
         (("--html", "x.html", "--host", "0.0.0.0"), 2, "--host needs --serve"),
         (("--html", "/nowhere/x.html"), 1, "cannot write"),

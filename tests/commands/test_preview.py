@@ -7,6 +7,7 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig
 
 from tests import corpora
 from tests.commands.test_commands import run
+from tests.stream.chat_templates import chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 
@@ -24,6 +25,14 @@ def models(tmp_path_factory):
     sizes = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
     CLIPImageProcessorPil(**sizes).save_pretrained(root / "vision")
     return ("--tokenizer", root / "language", "--vision", root / "vision")
+
+
+@pytest.fixture(scope="module")
+def chat_model(tmp_path_factory):
+    """Folder of a tokenizer with a chat template."""
+    folder = tmp_path_factory.mktemp("chat")
+    chatting("smollm").save_pretrained(folder)
+    return folder
 
 
 def test_it_shows_a_sample_and_writes_nothing(recipe):
@@ -62,10 +71,21 @@ def test_exact_tokens_are_counted_and_what_is_cut_off_is_told(recipe, models):
     assert f"cut off at {limit}" in out
 
 
+def test_tokens_of_a_chat_template_and_positions_without_a_tower(recipe, chat_model):
+    options = (recipe, "--dataset", "sparkles", "--sample", "0", "--tokenizer", chat_model, "--image-tokens", "5")
+    (shown,) = json.loads(run("preview", *options, "--template", "chat", "--json")[0])
+    assert shown["tokens"]["image_positions"] == 3 * 5
+    text = "".join(text for text, *_ in shown["tokens"]["pieces"])
+    assert text.count("<|im_start|>assistant") == len(shown["sample"]["turns"])
+    _, err = run("preview", *options, "--template", "chatty", code=1)
+    assert "there is no template chatty" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("--tokenizer", "x"), 2, "need both --tokenizer and"),
+        (("--tokenizer", "x"), 2, "--tokenizer needs --vision or --image-tokens"),
+        (("--template", "chat"), 2, "--template needs --tokenizer"),
         (("--dataset", "cats"), 1, "there is no dataset cats"),
         (("--sample", "train-7"), 1, "keys look like train-0"),
         (("--sample", "99999"), 1, "numbers go from 0 to"),

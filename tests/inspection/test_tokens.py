@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from blender.inspection.tokens import tokens_view
+from blender.stream.sample_text import SampleTextEncoder
 from tests.inspection.conftest import NASTY
 from tests.stream.samples import IMAGE_POSITIONS, stored_sample, tiny_encoder
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer
@@ -13,10 +14,8 @@ TURNS = [(2, "What is in image 2?", "A cat, 42 dogs 🐈."), (0, NASTY, "日本�
 
 def viewed(kind, max_tokens=None, turns=TURNS):
     sample = stored_sample(turns).sample
-    encoder = tiny_encoder(kind).text
-    return tokens_view(sample, encoder, tiny_tokenizer(kind).backend_tokenizer, max_tokens), encoder.encode(
-        sample.spans
-    )
+    encoder = SampleTextEncoder(tiny_encoder(kind).text)
+    return tokens_view(sample, encoder, tiny_tokenizer(kind).backend_tokenizer, max_tokens), encoder.encode(sample)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,7 +50,7 @@ def test_what_a_limit_cuts_off_are_whole_turns():
 
 
 def test_a_text_that_cannot_be_trained_on_says_why():
-    encoder = tiny_encoder("llama3").text
+    encoder = SampleTextEncoder(tiny_encoder("llama3").text)
     sample = stored_sample([(0, "What?", "\ufdd0")]).sample
     view = tokens_view(sample, encoder, tiny_tokenizer("llama3").backend_tokenizer, None)
     assert "U+FDD0" in view.fault

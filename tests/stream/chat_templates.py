@@ -1,5 +1,11 @@
 """Chat templates of the kinds that chat-tuned language models have, with the answers marked as Hugging Face does."""
 
+import copy
+from functools import cache
+from typing import Any
+
+from tests.stream.tiny_tokenizers import tiny_tokenizer
+
 _ANSWER = "{% generation %}{{ CONTENT }}{{ END }}{% endgeneration %}"
 
 
@@ -58,3 +64,13 @@ CHAT_TEMPLATES = {
     "no-system": ("smollm", _NO_SYSTEM, []),
     "thinking": ("qwen", _THINKING, []),
 }
+
+
+@cache
+def chatting(kind: str) -> Any:
+    """Make a tokenizer with a chat template; one per kind, not to be changed."""
+    name, template, special = CHAT_TEMPLATES[kind]
+    tokenizer = copy.deepcopy(tiny_tokenizer(name))
+    tokenizer.add_special_tokens({"additional_special_tokens": special})
+    tokenizer.chat_template = template
+    return tokenizer

@@ -15,7 +15,7 @@ from blender.stream.encode import Encoder, count_tokens
 from blender.stream.pixels import PixelSpec
 from blender.stream.text import Markup, make_text_encoder
 from blender.template import TEMPLATES
-from tests.stream.chat_templates import CHAT_TEMPLATES
+from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 POSITIONS = 3
@@ -27,15 +27,6 @@ SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 WORDS = st.lists(st.sampled_from(["cat", "Two", "dogs?", "42", "</s>", "<|im_end|>", "[INST]", "été"]), min_size=1).map(
     " ".join
 )
-
-
-@cache
-def chatting(kind):
-    name, template, special = CHAT_TEMPLATES[kind]
-    tokenizer = copy.deepcopy(tiny_tokenizer(name))
-    tokenizer.add_special_tokens({"additional_special_tokens": special})
-    tokenizer.chat_template = template
-    return tokenizer
 
 
 @cache

@@ -15,7 +15,7 @@ from blender.parallel import map_unordered
 from blender.shards.sample import Sample, SampleImage
 
 if TYPE_CHECKING:
-    from blender.stream.text import TextEncoder
+    from blender.stream.sample_text import SampleTextEncoder
 
 #: an answer of fewer than five words may be repeated by chance
 _TELLING = r"\S(?:\s+\S+){4}"
@@ -59,7 +59,7 @@ _LENGTHS = {
 class Tokens(NamedTuple):
     """What lengths are counted with."""
 
-    encoder: "TextEncoder"
+    encoder: "SampleTextEncoder"
     max_tokens: int
 
 
@@ -207,10 +207,10 @@ def _counted(sample: Sample, tokens: Tokens) -> tuple[int | None, int | None, st
     from blender.stream.text import UnusableTextError
 
     try:
-        whole = tokens.encoder.encode(sample.spans)
+        whole = tokens.encoder.encode(sample)
     except UnusableTextError as error:
         return None, None, error.detail
-    kept = len(whole.keep_turns(tokens.max_tokens).turn_ends)
+    kept = len(tokens.encoder.fit(sample, whole, tokens.max_tokens).turn_ends)
     if not whole.turn_ends:
         return len(whole), 0, "no span of the text is trained"
     if not kept:

@@ -8,6 +8,7 @@ from blender.recipe import blend_recipe_schema, load_recipe
 from blender.recipe.lint import LINT_CHECKS, Suppression
 from blender.shards.blend import write_blend
 from blender.shards.read import open_blend
+from blender.stream.sample_text import SampleTextEncoder
 from blender.stream.text import make_text_encoder
 from tests import corpora
 from tests.inspection.lint.blends import ask, details, found, plain
@@ -137,7 +138,7 @@ def test_workers_find_the_same(made):
 
 @pytest.fixture
 def encoder():
-    return make_text_encoder(tiny_tokenizer("llama2"), 16)
+    return SampleTextEncoder(make_text_encoder(tiny_tokenizer("llama2"), 16))
 
 
 def test_samples_that_are_too_long_are_told_with_what_is_kept(made, encoder):
@@ -148,7 +149,7 @@ def test_samples_that_are_too_long_are_told_with_what_is_kept(made, encoder):
     assert found(report) == {"sample_too_long": 1}
     (detail,) = details(report, "sample_too_long")
     stored = [stored for stored in open_blend(made.root / "blend") if len(stored.sample.turns) == 9][0]
-    whole = encoder.encode(stored.sample.spans)
+    whole = encoder.encode(stored.sample)
     assert detail == f"{len(whole)} tokens, 200 allowed: {len(whole.keep_turns(200).turn_ends)} of 9 turns are kept"
     assert 0 < len(whole.keep_turns(200).turn_ends) < 9
 
