@@ -4,7 +4,7 @@ Only the text part of the stream is used, which knows no torch; the encoder come
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from blender.inspection.views import TokenPiece, TokensView
 from blender.shards.sample import Sample
@@ -12,13 +12,20 @@ from blender.shards.sample import Sample
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from blender.stream.sample_text import SampleTextEncoder
     from blender.stream.text import EncodedText
 
 
-def tokens_view(
-    sample: Sample, encoder: "SampleTextEncoder", tokenizer: "Tokenizer", max_tokens: int | None
-) -> TokensView:
+class SampleEncoder(Protocol):
+    """What is wanted of :class:`blender.stream.sample_text.SampleTextEncoder`."""
+
+    def encode(self, sample: Sample) -> "EncodedText":
+        """Encode a sample's text, all turns of it."""
+
+    def fit(self, sample: Sample, whole: "EncodedText", max_tokens: int | None) -> "EncodedText":
+        """Drop turns from the end until the rest fits."""
+
+
+def tokens_view(sample: Sample, encoder: SampleEncoder, tokenizer: "Tokenizer", max_tokens: int | None) -> TokensView:
     """Encode a sample as the stream does.
 
     Args:

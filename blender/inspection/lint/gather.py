@@ -5,17 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import polars as pl
 
 from blender.inspection.lint import answers, numbers, texts
 from blender.inspection.lint.material import Chunk, Samples, SourceFile
+from blender.inspection.tokens import SampleEncoder
 from blender.parallel import map_unordered
 from blender.shards.sample import Sample, SampleImage
-
-if TYPE_CHECKING:
-    from blender.stream.sample_text import SampleTextEncoder
 
 #: an answer of fewer than five words may be repeated by chance
 _TELLING = r"\S(?:\s+\S+){4}"
@@ -59,7 +57,7 @@ _LENGTHS = {
 class Tokens(NamedTuple):
     """What lengths are counted with."""
 
-    encoder: "SampleTextEncoder"
+    encoder: SampleEncoder
     max_tokens: int
 
 
