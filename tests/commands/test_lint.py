@@ -82,7 +82,7 @@ def test_strict_fails_on_warnings_but_not_on_notices(call, blend):
     [
         (("--suppress", "mojibak"), 2, "unknown check 'mojibak'; did you mean 'mojibake'"),
         (("--set", "seed=1"), 2, "--set changes a recipe"),
-        (("--vision", "x"), 2, "need --tokenizer"),
+        (("--vision", "x"), 2, "--vision needs --tokenizer"),
         (("--tokenizer", "x"), 2, "--vision or --image-tokens"),
         (("--tokenizer", "/nowhere", "--image-tokens", "4"), 1, "cannot be loaded"),
     ],
