@@ -1,20 +1,17 @@
 """What a reader yields, some thousands at a time, laid out in columns.
 
 A blend has half a million conversations and more turns than that, so nothing here is done turn by turn that can be
-done by counting: the readers' objects are taken apart by list comprehensions, and every number is worked out by numpy.
+done by counting, with numpy.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from blender.records import Conversation, Record, Skip, Turn
+from blender.records import Batch
 from blender.references import COARSE, unresolvable
 
 Ints = npt.NDArray[np.int64]
@@ -38,7 +35,7 @@ CONVERSATIONS = {
     "tokens": pl.UInt32,
     "pinned": pl.String,
 }
-LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.UInt32}
+LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.String}
 TEXTS = {"question": pl.String, "answer": pl.String}
 
 
@@ -48,22 +45,6 @@ class Numbered(NamedTuple):
     records: int = 0
     conversations: int = 0
     turns: int = 0
-
-
-class Names:
-    """Numbers names of images, from 0, in the order of first use."""
-
-    def __init__(self) -> None:
-        self._numbers: defaultdict[str, int] = defaultdict()
-        self._numbers.default_factory = self._numbers.__len__
-
-    def number(self, names: Iterable[str]) -> list[int]:
-        """Return the number of each name, new ones included."""
-        return list(map(self._numbers.__getitem__, names))
-
-    def table(self) -> pl.DataFrame:
-        """Return the names; row n is number n."""
-        return pl.DataFrame({"name": list(self._numbers)}, schema={"name": pl.String})
 
 
 @dataclass(frozen=True)
@@ -97,31 +78,40 @@ class _Layout:
     num_shown: Ints
 
 
-def lay_out(items: list[Conversation | Skip], before: Numbered, names: Names, looked_at: tuple[bool, bool]) -> Columns:
-    """Lay items out in columns; tokens are not counted here.
+def lay_out(batch: Batch, before: Numbered, looked_at: tuple[bool, bool]) -> Columns:
+    """Lay a batch out in columns; tokens are not counted here.
 
     Args:
-        items: What a reader yielded.
+        batch: What a reader yielded.
         before: Rows before these.
-        names: Numbers the images' names, which stand in ``links`` as their numbers.
         looked_at: Whether to look in texts for references that cannot be renumbered: in conversations whose turns have
             no order, and in those whose turns have one.
     """
-    conversations = [item for item in items if isinstance(item, Conversation)]
-    turns = list(chain.from_iterable([conversation.turns for conversation in conversations]))
-    layout = _layout(conversations, turns)
-    texts = pl.DataFrame([[turn.question for turn in turns], [turn.answer for turn in turns]], schema=TEXTS)
-    turn_table = _turns(turns, layout, texts, before, _first_records(items))
-    ordered = np.array([conversation.ordered for conversation in conversations], bool)
+    layout = _layout(batch)
+    texts = pl.DataFrame([batch.questions, batch.answers], schema=TEXTS)
+    turn_table = _turns(batch, layout, texts, before)
+    ordered = np.array(batch.ordered, bool)
     suspects = np.array(looked_at)[ordered.astype(np.int64)][layout.owner]
-    pinned = _pinned(texts, turn_table["shown"], layout.owner, suspects, len(conversations))
+    pinned = _pinned(texts, turn_table["shown"], layout.owner, suspects, len(ordered))
     return Columns(
-        records=_records(items),
+        records=_records(batch),
         conversations=_conversations(ordered, layout, turn_table["characters"], pinned, before),
         turns=turn_table,
-        links=_links(layout, names.number(chain.from_iterable([turn.images for turn in turns])), before),
+        links=_links(layout, batch.names, before),
         texts=texts,
     )
+
+
+def number_names(names: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
+    """Number names in the order of first use.
+
+    Returns:
+        Each name once, row n being number n (``name``); and the number of each of ``names``.
+    """
+    shown = pl.DataFrame({"name": names})
+    distinct = shown.unique(maintain_order=True)
+    numbered = distinct.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
+    return distinct, shown.join(numbered, on="name", how="left", maintain_order="left")["number"]
 
 
 def sums(values: npt.NDArray[np.integer], counts: Ints) -> Ints:
@@ -132,58 +122,35 @@ def sums(values: npt.NDArray[np.integer], counts: Ints) -> Ints:
     return summed
 
 
-def _layout(conversations: list[Conversation], turns: list[Turn]) -> _Layout:
-    num_turns = np.array([len(conversation.turns) for conversation in conversations], np.int64)
-    num_shown = np.array([len(turn.images) for turn in turns], np.int64)
+def _layout(batch: Batch) -> _Layout:
+    num_turns, num_shown = np.array(batch.num_turns, np.int64), np.array(batch.num_shown, np.int64)
     num_images = sums(num_shown, num_turns)
     return _Layout(
         num_turns=num_turns,
         first_turn=np.cumsum(num_turns) - num_turns,
         num_images=num_images,
         first_image=np.cumsum(num_images) - num_images,
-        owner=np.repeat(np.arange(len(conversations)), num_turns),
+        owner=np.repeat(np.arange(len(num_turns)), num_turns),
         num_shown=num_shown,
     )
 
 
-def _records(items: list[Conversation | Skip]) -> pl.DataFrame:
-    records: list[Record] = []
-    faults: dict[int, Skip] = {}
-    for item in items:
-        if isinstance(item, Conversation):
-            records += item.records
-        else:
-            faults[len(records)] = item
-            records.append(item.record)
-    found = [faults.get(place) for place in range(len(records))]
-    columns = (
-        [record.index for record in records],
-        [record.id for record in records],
-        [skip and skip.reason for skip in found],
-        [skip and skip.detail for skip in found],
-    )
-    return pl.DataFrame(dict(zip(RECORDS, columns, strict=True)), schema=RECORDS)
+def _records(batch: Batch) -> pl.DataFrame:
+    said: dict[str, list[str | None]] = {"reason": [None] * len(batch.ids), "detail": [None] * len(batch.ids)}
+    for place, fault in batch.faults.items():
+        said["reason"][place], said["detail"][place] = fault
+    return pl.DataFrame({"index": batch.indices, "id": batch.ids, **said}, schema=RECORDS)
 
 
-def _first_records(items: list[Conversation | Skip]) -> Ints:
-    """Say where each conversation's first record stands among the items' records."""
-    counts = np.array([len(item.records) if isinstance(item, Conversation) else 1 for item in items], np.int64)
-    usable = np.array([isinstance(item, Conversation) for item in items], bool)
-    firsts: Ints = (np.cumsum(counts) - counts)[usable]
-    return firsts
-
-
-def _turns(
-    turns: list[Turn], layout: _Layout, texts: pl.DataFrame, before: Numbered, first_records: Ints
-) -> pl.DataFrame:
-    owner = layout.owner
+def _turns(batch: Batch, layout: _Layout, texts: pl.DataFrame, before: Numbered) -> pl.DataFrame:
+    owner, first_records = layout.owner, np.array(batch.first_record, np.int64)
     columns = {
         "conversation": before.conversations + owner,
-        "record": before.records + first_records[owner] + np.array([turn.record for turn in turns], np.int64),
+        "record": before.records + first_records[owner] + np.array(batch.record, np.int64),
         "shown": np.cumsum(layout.num_shown) - layout.first_image[owner],
         "num_bytes": texts["question"].str.len_bytes() + texts["answer"].str.len_bytes(),
         "characters": texts["question"].str.len_chars() + texts["answer"].str.len_chars(),
-        "tokens": pl.repeat(None, len(turns), dtype=pl.UInt32, eager=True),
+        "tokens": pl.repeat(None, len(owner), dtype=pl.UInt32, eager=True),
     }
     return pl.DataFrame(columns, schema=TURNS)
 
@@ -203,7 +170,7 @@ def _conversations(
     return pl.DataFrame(columns, schema=CONVERSATIONS)
 
 
-def _links(layout: _Layout, names: list[int], before: Numbered) -> pl.DataFrame:
+def _links(layout: _Layout, names: list[str], before: Numbered) -> pl.DataFrame:
     turn_in_conversation = np.arange(len(layout.owner)) - layout.first_turn[layout.owner]
     owner = np.repeat(layout.owner, layout.num_shown)
     columns = {

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import polars as pl
 
+from blender.blend.columns import number_names
 from blender.blend.reading import Movable, Part, PartRead, read_part
 from blender.blend.texts import Texts
 from blender.parallel import map_unordered
@@ -162,25 +163,21 @@ def _number_images(names: list[pl.DataFrame]) -> tuple[pl.DataFrame, pl.Series]:
     images: list[pl.DataFrame] = []
     numbers: dict[int, pl.Series] = {}
     first = 0
-    for parts in _of_one_store(names):
-        shown = pl.concat([names[part] for part in parts])
-        distinct = shown.unique(maintain_order=True) if len(parts) > 1 else shown
-        number = (pl.int_range(distinct.height, dtype=pl.UInt32, eager=True) + first).alias("image")
-        if len(parts) > 1:
-            number = shown.join(distinct.with_columns(number), on="name", how="left", maintain_order="left")["image"]
-        images.append(distinct)
-        first += distinct.height
+    for store, parts in _by_store(names).items():
+        distinct, number = number_names(pl.concat([names[part]["name"] for part in parts]))
+        images.append(distinct.select(pl.lit(store).alias("store"), "name"))
+        number, first = (number + first).alias("image"), first + distinct.height
         starts = accumulate((names[part].height for part in parts), initial=0)
         numbers |= {part: number.slice(start, names[part].height) for part, start in zip(parts, starts, strict=False)}
     return pl.concat(images), pl.concat([numbers[part] for part in range(len(names))])
 
 
-def _of_one_store(names: list[pl.DataFrame]) -> Iterable[list[int]]:
+def _by_store(names: list[pl.DataFrame]) -> dict[str, list[int]]:
     """Group the parts by the store that their images are in; parts without images go with any."""
     groups: dict[str, list[int]] = {}
     for number, part in enumerate(names):
         groups.setdefault(part["store"][0] if part.height else "", []).append(number)
-    return groups.values()
+    return groups
 
 
 def _labels(parts: Iterable[Part]) -> list[str]:

@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +17,10 @@ import fsspec
 import numpy as np
 import polars as pl
 
-from blender.blend.columns import TEXTS, Columns, Names, Numbered, lay_out, sums
+from blender.blend.columns import TEXTS, Columns, Numbered, lay_out, number_names, sums
 from blender.blend.texts import TextsWriter
-from blender.sources import read_file
-
-#: conversations that are laid out at a time
-_PIECE = 8_192
+from blender.records import Batch
+from blender.sources import read_batches
 
 #: which conversations may come to stand behind other images, so that their references must be renumbered then
 Movable = Literal["all", "ordered", "none"]
@@ -88,24 +85,26 @@ def _without_cycle_search() -> Iterator[None]:
 
 
 def _read(part: Part) -> PartRead:
-    items = iter(read_file(part.format, part.path))
-    numbered, names = Numbered(), Names()
-    pieces = [lay_out([], numbered, names, _LOOKED_AT["none"])]
+    numbered = Numbered()
+    pieces = [lay_out(Batch(), numbered, _LOOKED_AT["none"])]
     with TextsWriter(part.folder, part.number) as writer:
-        while found := list(islice(items, _PIECE)):
-            piece = lay_out(found, numbered, names, _LOOKED_AT[part.movable])
+        for batch in read_batches(part.format, part.path):
+            piece = lay_out(batch, numbered, _LOOKED_AT[part.movable])
             numbered = piece.after(numbered)
             writer.add(piece.texts)
             pieces.append(_with_tokens(piece, part.tokenizer))
-    _write_tables(part, pieces, names)
+    _write_tables(part, pieces)
     sha256, num_bytes = _digest(part.path)
     return PartRead(part, sha256, num_bytes, numbered.records, numbered.turns)
 
 
-def _write_tables(part: Part, pieces: list[Columns], names: Names) -> None:
-    for name in ("records", "conversations", "turns", "links"):
+def _write_tables(part: Part, pieces: list[Columns]) -> None:
+    for name in ("records", "conversations", "turns"):
         pl.concat([getattr(piece, name) for piece in pieces]).write_ipc(part.table(name))
-    names.table().write_ipc(part.table("names"))
+    links = pl.concat([piece.links for piece in pieces])
+    names, number = number_names(links["name"])
+    names.write_ipc(part.table("names"))
+    links.with_columns(name=number).write_ipc(part.table("links"))
 
 
 def _with_tokens(piece: Columns, tokenizer: str | None) -> Columns:

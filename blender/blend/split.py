@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.pool import Bools, Ints, Pool
+from blender.components import components
 
 
 @dataclass(frozen=True)
@@ -87,22 +88,8 @@ def conversation_groups(pool: Pool, num_images: int) -> Ints:
     """Number the groups of conversations that hang together through images; (N,)."""
     owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
     used = pool.usable[owner]
-    owner, image = owner[used], pool.link_image[used]
-    label = np.arange(num_images)
-    while True:
-        least = np.full(len(pool.num_images), num_images)
-        np.minimum.at(least, owner, label[image])
-        following = label.copy()
-        np.minimum.at(following, image, least[owner])
-        # labels are image numbers: hang every label under its own label, as in union-find
-        np.minimum.at(following, label[image], least[owner])
-        following = following[following]
-        if np.array_equal(following, label):
-            break
-        label = following
-    groups = num_images + np.arange(len(pool.num_images))
-    groups[owner] = label[image]
-    return groups
+    num_nodes = num_images + len(pool.num_images)
+    return components(num_nodes, pool.link_image[used], num_images + owner[used])[num_images:]
 
 
 def split_samples(num_samples: int, share: float, random: np.random.Generator) -> pl.Series:

@@ -1,16 +1,18 @@
 """Source readers: one per published format, found by name in :data:`SOURCES`.
 
 A reader takes the :class:`~blender.sources.annotations.Annotations` of one file and yields every record of it exactly
-once, either inside a :class:`~blender.records.Conversation` or as a :class:`~blender.records.Skip` with its reason.
+once, either inside a :class:`~blender.records.Conversation` or as a :class:`~blender.records.Skip` with its reason;
+the readers of the largest files take these apart themselves (:class:`~blender.records.Batch`).
 Readers only read: they know no tokenizer, draw nothing at random, write nothing and open no image. Adding a format is
 adding a function to the table; what each one reads is written down in ``docs/formats.md``.
 """
 
 import difflib
 from collections.abc import Callable, Iterator
+from itertools import chain, islice
 
 from blender.errors import SourceError
-from blender.records import Conversation, Skip
+from blender.records import Batch, Conversation, Skip
 from blender.sources.annotations import Annotations, open_annotations
 from blender.sources.aokvqa import read_aokvqa
 from blender.sources.coco_caption import read_coco_caption
@@ -20,18 +22,30 @@ from blender.sources.minigpt4 import read_minigpt4
 from blender.sources.ocr_vqa import read_ocr_vqa
 from blender.sources.sparkles import read_sparkles
 
-__all__ = ["SOURCES", "Annotations", "Reader", "open_annotations", "read_file"]
+__all__ = ["SOURCES", "Annotations", "Reader", "open_annotations", "read_batches", "read_file"]
 
-Reader = Callable[[Annotations], Iterator[Conversation | Skip]]
+Reader = Callable[[Annotations], Iterator[Batch]]
+#: items of a batch
+_BATCH = 8_192
+
+
+def _batched(reader: Callable[[Annotations], Iterator[Conversation | Skip]]) -> Reader:
+    def read(annotations: Annotations) -> Iterator[Batch]:
+        items = reader(annotations)
+        while batch := list(islice(items, _BATCH)):
+            yield Batch.of(batch)
+
+    return read
+
 
 SOURCES: dict[str, Reader] = {
     "llava": read_llava,
     "mimicit": read_mimicit,
-    "sparkles": read_sparkles,
-    "minigpt4": read_minigpt4,
-    "aokvqa": read_aokvqa,
-    "coco_caption": read_coco_caption,
-    "ocr_vqa": read_ocr_vqa,
+    "sparkles": _batched(read_sparkles),
+    "minigpt4": _batched(read_minigpt4),
+    "aokvqa": _batched(read_aokvqa),
+    "coco_caption": _batched(read_coco_caption),
+    "ocr_vqa": _batched(read_ocr_vqa),
 }
 
 
@@ -40,6 +54,19 @@ def read_file(format: str, path: str) -> Iterator[Conversation | Skip]:
 
     The file is opened at once, its records are decoded while iterating, so that a fault of a record is raised when it
     is reached.
+
+    Args:
+        format: A key of :data:`SOURCES`.
+        path: Local path or fsspec URL; may be gzipped.
+
+    Raises:
+        SourceError: The format is unknown, or the file cannot be read as that format.
+    """
+    return chain.from_iterable(batch.items() for batch in read_batches(format, path))
+
+
+def read_batches(format: str, path: str) -> Iterator[Batch]:
+    """Read one annotation file as :func:`read_file` does, some thousands of items at a time.
 
     Args:
         format: A key of :data:`SOURCES`.

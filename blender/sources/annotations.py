@@ -9,6 +9,7 @@ import gzip
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ from blender.sources import faults
 
 Shape = TypeVar("Shape")
 
+#: records that are decoded at a time
+_BATCH = 8_192
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -95,16 +98,31 @@ def decode_records(annotations: Annotations, records: RawRecords, shape: type[Sh
     Raises:
         SourceError: There is no record, or one does not have the shape.
     """
+    return chain.from_iterable(decode_batches(annotations, records, shape))
+
+
+def decode_batches(annotations: Annotations, records: RawRecords, shape: type[Shape]) -> Iterator[list[Shape]]:
+    """Decode some thousands of records at a time; those before a faulty one are yielded first.
+
+    Raises:
+        SourceError: As :func:`decode_records`.
+    """
     if not records.contents:
         raise faults.no_records(annotations.path)
     decode = msgspec.json.Decoder(shape).decode
-    for index, content in enumerate(records.contents):
+    for start in range(0, len(records.contents), _BATCH):
+        batch: list[Shape] = []
         try:
-            yield decode(content)
+            # extend keeps what came before a fault
+            batch.extend(map(decode, records.contents[start : start + _BATCH]))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            index = start + len(batch)
+            if batch:
+                yield batch
             key = records.keys[index] if records.keys else None
-            culprit = faults.Culprit(index, records.place(index), key, bytes(content))
+            culprit = faults.Culprit(index, records.place(index), key, bytes(records.contents[index]))
             raise faults.wrong_record(annotations.path, annotations.format, annotations.data, culprit, error) from None
+        yield batch
 
 
 def _contents(path: str) -> bytes:

@@ -29,7 +29,7 @@ class Unusable(Exception):
 
 
 class Numbering:
-    """Hands out the :class:`Record` of each entry of one file, in order, with ids that are unique in it."""
+    """Hands out the number and the id of each entry of one file, in order, with ids that are unique in it."""
 
     def __init__(self) -> None:
         self._index = -1
@@ -39,6 +39,17 @@ class Numbering:
         """Number the next entry; one without a name is called by its place, a name used before gets `~2`, `~3`."""
         self._index += 1
         return Record(self._index, self._unused(str(self._index) if name is None or name == "" else str(name)))
+
+    def many(self, names: Sequence[str | int | None]) -> tuple[list[int], list[str]]:
+        """Number some more entries at once; return their numbers and their ids."""
+        first, found = self._index + 1, set(names)
+        told = [name for name in names if type(name) is str]
+        if len(found) == len(told) == len(names) and "" not in found and self._uses.keys().isdisjoint(told):
+            self._uses |= dict.fromkeys(told, 1)
+            self._index += len(told)
+            return list(range(first, first + len(told))), told
+        records = [self.next(name) for name in names]
+        return [record.index for record in records], [record.id for record in records]
 
     def _unused(self, name: str) -> str:
         candidate = name
@@ -66,12 +77,13 @@ def conversations(
     numbering = Numbering()
     for entry in entries:
         record = numbering.next(name(entry))
-        yield _converted(entry, record, turns, ordered)
+        yield converted(entry, record, turns, ordered)
 
 
-def _converted(
-    entry: Entry, record: Record, turns: Callable[[Entry], Sequence[Turn]], ordered: bool
+def converted(
+    entry: Entry, record: Record, turns: Callable[[Entry], Sequence[Turn]], ordered: bool = True
 ) -> Conversation | Skip:
+    """Make one conversation, or one skip, as :func:`conversations` does."""
     try:
         usable = tuple(turns(entry))
         require_text(usable)

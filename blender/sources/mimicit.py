@@ -5,17 +5,23 @@ Images of the subset CGD are COCO's, and are given COCO's own file names; all ot
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, repeat
 
 import msgspec
+import numpy as np
 from msgspec import Raw, Struct
 
+from blender.components import Ints, components
 from blender.errors import SourceError
-from blender.records import Conversation, Record, Skip, Turn
+from blender.records import Batch
 from blender.sources.annotations import Annotations, RawRecords, decode_records, decode_top
 from blender.sources.dialogue import Numbering, Unusable, require_names
 
+#: items of a batch
+_BATCH = 8_192
 _COCO_PREFIX = "CGD_IMG_"
 _COCO_DIGITS = 12
 
@@ -31,26 +37,7 @@ class _Entry(Struct, frozen=True, gc=False):
     rel_ins_ids: tuple[str, ...] | None = None
 
 
-class _ImageLists:
-    """Numbers the distinct lists of image files; instructions that belong together mostly repeat the list before."""
-
-    def __init__(self) -> None:
-        #: file names by number
-        self.names: list[tuple[str, ...]] = []
-        self._numbers: dict[tuple[str, ...], int] = {}
-        self._last: tuple[tuple[str, ...], int] = ((), 0)
-
-    def number(self, ids: tuple[str, ...]) -> int:
-        """Return the number of the list that these ids stand for, in whatever way they are padded."""
-        if ids != self._last[0]:
-            names = tuple([coco_name(image) for image in ids]) if _COCO_PREFIX in " ".join(ids) else ids
-            self._last = ids, self._numbers.setdefault(names, len(self.names))
-            if self._last[1] == len(self.names):
-                self.names.append(names)
-        return self._last[1]
-
-
-def read_mimicit(annotations: Annotations) -> Iterator[Conversation | Skip]:
+def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
     """Read one instruction file.
 
     Raises:
@@ -58,7 +45,7 @@ def read_mimicit(annotations: Annotations) -> Iterator[Conversation | Skip]:
     """
     records = _records(annotations)
     entries = list(decode_records(annotations, records, _Entry))
-    return _conversations(records.keys or (), entries)
+    return _batches(records.keys or (), entries)
 
 
 def coco_name(image: str) -> str:
@@ -89,74 +76,126 @@ def _records_with_repeated_keys(annotations: Annotations) -> RawRecords:
     return RawRecords(contents, "$.data", [key for key, _ in items])
 
 
-def _conversations(keys: Sequence[str], entries: Sequence[_Entry]) -> Iterator[Conversation | Skip]:
+@dataclass(frozen=True)
+class _Instructions:
+    """The instructions of a file, in columns; of each, in the order of the file."""
+
+    ids: Sequence[str]
+    questions: Sequence[str]
+    answers: Sequence[str]
+    #: number of its list of images
+    image_list: Ints
+    #: names of the files, by number
+    image_lists: Sequence[tuple[str, ...]]
+
+
+def _batches(keys: Sequence[str], entries: Sequence[_Entry]) -> Iterator[Batch]:
     """Yield skips and conversations in the order of the file, a conversation at the place of its first instruction."""
-    places = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
-    components = _components(keys, entries, places)
-    numbering, image_lists = Numbering(), _ImageLists()
-    records = [numbering.next(key) for key in keys]
-    groups: dict[tuple[int, int], list[int]] = {}
-    found: list[Skip | tuple[int, int]] = []
-    for index, entry in enumerate(entries):
+    _, ids = Numbering().many(keys)
+    questions, answers = [entry.instruction.strip() for entry in entries], [entry.answer.strip() for entry in entries]
+    first_uses = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
+    image_list, image_lists = _image_lists(entries)
+    instructions = _Instructions(ids, questions, answers, image_list, image_lists)
+    found = _faults(keys, entries, instructions, first_uses)
+    usable = np.ones(len(keys), bool)
+    usable[list(found)] = False
+    # instructions that hang together and have the same images
+    group = _components(keys, entries, first_uses) * max(1, len(image_lists)) + image_list
+    _, firsts, number = np.unique(group[usable], return_index=True, return_inverse=True)
+    place = np.arange(len(keys))
+    place[usable] = place[usable][firsts][number]
+    order = np.argsort(place, kind="stable")
+    starts = np.flatnonzero(np.diff(place[order], prepend=-1))
+    lengths = np.diff(starts, append=len(order))
+    for at in range(0, len(starts), _BATCH):
+        begin, end = starts[at], starts[at : at + _BATCH][-1] + lengths[at : at + _BATCH][-1]
+        yield _batch(instructions, order[begin:end], lengths[at : at + _BATCH], found)
+
+
+def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mapping[int, tuple[str, str]]) -> Batch:
+    """Take up some items: `order` has their instructions, each item so many as `lengths` says."""
+    starts, members = np.cumsum(lengths) - lengths, order.tolist()
+    faults = {place: found[index] for place, index in enumerate(members) if index in found} if found else {}
+    is_skip = np.zeros(len(order), bool)
+    is_skip[list(faults)] = True
+    firsts, num_turns = starts[~is_skip[starts]], lengths[~is_skip[starts]]
+    is_first = np.zeros(len(order), bool)
+    is_first[firsts] = True
+    asked = order[~is_skip].tolist()
+    image_lists = [instructions.image_lists[number] for number in instructions.image_list[order[firsts]].tolist()]
+    num_shown = np.zeros(len(order), np.int64)
+    num_shown[firsts] = [len(names) for names in image_lists]
+    record = np.arange(len(order)) - np.repeat(starts, lengths)
+    return Batch(
+        indices=members,
+        ids=[instructions.ids[index] for index in members],
+        faults=faults,
+        first_record=firsts.tolist(),
+        num_records=num_turns.tolist(),
+        num_turns=num_turns.tolist(),
+        ordered=[False] * len(firsts),
+        questions=[instructions.questions[index] for index in asked],
+        answers=[instructions.answers[index] for index in asked],
+        num_shown=num_shown[~is_skip].tolist(),
+        record=record[~is_skip].tolist(),
+        names=list(chain.from_iterable(image_lists)),
+    )
+
+
+def _image_lists(entries: Sequence[_Entry]) -> tuple[Ints, list[tuple[str, ...]]]:
+    """Number the distinct lists of image files, in whatever way their ids are padded."""
+    as_written = defaultdict[tuple[str, ...], int]()
+    as_written.default_factory = as_written.__len__
+    written = [as_written[entry.image_ids or ()] for entry in entries]
+    numbers: dict[tuple[str, ...], int] = {}
+    meant = []
+    for ids in as_written:
+        names = tuple([coco_name(image) for image in ids]) if _COCO_PREFIX in " ".join(ids) else ids
+        meant.append(numbers.setdefault(names, len(numbers)))
+    return np.array(meant, np.int64)[np.array(written, np.int64)], list(numbers)
+
+
+def _faults(
+    keys: Sequence[str], entries: Sequence[_Entry], instructions: _Instructions, first_uses: Mapping[str, int]
+) -> dict[int, tuple[str, str]]:
+    """Find the instructions that cannot be used, and say why."""
+    bad_lists = [not names or "" in names for names in instructions.image_lists]
+    suspects = set(np.flatnonzero(np.array(bad_lists, bool)[instructions.image_list]).tolist())
+    for texts in (instructions.questions, instructions.answers):
+        if "" in texts:
+            suspects |= {index for index, text in enumerate(texts) if not text}
+    if len(first_uses) < len(keys):
+        suspects |= {index for index, key in enumerate(keys) if first_uses[key] != index}
+    found = {}
+    for index in sorted(suspects):
         try:
-            _require_first(keys[index], index, places)
-            group = (components[index], image_lists.number(_usable_images(entry)))
+            _require_usable(keys[index], index, entries[index], first_uses)
         except Unusable as fault:
-            found.append(Skip(records[index], fault.reason, fault.detail))
-            continue
-        if group not in groups:
-            groups[group] = []
-            found.append(group)
-        groups[group].append(index)
-    for each in found:
-        if isinstance(each, Skip):
-            yield each
-        else:
-            yield _conversation(image_lists.names[each[1]], groups[each], entries, records)
+            found[index] = (fault.reason, fault.detail)
+    return found
 
 
-def _require_first(key: str, index: int, places: Mapping[str, int]) -> None:
-    if places[key] != index:
-        raise Unusable("duplicate_id", f'"{key}" is also the id of record {places[key] + 1:,}')
-
-
-def _usable_images(entry: _Entry) -> tuple[str, ...]:
-    """Return the ids of the images, provided that the instruction can be used."""
-    question, answer = entry.instruction, entry.answer
-    if not question or not answer or question.isspace() or answer.isspace():
-        part = "answer" if question.strip() else "instruction"
+def _require_usable(key: str, index: int, entry: _Entry, first_uses: Mapping[str, int]) -> None:
+    if first_uses[key] != index:
+        raise Unusable("duplicate_id", f'"{key}" is also the id of record {first_uses[key] + 1:,}')
+    if not entry.instruction.strip() or not entry.answer.strip():
+        part = "answer" if entry.instruction.strip() else "instruction"
         raise Unusable("empty_text", f"the {part} is empty")
     if not entry.image_ids:
         raise Unusable("no_images", "the instruction names no image")
     require_names(entry.image_ids)
-    return entry.image_ids
 
 
-def _components(keys: Sequence[str], entries: Sequence[_Entry], places: Mapping[str, int]) -> list[int]:
-    """Number the groups of instructions that name each other, in either direction, through however many steps."""
-    parents = list(range(len(entries)))
-
-    def root(index: int) -> int:
-        while parents[index] != index:
-            parents[index] = parents[parents[index]]
-            index = parents[index]
-        return index
-
-    for index, (key, entry) in enumerate(zip(keys, entries, strict=True)):
-        related = entry.rel_ins_ids if places[key] == index else None
-        for other in related or ():
-            neighbour = places.get(other, index)
-            if parents[neighbour] != parents[index]:
-                low, high = sorted((root(index), root(neighbour)))
-                parents[high] = low
-    return [root(index) for index in range(len(entries))]
-
-
-def _conversation(
-    images: tuple[str, ...], members: Sequence[int], entries: Sequence[_Entry], records: Sequence[Record]
-) -> Conversation:
-    turns = [
-        Turn(() if place else images, entries[index].instruction.strip(), entries[index].answer.strip(), place)
-        for place, index in enumerate(members)
-    ]
-    return Conversation(tuple(turns), tuple([records[index] for index in members]), ordered=False)
+def _components(keys: Sequence[str], entries: Sequence[_Entry], first_uses: Mapping[str, int]) -> Ints:
+    """Number the groups of instructions that name each other, in either direction, through however many steps; (N,)."""
+    related = [entry.rel_ins_ids or () for entry in entries]
+    if len(first_uses) < len(keys):
+        related = [
+            others if first_uses[key] == index else ()
+            for index, (key, others) in enumerate(zip(keys, related, strict=True))
+        ]
+    named = list(chain.from_iterable(related))
+    naming = np.repeat(np.arange(len(keys)), np.fromiter(map(len, related), np.int64, len(related)))
+    others = np.fromiter(map(first_uses.get, named, repeat(-1)), np.int64, len(named))
+    known = others >= 0
+    return components(len(keys), naming[known], others[known])
