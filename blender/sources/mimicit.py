@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, repeat
+from itertools import chain, count, repeat
 
 import msgspec
 import numpy as np
@@ -144,8 +144,7 @@ def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mappi
 
 def _image_lists(entries: Sequence[_Entry]) -> tuple[Ints, list[tuple[str, ...]]]:
     """Number the distinct lists of image files, in whatever way their ids are padded."""
-    as_written = defaultdict[tuple[str, ...], int]()
-    as_written.default_factory = as_written.__len__
+    as_written = defaultdict[tuple[str, ...], int](count().__next__)
     written = [as_written[entry.image_ids or ()] for entry in entries]
     numbers: dict[tuple[str, ...], int] = {}
     meant = []
