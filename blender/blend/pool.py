@@ -23,7 +23,10 @@ Floats = npt.NDArray[np.float64]
 class Pool:
     """Conversations in columns; index n of every array is conversation n. ``N`` conversations, ``L`` links."""
 
-    source: npt.NDArray[np.str_]
+    #: names of the sources, sorted
+    sources: tuple[str, ...]
+    #: number of each conversation's source among them
+    source: Ints
     first_turn: Ints
     num_turns: Ints
     num_images: Ints
@@ -46,15 +49,21 @@ class Pool:
 
     def of(self, sources: tuple[str, ...]) -> Ints:
         """Return the usable conversations of some sources, in the order of the files."""
-        return np.flatnonzero(self.usable & np.isin(self.source, sources))
+        return np.flatnonzero(self.usable & self.is_from(*sources))
+
+    def is_from(self, *sources: str) -> Bools:
+        """Tell of each conversation whether it is from one of some sources."""
+        return np.isin(self.source, [number for number, name in enumerate(self.sources) if name in sources])
 
 
 def make_pool(corpus: Corpus, judged: pl.DataFrame, limits: Limits) -> Pool:
     """Lay the judged conversations out as arrays."""
+    sources = judged["source"].unique().sort().to_list()
     links = corpus.links.sort("conversation", "position", maintain_order=True)
     num_images = judged["num_images"].to_numpy().astype(np.int64)
     return Pool(
-        source=judged["source"].to_numpy().astype(np.str_),
+        sources=tuple(sources),
+        source=judged["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64).to_numpy(),
         first_turn=judged["first_turn"].to_numpy().astype(np.int64),
         num_turns=judged["num_turns"].to_numpy().astype(np.int64),
         num_images=num_images,

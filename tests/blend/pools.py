@@ -12,8 +12,10 @@ def make(conversations, capacity=(8, np.inf, np.inf)):
     num_images = np.array([sum(map(len, turns)) for *_, turns in conversations], dtype=np.int64)
     links = [(number, image) for *_, turns in conversations for number, shown in enumerate(turns) for image in shown]
     weights = np.column_stack([num_images, 10 * num_turns, 10 * num_turns]).astype(float)
+    sources = sorted({source for source, *_ in conversations})
     return Pool(
-        source=np.array([source for source, *_ in conversations], dtype=np.str_),
+        sources=tuple(sources),
+        source=np.array([sources.index(source) for source, *_ in conversations], dtype=np.int64),
         first_turn=np.cumsum(num_turns) - num_turns,
         num_turns=num_turns,
         num_images=num_images,

@@ -9,13 +9,13 @@ mixed = st.lists(st.one_of(pools.single(), pools.single(), pools.pair()), max_si
 
 
 def blend(pool, seed=0):
-    bases, leads = np.flatnonzero(pool.source == "cgd"), np.flatnonzero(pool.source == "llava")
+    bases, leads = np.flatnonzero(pool.is_from("cgd")), np.flatnonzero(pool.is_from("llava"))
     return image_match(pool, bases, leads, np.random.default_rng(seed))
 
 
 def can_match(pool, base):
     images = pool.link_image[pool.first_link[base] : pool.first_link[base + 1]]
-    leads = [c for c in np.flatnonzero(pool.source == "llava") if pool.num_images[c] == 1]
+    leads = [c for c in np.flatnonzero(pool.is_from("llava")) if pool.num_images[c] == 1]
     return len(set(images.tolist())) == len(images) and all(
         any(pool.link_image[pool.first_link[c]] == image and (place == 0 or not pool.pinned[c]) for c in leads)
         for place, image in enumerate(images[:-1])
@@ -26,9 +26,9 @@ def can_match(pool, base):
 def test_exactly_the_bases_with_a_match_for_every_image_but_the_last_become_samples(conversations, seed):
     pool = pools.make(conversations)
     draft = blend(pool, seed)
-    bases = np.flatnonzero(pool.source == "cgd")
+    bases = np.flatnonzero(pool.is_from("cgd"))
     wanted = [base for base in bases if can_match(pool, base)]
-    got = [{c for c, *_ in turns if pool.source[c] == "cgd"} for turns, _ in pools.samples_of(pool, draft)]
+    got = [{c for c, *_ in turns if pool.is_from("cgd")[c]} for turns, _ in pools.samples_of(pool, draft)]
     assert got == [{base} for base in wanted]
     assert sorted(draft.left_out["conversation"].to_list()) == sorted(set(bases.tolist()) - set(wanted))
 
