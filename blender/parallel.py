@@ -70,6 +70,13 @@ def start_ahead(workers: int, module: str) -> None:
             _kept.pool.executor.submit(import_module, module)
 
 
+def let_go() -> None:
+    """End the processes that are kept, where nothing that follows can use them: idle ones hold on to their memory."""
+    if _kept is not None and _kept.pool:
+        _stop(_kept.pool.executor)
+        _kept.pool = None
+
+
 def map_unordered(
     function: Callable[[Task], Result],
     tasks: Iterable[Task],
@@ -212,11 +219,12 @@ def _processes(workers: int, initializer: Callable[..., None] | None, initargs: 
 
 def _stop(executor: ProcessPoolExecutor) -> None:
     """End processes at once: they are idle, or nobody waits for what they do; to take leave would take them long."""
-    processes = list((executor._processes or {}).values())
+    processes, manager = list((executor._processes or {}).values()), executor._executor_manager_thread
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         process.terminate()
-    executor.shutdown(wait=True)
+    if manager:  # it waits for them
+        manager.join()  # type: ignore[attr-defined]  # typeshed takes it for something else
 
 
 def _start(workers: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> _Pool:

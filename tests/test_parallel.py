@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from blender.parallel import map_unordered
+from blender.parallel import count, kept_processes, let_go, map_unordered, start_ahead
 
 _told: list[str] = []
 
@@ -27,6 +27,16 @@ def _tell(word: str) -> None:
 
 def _said(task: int) -> str:
     return _told[0]
+
+
+def _counted(task: int) -> int:
+    count(1, task)
+    return task
+
+
+def _others(num_tasks: int) -> set[int]:
+    """Return the processes that work beside this one."""
+    return {process for _, process in map_unordered(_who, range(num_tasks), 2)} - {os.getpid()}
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
@@ -70,3 +80,28 @@ def test_giving_up_stops_the_other_processes() -> None:
     for _ in map_unordered(_who, range(100_000), 2):
         break
     assert time.monotonic() - begun < 20
+
+
+def test_processes_that_are_kept_work_again_until_they_are_let_go() -> None:
+    with kept_processes():
+        start_ahead(2, "blender.parallel")
+        (first,) = _others(60)
+        assert _others(20) == {first}
+        let_go()
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+        (second,) = _others(60)
+        assert second != first
+    with pytest.raises(ProcessLookupError):
+        os.kill(second, 0)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_all_processes_count_is_told(workers: int) -> None:
+    told = [0, 0]
+
+    def add(first: int, second: int) -> None:
+        told[:] = told[0] + first, told[1] + second
+
+    assert sorted(map_unordered(_counted, range(200), workers, on_count=add)) == list(range(200))
+    assert told == [200, sum(range(200))]

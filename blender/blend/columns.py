@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from blender.records import Batch
 from blender.references import COARSE, unresolvable
@@ -108,10 +109,13 @@ def number_names(names: pl.Series) -> tuple[pl.DataFrame, pl.Series]:
     Returns:
         Each name once, row n being number n (``name``); and the number of each of ``names``.
     """
-    shown = pl.DataFrame({"name": names})
-    distinct = shown.unique(maintain_order=True)
-    numbered = distinct.with_columns(number=pl.int_range(pl.len(), dtype=pl.UInt32))
-    return distinct, shown.join(numbered, on="name", how="left", maintain_order="left")["number"]
+    # polars would take a join, and twice the memory
+    encoded = names.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).dictionary_encode()
+    distinct = pl.Series("name", encoded.dictionary, dtype=pl.String)
+    number = pl.Series("number", encoded.indices, dtype=pl.UInt32)
+    del encoded
+    pa.default_memory_pool().release_unused()
+    return distinct.to_frame(), number
 
 
 def sums(values: npt.NDArray[np.integer], counts: Ints) -> Ints:

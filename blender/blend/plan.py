@@ -22,11 +22,14 @@ from blender.blend.split import Split, split_by_image, split_samples
 from blender.blend.survey import survey_images
 from blender.blend.usable import judge
 from blender.errors import PlanError, RecipeError
+from blender.parallel import let_go
 from blender.randomness import generator
 from blender.recipe import Recipe
 
 #: part of every fingerprint: raise it when the same plan would give other shards
 LAYOUT_VERSION = 1
+#: as many are put into words for the fingerprint at a time
+_IMAGES_AT_A_TIME = 65_536
 #: a tar member takes whole blocks of this many bytes, and one for its header
 _BLOCK = 512
 
@@ -90,6 +93,8 @@ def make_plan(
     progress = progress or PlanProgress()
     _refuse_missing(recipe, look)
     corpus = read_corpus(recipe, folder, workers, progress.on_read)
+    if not look:
+        let_go()
     images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
     conversations = judge(corpus, images, recipe.limits)
     pool = make_pool(corpus, conversations, recipe.limits)
@@ -258,8 +263,8 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
         pl.col("num_bytes"),
         pl.col("reason"),
     ]
-    rows = images.select(
-        pl.concat_str([part.cast(pl.String).fill_null("-") for part in said_of_image], separator="\x1f")
-    )
-    digest.update((rows.to_series().str.join("\n").item() or "").encode())
+    rows = pl.concat_str([part.cast(pl.String).fill_null("-") for part in said_of_image], separator="\x1f")
+    for number, slice_of_images in enumerate(images.iter_slices(_IMAGES_AT_A_TIME)):
+        digest.update(b"\n" if number else b"")
+        digest.update("\n".join(slice_of_images.select(rows).to_series()).encode())
     return digest.hexdigest()
