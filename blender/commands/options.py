@@ -82,6 +82,6 @@ DtypeOption = Annotated[
 QuantizeOption = Annotated[
     str | None,
     typer.Option(
-        "--quantize", metavar="8bit|4bit", help="Keep weights smaller (needs bitsandbytes).", show_default=False
+        "--quantize", metavar="8bit|4bit", help="Keep the language model's weights in fewer bits.", show_default=False
     ),
 ]

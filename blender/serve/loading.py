@@ -6,6 +6,7 @@ is read.
 """
 
 import importlib.util
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def open_model(
         device: Where to, such as ``cuda:1``; the first GPU, or else the CPU, by default.
         device_map: ``auto`` to lay the layers over all GPUs and, where these are too small, main memory.
         dtype: Width of the weights: ``auto`` as they are stored, ``float32``, ``bfloat16`` or ``float16``.
-        quantize: Keep the language model's weights in 8 or 4 bits (bitsandbytes).
+        quantize: Keep the language model's weights in 8 or 4 bits (bitsandbytes, on a GPU or the CPU).
 
     Raises:
         ModelError: The folder holds something else or is not complete, or the wishes cannot be met.
@@ -136,10 +137,9 @@ def _check_wishes(device: str | None, device_map: object, dtype: str, quantize: 
         raise ModelError("a device and a device map exclude each other", "give one of them")
     if device is not None:
         _check_device(device)
-    if quantize and not torch.cuda.is_available():
-        raise ModelError(f"{quantize} weights need a GPU, and there is none", "leave out --quantize")
     if quantize and importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(f"{quantize} weights need bitsandbytes, which is not installed", "pip install bitsandbytes")
+        hint = "pip install 'visualchat-blender[quantize]'"
+        raise ModelError(f"{quantize} weights need bitsandbytes, which is not installed", hint)
 
 
 def _check_device(device: str) -> None:
@@ -188,6 +188,8 @@ def _options(device: str | None, device_map: Any, dtype: str, quantize: str | No
     if quantize:
         from transformers import BitsAndBytesConfig
 
+        # it says for every layer and token that 8 bits are worked out in float16
+        logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_8bit=quantize == "8bit",
             load_in_4bit=quantize == "4bit",
@@ -219,10 +221,11 @@ def _open_weights(kind: Any, folder: str | Path, config: Any, options: dict[str,
     model = kind.from_pretrained(folder, dtype=None if options["dtype"] == "auto" else options["dtype"], **parts)
     if not parts:
         return model.to(options["device_map"][""])
-    at = model.get_input_embeddings().weight.device
+    weight = model.get_input_embeddings().weight
+    at = weight.device
     for part in (model.vision, model.projector, model.cross):
         if part is not None:
-            part.to(at)
+            part.to(at, weight.dtype)
     return model
 
 

@@ -2,9 +2,11 @@
 
 import json
 import shutil
+from io import BytesIO
 
 import pytest
 import torch
+from PIL import Image
 
 from blender.errors import ModelError
 from blender.serve.loading import open_model
@@ -104,7 +106,33 @@ def test_a_folder_that_is_not_there_is_refused(tmp_path):
         open_model(tmp_path / "nothing")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_small_weights_need_a_gpu(folder):
-    with pytest.raises(ModelError, match="need a GPU"):
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize(("quantize", "kind", "most"), [("8bit", "Linear8bitLt", 0.05), ("4bit", "Linear4bit", 0.4)])
+def test_layers_of_the_language_model_alone_take_fewer_bits(tmp_path, quantize, kind, most, small):
+    folder = save_model(tmp_path, small=small)
+    wide, narrow = open_model(folder, device="cpu"), open_model(folder, device="cpu", quantize=quantize)
+    changed = {name for name, part in narrow.model.named_modules() if type(part).__name__ == kind}
+    assert changed
+    assert all(".layers." in name and not name.startswith(("vision", "projector", "cross")) for name in changed)
+    ids = torch.tensor([[5, 9, 17, 30, 2, 8]])
+    with torch.inference_mode():
+        right, near = (each.model(ids).logits.float() for each in (wide, narrow))
+    assert 0 < float((near - right).norm() / right.norm()) < most
+    assert Session(narrow).ask("Why?", sampling=Sampling(max_new_tokens=8)).num_new_tokens > 0
+
+
+@pytest.mark.parametrize("wishes", [{"device_map": "auto"}, {"quantize": "8bit", "device": "cpu"}])
+def test_small_parts_are_as_wide_as_a_language_model_that_was_saved_narrow(tmp_path, wishes):
+    content = BytesIO()
+    Image.new("RGB", (40, 40), "red").save(content, "PNG")
+    folder = save_model(tmp_path, small=True, attention="cross", dtype=torch.bfloat16)
+    loaded = open_model(folder, **wishes)
+    answer = Session(loaded).ask("Why?", [content.getvalue()], sampling=Sampling(max_new_tokens=8))
+    assert answer.num_new_tokens > 0
+    assert next(loaded.model.cross.parameters()).dtype == torch.bfloat16
+
+
+def test_fewer_bits_need_a_library(folder, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModelError, match="need bitsandbytes, which is not installed"):
         open_model(folder, quantize="8bit")

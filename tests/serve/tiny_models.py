@@ -9,7 +9,7 @@ from tests.stream.tiny_tokenizers import tiny_tokenizer
 SIZE = 32
 
 
-def save_parts(folder, kind="llama2", positions=512, seed=0):
+def save_parts(folder, kind="llama2", positions=512, seed=0, dtype=torch.float32):
     """Save a language model and a vision tower; return their folders."""
     torch.manual_seed(seed)
     tokenizer = tiny_tokenizer(kind)
@@ -21,7 +21,7 @@ def save_parts(folder, kind="llama2", positions=512, seed=0):
     vision = CLIPVisionConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2, image_size=SIZE, patch_size=8
     )
-    LlamaForCausalLM(text).save_pretrained(folder / "language")
+    LlamaForCausalLM(text).to(dtype).save_pretrained(folder / "language")
     tokenizer.save_pretrained(folder / "language")
     CLIPVisionModel(vision).save_pretrained(folder / "vision")
     edges = {"height": SIZE, "width": SIZE}
