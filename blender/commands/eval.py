@@ -65,6 +65,10 @@ def evaluate(
     teacher_forced: Annotated[
         bool, typer.Option("--teacher-forced", help="Put right answers into the history, not the model's own.")
     ] = False,
+    swap_images: Annotated[
+        bool,
+        typer.Option("--swap-images", help="Show other conversations' images: what is right then was not seen."),
+    ] = False,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Conversations asked at once.")] = 1,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1, help="Tokens of an answer at most.")] = 256,
     temperature: Annotated[float, typer.Option("--temperature", min=0, help="0: the likeliest token each time.")] = 0.0,
@@ -99,6 +103,7 @@ def evaluate(
     options = AskOptions(
         Sampling(max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, seed=seed),
         teacher_forced=teacher_forced,
+        swap_images=swap_images,
         batch_size=batch_size,
         loss=loss,
         weights=f"{dtype}, {quantize}" if quantize else dtype,

@@ -25,6 +25,8 @@ class AskOptions:
     sampling: Sampling = field(default_factory=Sampling)
     #: references in the history, in place of the model's own answers
     teacher_forced: bool = False
+    #: other conversations' images in place of their own
+    swap_images: bool = False
     #: conversations that are asked at once
     batch_size: int = 1
     #: also take the loss of the references

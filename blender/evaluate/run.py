@@ -15,6 +15,7 @@ from blender.evaluate.data import Conversation, EvalData
 from blender.evaluate.models import ModelPlace, name_models
 from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_csv, write_result
 from blender.evaluate.summary import Summary, encode_summary, summarise
+from blender.evaluate.swapping import swap_images
 from blender.evaluate.table import table_page
 from blender.serve.loading import LoadedModel
 
@@ -50,10 +51,13 @@ def evaluate(
         num_shown: Conversations to show in the page at most.
 
     Raises:
-        EvaluationError: Data are named alike or lack references, or the folder holds something else.
+        EvaluationError: Data are named alike, lack references, or have too few images to swap; or the folder holds
+            something else.
         ModelError: A model cannot be opened.
     """
     _check(data, options)
+    if options.swap_images:
+        data = [swap_images(each) for each in data]
     run = Run(
         _plain(options),
         {place.name: fingerprint_of(place.folder) for place in places},
@@ -128,6 +132,8 @@ def _write(
     notes = [warning for each in data for warning in each.warnings]
     if options.teacher_forced:
         notes.append("Teacher-forced: each question was asked after the right answers to those before it.")
+    if options.swap_images:
+        notes.append("Images swapped: each question was asked of other images than it is about.")
     summary = summarise([place.name for place in places], [each.name for each in data], results, notes)
     conversations: dict[tuple[str, str], Conversation] = {
         (each.name, conversation.name): conversation for each in data for conversation in each.conversations

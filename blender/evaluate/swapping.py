@@ -1,0 +1,55 @@
+"""Show conversations pictures that they are not about, to learn what models answer without looking."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from blender.errors import EvaluationError
+from blender.evaluate.data import Conversation, EvalData
+
+
+@dataclass(frozen=True)
+class _Picture:
+    owner: Conversation
+    #: from 0, in the order shown
+    place: int
+    name: str
+
+
+def swap_images(data: EvalData) -> EvalData:
+    """Give every conversation pictures of those that follow it; behind the last one comes the first.
+
+    Numbers and questions stay, names are those of what is shown. A picture that a conversation shows itself, by its
+    name, is not given to it.
+
+    Raises:
+        EvaluationError: For some conversation there are not enough other pictures.
+    """
+    every = data.conversations
+    return replace(data, conversations=tuple(_swapped(every, at) for at in range(len(every))))
+
+
+def _swapped(every: Sequence[Conversation], at: int) -> Conversation:
+    conversation = every[at]
+    own = {name for question in conversation.rounds for name in question.names}
+    others = (picture for each in (*every[at + 1 :], *every[:at]) for picture in _pictures(each))
+    shown = list(islice((picture for picture in others if picture.name not in own), conversation.num_images))
+    if len(shown) < conversation.num_images:
+        told = (
+            f"conversation {conversation.name} shows {conversation.num_images} images, and the others have {len(shown)}"
+        )
+        raise EvaluationError(f"{told} to swap them for", "ask more conversations, or leave out --swap-images")
+    names = iter([picture.name for picture in shown])
+    rounds = tuple(replace(each, names=tuple(islice(names, len(each.names)))) for each in conversation.rounds)
+    return replace(conversation, rounds=rounds, read=lambda: _read(shown))
+
+
+def _pictures(conversation: Conversation) -> Iterator[_Picture]:
+    names = [name for question in conversation.rounds for name in question.names]
+    return (_Picture(conversation, place, name) for place, name in enumerate(names))
+
+
+def _read(pictures: Sequence[_Picture]) -> tuple[bytes, ...]:
+    files = {picture.owner.name: picture.owner for picture in pictures}
+    read = {name: owner.read() for name, owner in files.items()}
+    return tuple(read[picture.owner.name][picture.place] for picture in pictures)
