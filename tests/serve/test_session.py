@@ -100,7 +100,9 @@ def test_a_prompt_is_what_stands_before_the_answer_in_training(tokenizers, round
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory):
     kinds = ["llama2", "llama3", "smollm", "qwen", "gpt2"]
-    return {kind: open_model(save_model(tmp_path_factory.mktemp(kind), kind=kind), device="cpu") for kind in kinds}
+    # room for whatever hypothesis writes
+    folders = {kind: save_model(tmp_path_factory.mktemp(kind), kind=kind, positions=100_000) for kind in kinds}
+    return {kind: open_model(folder, device="cpu") for kind, folder in folders.items()}
 
 
 def test_the_model_says_what_its_forward_finds_likeliest_for_the_training_tokens(loaded):
