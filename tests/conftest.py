@@ -1,3 +1,4 @@
+import os
 import shutil
 
 import pytest
@@ -7,8 +8,11 @@ from blender import load_recipe, write_blend
 from tests import corpora
 
 # machines are shared and noisy: how long an example takes says nothing about the code
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("patient")
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# the same examples in every run, so that a run tells what a change did; HYPOTHESIS_PROFILE=searching draws new ones
+settings.register_profile("patient", patient, derandomize=True)
+settings.register_profile("searching", patient)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
 @pytest.fixture(scope="session")
