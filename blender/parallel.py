@@ -53,8 +53,7 @@ def kept_processes() -> Iterator[None]:
         yield
     finally:
         kept, _kept = _kept, None
-        if kept.pool:
-            _stop(kept.pool.executor)
+        kept.end()
 
 
 def start_ahead(workers: int, module: str) -> None:
@@ -72,9 +71,8 @@ def start_ahead(workers: int, module: str) -> None:
 
 def let_go() -> None:
     """End the processes that are kept, where nothing that follows can use them: idle ones hold on to their memory."""
-    if _kept is not None and _kept.pool:
-        _stop(_kept.pool.executor)
-        _kept.pool = None
+    if _kept is not None:
+        _kept.end()
 
 
 def map_unordered(
@@ -128,6 +126,12 @@ class _Kept:
 
     pool: _Pool | None = None
     workers: int = 0
+
+    def end(self) -> None:
+        """End them."""
+        if self.pool:
+            _stop(self.pool.executor)
+            self.pool = None
 
 
 _kept: _Kept | None = None
@@ -202,8 +206,7 @@ def _processes(workers: int, initializer: Callable[..., None] | None, initargs: 
     """Lend processes; when the body fails, or is given up, they are stopped at once."""
     kept = _kept if _kept is not None and initializer is None else _Kept()
     if kept.pool and kept.workers < workers:
-        _stop(kept.pool.executor)
-        kept.pool = None
+        kept.end()
     if not kept.pool:
         kept.pool, kept.workers = _start(workers, initializer, initargs), workers
     pool = kept.pool

@@ -15,6 +15,9 @@ from typing import Self
 
 from msgspec import Struct
 
+#: items that travel together
+BATCH_SIZE = 8_192
+
 
 class Turn(Struct, frozen=True, gc=False):
     """One round: images newly shown, then a question, then its answer.
@@ -101,7 +104,9 @@ class Batch:
     def add(self, item: Conversation | Skip) -> None:
         """Take one more apart."""
         if isinstance(item, Skip):
-            self.add_skip(item.record, item.reason, item.detail)
+            self.faults[len(self.ids)] = (item.reason, item.detail)
+            self.indices.append(item.record.index)
+            self.ids.append(item.record.id)
             return
         self.first_record.append(len(self.ids))
         self.num_records.append(len(item.records))
@@ -116,12 +121,6 @@ class Batch:
             self.num_shown.append(len(turn.images))
             self.record.append(turn.record)
             self.names.extend(turn.images)
-
-    def add_skip(self, record: Record, reason: str, detail: str) -> None:
-        """Take up a record that cannot be used."""
-        self.faults[len(self.ids)] = (reason, detail)
-        self.indices.append(record.index)
-        self.ids.append(record.id)
 
     def items(self) -> Iterator[Conversation | Skip]:
         """Make the objects."""

@@ -31,8 +31,9 @@ def swap_images(data: EvalData) -> EvalData:
 
 def _swapped(every: Sequence[Conversation], at: int) -> Conversation:
     conversation = every[at]
-    own = {name for question in conversation.rounds for name in question.names}
-    others = (picture for each in (*every[at + 1 :], *every[:at]) for picture in _pictures(each))
+    own = {picture.name for picture in _pictures(conversation)}
+    following = (every[(at + step) % len(every)] for step in range(1, len(every)))
+    others = (picture for each in following for picture in _pictures(each))
     shown = list(islice((picture for picture in others if picture.name not in own), conversation.num_images))
     if len(shown) < conversation.num_images:
         told = (

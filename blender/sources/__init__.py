@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from blender.errors import SourceError
-from blender.records import Batch, Conversation, Skip
+from blender.records import BATCH_SIZE, Batch, Conversation, Skip
 from blender.sources.annotations import Annotations, open_annotations
 from blender.sources.aokvqa import read_aokvqa
 from blender.sources.coco_caption import read_coco_caption
@@ -25,14 +25,12 @@ from blender.sources.sparkles import read_sparkles
 __all__ = ["SOURCES", "Annotations", "Reader", "open_annotations", "read_batches", "read_file"]
 
 Reader = Callable[[Annotations], Iterator[Batch]]
-#: items of a batch
-_BATCH = 8_192
 
 
 def _batched(reader: Callable[[Annotations], Iterator[Conversation | Skip]]) -> Reader:
     def read(annotations: Annotations) -> Iterator[Batch]:
         items = reader(annotations)
-        while batch := list(islice(items, _BATCH)):
+        while batch := list(islice(items, BATCH_SIZE)):
             yield Batch.of(batch)
 
     return read

@@ -18,12 +18,11 @@ import msgspec
 from msgspec import Raw
 
 from blender.errors import SourceError
+from blender.records import BATCH_SIZE
 from blender.sources import faults
 
 Shape = TypeVar("Shape")
 
-#: records that are decoded at a time
-_BATCH = 8_192
 _GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -110,11 +109,11 @@ def decode_batches(annotations: Annotations, records: RawRecords, shape: type[Sh
     if not records.contents:
         raise faults.no_records(annotations.path)
     decode = msgspec.json.Decoder(shape).decode
-    for start in range(0, len(records.contents), _BATCH):
+    for start in range(0, len(records.contents), BATCH_SIZE):
         batch: list[Shape] = []
         try:
             # extend keeps what came before a fault
-            batch.extend(map(decode, records.contents[start : start + _BATCH]))
+            batch.extend(map(decode, records.contents[start : start + BATCH_SIZE]))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             index = start + len(batch)
             if batch:

@@ -16,12 +16,10 @@ from msgspec import Raw, Struct
 
 from blender.components import Ints, components
 from blender.errors import SourceError
-from blender.records import Batch
+from blender.records import BATCH_SIZE, Batch
 from blender.sources.annotations import Annotations, RawRecords, decode_records, decode_top
 from blender.sources.dialogue import Numbering, Unusable, require_names
 
-#: items of a batch
-_BATCH = 8_192
 _COCO_PREFIX = "CGD_IMG_"
 _COCO_DIGITS = 12
 
@@ -107,9 +105,9 @@ def _batches(keys: Sequence[str], entries: Sequence[_Entry]) -> Iterator[Batch]:
     order = np.argsort(place, kind="stable")
     starts = np.flatnonzero(np.diff(place[order], prepend=-1))
     lengths = np.diff(starts, append=len(order))
-    for at in range(0, len(starts), _BATCH):
-        begin, end = starts[at], starts[at : at + _BATCH][-1] + lengths[at : at + _BATCH][-1]
-        yield _batch(instructions, order[begin:end], lengths[at : at + _BATCH], found)
+    for at in range(0, len(starts), BATCH_SIZE):
+        begin, end = starts[at], starts[at : at + BATCH_SIZE][-1] + lengths[at : at + BATCH_SIZE][-1]
+        yield _batch(instructions, order[begin:end], lengths[at : at + BATCH_SIZE], found)
 
 
 def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mapping[int, tuple[str, str]]) -> Batch:
