@@ -28,6 +28,8 @@ from blender.recipe import Recipe
 
 #: part of every fingerprint: raise it when the same plan would give other shards
 LAYOUT_VERSION = 1
+#: keys of a recipe on which no sample depends (what of ``sources`` does is hashed by itself)
+_INDECISIVE = frozenset({"images", "sources", "lint", "on_bad_record"})
 #: as many are put into words for the fingerprint at a time
 _IMAGES_AT_A_TIME = 65_536
 #: a tar member takes whole blocks of this many bytes, and one for its header
@@ -250,7 +252,7 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     """
     said = recipe.resolved()
     sources = [(name, source.format, source.images) for name, source in recipe.sources.items()]
-    decisive = {key: said[key] for key in sorted(said) if key not in ("images", "sources", "lint")}
+    decisive = {key: said[key] for key in sorted(said) if key not in _INDECISIVE}
     wanted = [LAYOUT_VERSION, sources, decisive]
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))
     for file in corpus.files:

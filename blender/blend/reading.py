@@ -6,21 +6,19 @@ bytes; the texts go to disk at once.
 """
 
 import gc
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import fsspec
 import numpy as np
 import polars as pl
 
 from blender.blend.columns import TEXTS, Columns, Numbered, lay_out, number_names, sums
 from blender.blend.texts import TextsWriter
 from blender.records import Batch
-from blender.sources import read_batches
+from blender.sources import ReadOptions, open_source_file, read_batches
 
 #: which conversations may come to stand behind other images, so that their references must be renumbered then
 Movable = Literal["all", "ordered", "none"]
@@ -42,6 +40,7 @@ class Part:
     tokenizer: str | None = None
     #: only in these are references looked at; that takes longer than all the rest
     movable: Movable = "all"
+    options: ReadOptions = ReadOptions()
 
     def table(self, name: str) -> Path:
         """Path of one of the part's tables."""
@@ -85,17 +84,17 @@ def _without_cycle_search() -> Iterator[None]:
 
 
 def _read(part: Part) -> PartRead:
+    annotations = open_source_file(part.format, part.path, part.options)
     numbered = Numbered()
     pieces = [lay_out(Batch(), numbered, _LOOKED_AT["none"])]
     with TextsWriter(part.folder, part.number) as writer:
-        for batch in read_batches(part.format, part.path):
+        for batch in read_batches(annotations):
             piece = lay_out(batch, numbered, _LOOKED_AT[part.movable])
             numbered = piece.after(numbered)
             writer.add(piece.texts)
             pieces.append(_with_tokens(piece, part.tokenizer))
     _write_tables(part, pieces)
-    sha256, num_bytes = _digest(part.path)
-    return PartRead(part, sha256, num_bytes, numbered.records, numbered.turns)
+    return PartRead(part, annotations.sha256, annotations.num_bytes, numbered.records, numbered.turns)
 
 
 def _write_tables(part: Part, pieces: list[Columns]) -> None:
@@ -130,13 +129,3 @@ def _count_tokens(texts: pl.DataFrame, tokenizer: str) -> pl.Series:
         encodings = encoder.encode_batch_fast(column.to_list(), add_special_tokens=False)
         counts += [len(encoding) for encoding in encodings]
     return pl.Series("tokens", counts, dtype=pl.UInt32)
-
-
-def _digest(path: str) -> tuple[str, int]:
-    """Return the SHA-256 and size in bytes of a file, as stored (compressed ones are not opened)."""
-    digest, size = hashlib.sha256(), 0
-    with fsspec.open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-            size += len(block)
-    return digest.hexdigest(), size

@@ -30,6 +30,7 @@ from blender.recipe.locations import expand, local_path, missing
 from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
+from blender.sources.options import OnBadRecord, ReadOptions
 
 Kind = Literal["plain", "concatenate", "image_match"]
 
@@ -44,6 +45,9 @@ class Source(Section):
     )
     images: str | None = Field(
         default=None, description="The image store, one of the names under images; none for text without images."
+    )
+    on_bad_record: OnBadRecord | None = Field(
+        default=None, description="What is done with this source's records of the wrong shape, other than on_bad_record."
     )
 
     def resolved_files(self) -> list[str]:
@@ -154,10 +158,19 @@ class Recipe(BaseRecipe):
     blend: Annotated[tuple[Entry, ...], Field(min_length=1), BeforeValidator(as_list)] = Field(
         description="The output datasets, one entry each."
     )
+    on_bad_record: OnBadRecord = Field(
+        default="stop",
+        description="What is done with records of the wrong shape. stop: all of a file's are reported, and nothing is "
+        "blended; skip: each is left out, with its reason in the ledger.",
+    )
     limits: Limits = Field(default_factory=Limits, description="What a sample, and an image, may have at most.")
     split: Split = Field(default_factory=Split, description="What is kept back for evaluation.")
     shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
     lint: Lint | None = Field(default=None, description="What `visualchat lint` need not tell.")
+
+    def read_options(self, source: str) -> ReadOptions:
+        """Say how a source's files are read."""
+        return ReadOptions(self.sources[source].on_bad_record or self.on_bad_record)
 
     @property
     def warnings(self) -> list[str]:
@@ -172,12 +185,16 @@ class Recipe(BaseRecipe):
     def hash(self) -> str:
         """Hash what determines the samples.
 
-        Comments, the order of keys, what lint need not tell, and variables and defaults being spelled out or not make
-        no difference. The order of sources, of their files and of the entries does, as do all paths: other files are
+        Comments, the order of keys, what lint need not tell, what is done with records that cannot be read, and
+        variables and defaults being spelled out or not make no difference. The order of sources, of their files and of the entries does, as do all paths: other files are
         other samples.
         """
-        content = {key: value for key, value in self.resolved().items() if key != "lint"}
-        ordered = {**content, "sources": list(content["sources"].items())}
+        content = {key: value for key, value in self.resolved().items() if key not in ("lint", "on_bad_record")}
+        sources = {
+            name: {key: value for key, value in source.items() if key != "on_bad_record"}
+            for name, source in content["sources"].items()
+        }
+        ordered = {**content, "sources": list(sources.items())}
         text = json.dumps(ordered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

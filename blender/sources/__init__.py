@@ -20,9 +20,10 @@ from blender.sources.llava import read_llava
 from blender.sources.mimicit import read_mimicit
 from blender.sources.minigpt4 import read_minigpt4
 from blender.sources.ocr_vqa import read_ocr_vqa
+from blender.sources.options import DEFAULTS, ReadOptions
 from blender.sources.sparkles import read_sparkles
 
-__all__ = ["SOURCES", "Annotations", "Reader", "open_annotations", "read_batches", "read_file"]
+__all__ = ["SOURCES", "Annotations", "ReadOptions", "Reader", "open_source_file", "read_batches", "read_file"]
 
 Reader = Callable[[Annotations], Iterator[Batch]]
 
@@ -47,7 +48,7 @@ SOURCES: dict[str, Reader] = {
 }
 
 
-def read_file(format: str, path: str) -> Iterator[Conversation | Skip]:
+def read_file(format: str, path: str, options: ReadOptions = DEFAULTS) -> Iterator[Conversation | Skip]:
     """Read one annotation file.
 
     The file is opened at once, its records are decoded while iterating, so that a fault of a record is raised when it
@@ -55,26 +56,37 @@ def read_file(format: str, path: str) -> Iterator[Conversation | Skip]:
 
     Args:
         format: A key of :data:`SOURCES`.
-        path: Local path or fsspec URL; may be gzipped.
+        path: Local path or fsspec URL; may be packed with gzip or zstd.
+        options: What is done where there is a choice.
 
     Raises:
         SourceError: The format is unknown, or the file cannot be read as that format.
     """
-    return chain.from_iterable(batch.items() for batch in read_batches(format, path))
+    return chain.from_iterable(batch.items() for batch in read_batches(open_source_file(format, path, options)))
 
 
-def read_batches(format: str, path: str) -> Iterator[Batch]:
-    """Read one annotation file as :func:`read_file` does, some thousands of items at a time.
+def open_source_file(format: str, path: str, options: ReadOptions = DEFAULTS) -> Annotations:
+    """Read the bytes of an annotation file.
 
     Args:
         format: A key of :data:`SOURCES`.
-        path: Local path or fsspec URL; may be gzipped.
+        path: Local path or fsspec URL; may be packed with gzip or zstd.
+        options: What is done where there is a choice.
 
     Raises:
-        SourceError: The format is unknown, or the file cannot be read as that format.
+        SourceError: The format is unknown, or the file cannot be read.
     """
     if format not in SOURCES:
         close = difflib.get_close_matches(format, SOURCES, n=1)
         hint = f"did you mean {close[0]}?" if close else f"known formats: {', '.join(SOURCES)}"
         raise SourceError(f'unknown source format "{format}" for {path}', hint)
-    return SOURCES[format](open_annotations(path, format))
+    return open_annotations(path, format, options)
+
+
+def read_batches(annotations: Annotations) -> Iterator[Batch]:
+    """Read an annotation file as :func:`read_file` does, some thousands of items at a time.
+
+    Raises:
+        SourceError: The file cannot be read as its format.
+    """
+    return SOURCES[annotations.format](annotations)

@@ -1,13 +1,14 @@
-"""Open annotation files and decode them, one record at a time.
+"""Open annotation files and split them into their records.
 
-A file is read whole, then split into raw records without decoding them, then decoded record by record. That costs no
-more than decoding everything at once, holds only one decoded record in memory, and tells for every fault in which
-record it lies. What can be wrong with a file is put into sentences by :mod:`blender.sources.faults`.
+A file is read whole, and once: its hash is that of the bytes that were read. It is split into raw records without
+decoding them; :mod:`blender.sources.decoding` decodes record by record. That costs no more than decoding everything at
+once, holds only one decoded record in memory, and tells for every fault in which record it lies. What can be wrong with
+a file is put into sentences by :mod:`blender.sources.faults`.
 """
 
-import gzip
-import zlib
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,12 +19,14 @@ import msgspec
 from msgspec import Raw
 
 from blender.errors import SourceError
-from blender.records import BATCH_SIZE
 from blender.sources import faults
+from blender.sources.guessing import is_json, is_named_as_lines
+from blender.sources.options import DEFAULTS, ReadOptions
+from blender.sources.repair import place_before, repaired
+from blender.sources.unpacking import unpacked
 
 Shape = TypeVar("Shape")
 
-_GZIP = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -37,6 +40,10 @@ class Annotations:
     format: str
     #: the file, decompressed
     data: bytes
+    #: SHA-256 and size of the file as it is stored, perhaps compressed
+    sha256: str
+    num_bytes: int
+    options: ReadOptions = DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -55,15 +62,16 @@ class RawRecords:
         return f"{self.root}[{index}]" if self.keys is None else f'{self.root}["{self.keys[index]}"]'
 
 
-def open_annotations(path: str, format: str) -> Annotations:
-    """Read a file from a local path or any fsspec URL, unpacking gzip.
+def open_annotations(path: str, format: str, options: ReadOptions = DEFAULTS) -> Annotations:
+    """Read a file from a local path or any fsspec URL, once, unpacking gzip and zstd.
 
     Raises:
         SourceError: The file is missing, unreadable, empty, or plainly not JSON.
     """
-    data = _unpacked(path, _contents(path)).removeprefix(_BYTE_ORDER_MARK)
+    stored = _contents(path)
+    data = unpacked(path, stored).removeprefix(_BYTE_ORDER_MARK)
     faults.refuse_what_is_not_json(path, data)
-    return Annotations(path, format, data)
+    return Annotations(path, format, data, hashlib.sha256(stored).hexdigest(), len(stored), options)
 
 
 def raw_array(annotations: Annotations) -> RawRecords:
@@ -73,8 +81,39 @@ def raw_array(annotations: Annotations) -> RawRecords:
         SourceError: The JSON is broken, or is not an array.
     """
     if _holds_lines(annotations):
-        return RawRecords([line for line in annotations.data.splitlines() if line and not line.isspace()])
+        return RawRecords(_lines(annotations))
     return RawRecords(decode_top(annotations, list[Raw]))
+
+
+def pairs_of(annotations: Annotations, key: str | None = None) -> RawRecords:
+    """List the records of an object that has keys more than once: the slow way, which keeps all of them.
+
+    Args:
+        annotations: A file whose outermost level is an object.
+        key: The key of the object that holds the records; None for the outermost one.
+
+    Raises:
+        SourceError: It is not UTF-8, or nests too deeply.
+    """
+    try:
+        top = json.loads(repaired(annotations.data), object_pairs_hook=_Pairs)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise faults.broken_json(annotations, error) from None
+    items = list(chain.from_iterable(value for name, value in top if name == key)) if key else list(top)
+    contents = [msgspec.json.encode(_plain(value)) for _, value in items]
+    return RawRecords(contents, f"$.{key}" if key else "$", [name for name, _ in items])
+
+
+class _Pairs(tuple[tuple[str, object], ...]):
+    """An object of JSON, as its keys and values in order."""
+
+    __slots__ = ()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _Pairs):
+        return {name: _plain(inner) for name, inner in value}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def decode_top(annotations: Annotations, shape: type[Shape]) -> Shape:
@@ -84,44 +123,27 @@ def decode_top(annotations: Annotations, shape: type[Shape]) -> Shape:
         SourceError: The JSON is broken, or its outermost level has another shape.
     """
     try:
-        return msgspec.json.Decoder(shape).decode(annotations.data)
+        return _decoded(annotations.data, msgspec.json.Decoder(shape).decode)
     except msgspec.ValidationError as error:
-        raise faults.wrong_top(annotations.path, annotations.format, annotations.data, error) from None
+        raise faults.wrong_top(annotations, error) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise faults.broken_json(annotations.path, annotations.data, error) from None
+        raise faults.broken_json(annotations, error) from None
 
 
-def decode_records(annotations: Annotations, records: RawRecords, shape: type[Shape]) -> Iterator[Shape]:
-    """Decode records one after the other.
-
-    Raises:
-        SourceError: There is no record, or one does not have the shape.
-    """
-    return chain.from_iterable(decode_batches(annotations, records, shape))
-
-
-def decode_batches(annotations: Annotations, records: RawRecords, shape: type[Shape]) -> Iterator[list[Shape]]:
-    """Decode some thousands of records at a time; those before a faulty one are yielded first.
-
-    Raises:
-        SourceError: As :func:`decode_records`.
-    """
-    if not records.contents:
-        raise faults.no_records(annotations.path)
-    decode = msgspec.json.Decoder(shape).decode
-    for start in range(0, len(records.contents), BATCH_SIZE):
-        batch: list[Shape] = []
-        try:
-            # extend keeps what came before a fault
-            batch.extend(map(decode, records.contents[start : start + BATCH_SIZE]))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            index = start + len(batch)
-            if batch:
-                yield batch
-            key = records.keys[index] if records.keys else None
-            culprit = faults.Culprit(index, records.place(index), key, bytes(records.contents[index]))
-            raise faults.wrong_record(annotations.path, annotations.format, annotations.data, culprit, error) from None
-        yield batch
+def _decoded(data: bytes, decode: Callable[[bytes], Shape]) -> Shape:
+    """Decode JSON, or what only Python reads."""
+    try:
+        return decode(data)
+    except msgspec.DecodeError as error:
+        if isinstance(error, msgspec.ValidationError) or (mended := repaired(data)) == data:
+            raise
+    try:
+        return decode(mended)
+    except msgspec.DecodeError as error:
+        if isinstance(error, msgspec.ValidationError):
+            raise
+        at = faults.byte_of(error)
+        raise msgspec.DecodeError(str(error).replace(f"(byte {at})", f"(byte {place_before(data, at)})")) from None
 
 
 def _contents(path: str) -> bytes:
@@ -140,18 +162,17 @@ def _contents(path: str) -> bytes:
         raise faults.unreadable(path, error) from None
 
 
-def _unpacked(path: str, data: bytes) -> bytes:
-    if not data.startswith(_GZIP):
-        return data
-    try:
-        return gzip.decompress(data)
-    except EOFError:
-        raise SourceError(f"{path} ends early: its gzip data breaks off at byte {len(data):,}", faults.AGAIN) from None
-    except (OSError, zlib.error) as error:
-        raise SourceError(f"{path} holds damaged gzip data: {error}", faults.AGAIN) from None
+def _lines(annotations: Annotations) -> list[bytes]:
+    """Split a JSON Lines file.
+
+    Raises:
+        SourceError: Not one of its lines is JSON.
+    """
+    lines = [line for line in annotations.data.splitlines() if line and not line.isspace()]
+    if not any(is_json(line) or is_json(repaired(line)) for line in lines):
+        raise faults.no_json_lines(annotations, lines[0])
+    return lines
 
 
 def _holds_lines(annotations: Annotations) -> bool:
-    name = annotations.path.partition("?")[0] if "://" in annotations.path else annotations.path
-    is_named_so = name.removesuffix(".gz").endswith((".jsonl", ".ndjson"))
-    return is_named_so and not annotations.data[:64].lstrip().startswith(b"[")
+    return is_named_as_lines(annotations.path) and not annotations.data[:64].lstrip().startswith(b"[")

@@ -5,20 +5,29 @@ The choices follow the question on a line of their own; the answer is the right 
 
 from collections.abc import Iterator
 
-from msgspec import Struct
-
 from blender.records import Conversation, Skip, Turn
-from blender.sources.annotations import Annotations, decode_records, raw_array
-from blender.sources.dialogue import Unusable, conversations
+from blender.sources.annotations import Annotations, raw_array
+from blender.sources.decoding import decode_records
+from blender.sources.dialogue import Unread, Unusable, as_read, conversations, require_own_marks
+from blender.sources.shapes import Layout, RecordShape
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(RecordShape, frozen=True, gc=False):
     image_id: int
     question: str
     choices: list[str]
     correct_choice_idx: int | None = None
     rationales: list[str] | None = None
     question_id: str | int | None = None
+
+    def own_id(self) -> str | int | None:
+        return self.question_id
+
+    def image_names(self) -> tuple[str, ...]:
+        return (f"{self.image_id:012d}.jpg",)
+
+
+_LAYOUT = Layout(_Entry, images="image_id")
 
 
 def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -27,18 +36,20 @@ def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
     Raises:
         SourceError: The file is not of this format.
     """
-    entries = decode_records(annotations, raw_array(annotations), _Entry)
-    return conversations(entries, lambda entry: entry.question_id, _turns)
+    entries = decode_records(annotations, raw_array(annotations), _LAYOUT)
+    return conversations(entries, lambda entry: entry.own_id(), _turns)
 
 
-def _turns(entry: _Entry) -> list[Turn]:
+def _turns(read: _Entry | Unread) -> list[Turn]:
+    entry = as_read(read)
     right = entry.correct_choice_idx
     if right is None or not 0 <= right < len(entry.choices):
         raise Unusable("no_answer", f"no right one is named among the {len(entry.choices)} choices")
     question, choice = entry.question.strip(), entry.choices[right].strip()
     if not question or not choice:
         raise Unusable("empty_text", f"the {'right choice' if question else 'question'} is empty")
-    return [Turn((f"{entry.image_id:012d}.jpg",), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
+    require_own_marks([question])
+    return [Turn(entry.image_names(), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
 
 
 def _offer(choices: list[str]) -> str:

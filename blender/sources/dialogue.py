@@ -7,7 +7,10 @@ into a :class:`~blender.records.Skip`, so that the record is counted with its re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from msgspec import Struct
+
 from blender.records import Conversation, Record, Skip, Turn
+from blender.sources.media import foreign_mark
 
 Entry = TypeVar("Entry")
 
@@ -26,6 +29,41 @@ class Unusable(Exception):
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
+
+
+class Unread(Struct, frozen=True, gc=False):
+    """Stands for a record that cannot be used as it was decoded: it has another shape, or names media that are not read."""
+
+    #: the id that the record bears, as far as it can be made out
+    name: str | int | None
+    reason: str
+    detail: str
+
+    def own_id(self) -> str | int | None:
+        """Return the id that the record bears."""
+        return self.name
+
+
+def as_read(entry: Entry | Unread) -> Entry:
+    """Return a record that could be read.
+
+    Raises:
+        Unusable: It could not.
+    """
+    if isinstance(entry, Unread):
+        raise Unusable(entry.reason, entry.detail)
+    return entry
+
+
+def require_own_marks(questions: Iterable[str], own: str = "") -> None:
+    """Check that no question holds a mark of media that the format does not read.
+
+    Raises:
+        Unusable: `unread_media`.
+    """
+    for number, question in enumerate(questions, start=1):
+        if mark := foreign_mark(question, own):
+            raise Unusable("unread_media", f'the question of round {number} holds the mark "{mark}", which is not read')
 
 
 class Numbering:

@@ -7,31 +7,35 @@ decode the file again to find out more.
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
-from msgspec import Raw
 
 from blender.errors import SourceError
+from blender.sources.guessing import guess_format, is_json, looks_like
 
 AGAIN = "download it again"
+NEW_LINE = b"\n"
+_DUMP = "write it with json.dump, not with str or print"
+#: what Python writes and JSON has not
+_PYTHON = re.compile(rb"[\[{,:\s]*(?:'|(?:None|True|False)\b)")
+_BLANKS = re.compile(rb"\s*")
+_BYTE = re.compile(r"\(byte (\d+)\)")
 
 #: first bytes of what people get instead of JSON → what it is, what to do
 _NOT_JSON = {
     b"version https://git-lfs": ("is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"),
     b"<": ("is a web page or XML, not JSON", AGAIN),
     b"PK\x03\x04": ("is a zip archive, not JSON", "unpack it first"),
+    b"BZh": ("is packed with bzip2", "unpack it first"),
+    b"\xfd7zXZ": ("is packed with xz", "unpack it first"),
     b"PAR1": ("is a parquet file, not JSON", "instructions are read from JSON; pictures may be parquet"),
     b"\xff\xfe": ("is not UTF-8 text", "convert it to UTF-8"),
     b"\xfe\xff": ("is not UTF-8 text", "convert it to UTF-8"),
 }
-
-#: a field that a record of this format has and the others have not, for formats that are arrays
-_MARKS_OF_RECORDS = {"conversations": "llava", "dialogue": "sparkles", "rationales": "aokvqa", "choices": "aokvqa"}
-#: the same for the outermost object
-_MARKS_OF_OBJECTS = {"data": "mimicit", "annotations": "minigpt4", "images": "coco_caption"}
 
 _KINDS = {
     "str": "a string",
@@ -45,6 +49,22 @@ _KINDS = {
 _EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<found>[^`]*)`")
 _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _PLACE = re.compile(r" - at `\$?(?P<place>.*)`$", re.DOTALL)
+
+
+class File(Protocol):
+    """An annotation file."""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+
+    @property
+    def format(self) -> str:
+        """What the recipe says it is."""
+
+    @property
+    def data(self) -> bytes:
+        """What it holds."""
 
 
 @dataclass(frozen=True)
@@ -91,40 +111,89 @@ def refuse_what_is_not_json(path: str, data: bytes) -> None:
     """
     if not data or data.isspace():
         raise SourceError(f"{path} is empty", AGAIN)
-    head = data[:64].lstrip()
+    head = data[_BLANKS.match(data).end() :][:64]  # type: ignore[union-attr]
     for start, (what, hint) in _NOT_JSON.items():
         if head.startswith(start):
             raise SourceError(f"{path} {what}", hint)
 
 
-def broken_json(path: str, data: bytes, error: Exception) -> SourceError:
-    """Tell where the JSON of a file breaks."""
-    words = str(error)
+def byte_of(error: Exception) -> int:
+    """Return the place of a fault in JSON, as msgspec tells it; 0 where it tells none."""
+    found = _BYTE.search(str(error))
+    return int(found[1]) if found else 0
+
+
+def broken_json(file: File, error: Exception) -> SourceError:
+    """Tell where the JSON of a file breaks, and why, as far as that can be made out."""
+    path, words = file.path, str(error)
     if isinstance(error, RecursionError):
         return SourceError(f"{path} nests arrays or objects too deeply")
     if "truncated" in words:
-        return SourceError(f"{path} ends early: its JSON breaks off at byte {len(data):,}", AGAIN)
+        return SourceError(f"{path} ends early: its JSON breaks off at byte {len(file.data):,}", AGAIN)
     if isinstance(error, UnicodeDecodeError):
         return SourceError(f"{path} is not UTF-8 text throughout: {error.reason}", "convert it to UTF-8")
-    what, _, offset = words.removeprefix("JSON is malformed: ").removesuffix(")").partition(" (byte ")
-    line = data.count(b"\n", 0, int(offset or 0)) + 1
-    return SourceError(f"{path} is not valid JSON: {what} at byte {int(offset or 0):,} (line {line:,})", AGAIN)
+    at = byte_of(error)
+    where = f"at byte {at:,} (line {file.data.count(NEW_LINE, 0, at) + 1:,})"
+    rest = file.data[max(0, at - 1) :] if "trailing characters" in words else file.data[at:]
+    if "trailing characters" in words:
+        hint = looks_like(path, file.format, file.data) or "join the values into one array"
+        return SourceError(f"{path} holds another JSON value behind the first, {where}", hint)
+    if _PYTHON.match(rest):
+        return SourceError(f"{path} is a Python literal, not JSON, {where}: {_excerpt(rest)}", _DUMP)
+    if rest[:1] < b" " and rest:
+        message = f"{path} is not valid JSON: a control character (0x{rest[0]:02x}) stands bare in a text {where}"
+        return SourceError(message, "line breaks and tabs in texts are written \\n and \\t")
+    what = _BYTE.sub("", words.removeprefix("JSON is malformed: ")).strip()
+    return SourceError(f"{path} is not valid JSON: {what} {where}", f"correct it there: {_excerpt(rest)}")
 
 
-def wrong_top(path: str, format: str, data: bytes, error: msgspec.ValidationError) -> SourceError:
+def no_json_lines(file: File, first: bytes) -> SourceError:
+    """Tell that a file is named as JSON Lines, but not one of its lines is JSON."""
+    if _PYTHON.match(first[:200]):
+        return SourceError(f"{file.path} holds Python literals, not JSON: {_excerpt(first)}", _DUMP)
+    if is_json(file.data):
+        hint = "it is one JSON value over several lines: give its name the ending .json, or write one record per line"
+    else:
+        hint = "write each record as one JSON object on a line of its own"
+    message = f"{file.path} is named as JSON Lines, but no line of it is JSON: it begins {_excerpt(first)}"
+    return SourceError(message, hint)
+
+
+def wrong_top(file: File, error: msgspec.ValidationError) -> SourceError:
     """Tell that the outermost level is not what the format has, and which format it looks like."""
     what, place = _explained(error)
     at = f", at ${place}" if place else ""
-    return SourceError(f"{path} is not of format {format}{at}: {what}", _looks_like(format, data))
+    hint = looks_like(file.path, file.format, file.data)
+    return SourceError(f"{file.path} is not of format {file.format}{at}: {what}", hint)
 
 
-def wrong_record(path: str, format: str, data: bytes, culprit: Culprit, error: Exception) -> SourceError:
+def sentence(culprit: Culprit, error: Exception) -> str:
     """Tell which record is not what the format has, at which place in it, and what was expected there."""
-    name = culprit.key or _name_of(culprit.content)
-    number = f"record {culprit.index + 1:,}" + (f" (id {name})" if name else "")
+    name = name_of(culprit)
+    number = f"record {culprit.index + 1:,}" + (f" (id {name})" if name is not None else "")
     what, inner = _explained(error) if isinstance(error, msgspec.ValidationError) else (_broken(culprit, error), "")
-    hint = _looks_like(format, data) or "correct or remove this record"
-    return SourceError(f"{path}, {number}, at {culprit.place}{inner}: {what}", hint)
+    return f"{number}, at {culprit.place}{inner}: {what}"
+
+
+def wrong_records(file: File, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int) -> SourceError:
+    """Tell of all records that are not what the format has; the first ones are described."""
+    hint = looks_like(file.path, file.format, file.data)
+    sentences = [sentence(culprit, error) for culprit, error in culprits]
+    if num_bad == total and is_of_another_format(file):
+        return SourceError(f"{file.path} is not of format {file.format}: {sentences[0]}", hint)
+    if num_bad == 1:
+        hint = hint or "correct or remove this record, or skip such records with on_bad_record: skip"
+        return SourceError(f"{file.path}, {sentences[0]}", hint)
+    shown = "" if num_bad == len(sentences) else f"; the first {len(sentences)}"
+    message = f"{file.path}: {num_bad:,} of {total:,} records cannot be read{shown}:"
+    hint = hint or "correct or remove them, or skip such records with on_bad_record: skip"
+    return SourceError("\n  ".join([message, *sentences]), hint)
+
+
+def is_of_another_format(file: File) -> bool:
+    """Tell whether a file looks like one of another format than the recipe names."""
+    guess = guess_format(file.data)
+    return guess not in (None, "lines", file.format)
 
 
 def _broken(culprit: Culprit, error: Exception) -> str:
@@ -133,6 +202,8 @@ def _broken(culprit: Culprit, error: Exception) -> str:
         return f"not UTF-8 text ({error.reason})"
     if isinstance(error, RecursionError):
         return "nests arrays or objects too deeply"
+    if _PYTHON.match(culprit.content[:200]):
+        return "a Python literal, not JSON"
     words = str(error).removeprefix("JSON is malformed: ")
     return f"not valid JSON ({words[0].lower()}{words[1:]})"
 
@@ -154,48 +225,20 @@ def _kind(name: str) -> str:
     return _KINDS.get(name, name)
 
 
-def _looks_like(format: str, data: bytes) -> str | None:
-    guess = guess_format(data)
-    if guess == "lines":
-        return "it looks like JSON Lines: give its name the ending .jsonl"
-    return f"it looks like format {guess}" if guess and guess != format else None
-
-
-def guess_format(data: bytes) -> str | None:
-    """Name the format that a file looks like; "lines" for one JSON object per line, None when it looks like none."""
-    try:
-        top = msgspec.json.decode(data, type=dict[str, Raw] | list[Raw])
-        if isinstance(top, dict):
-            return _guess_object(top)
-        first = msgspec.json.decode(top[0], type=dict[str, Raw]) if top else {}
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return "lines" if data.lstrip().startswith(b"{") and _is_json(data.lstrip().partition(b"\n")[0]) else None
-    return next((format for field, format in _MARKS_OF_RECORDS.items() if field in first), None)
-
-
-def _guess_object(top: Mapping[str, Raw]) -> str | None:
-    marked = next((format for field, format in _MARKS_OF_OBJECTS.items() if field in top), None)
-    if marked or not top:
-        return marked
-    value = msgspec.json.decode(next(iter(top.values())))
-    return "ocr_vqa" if isinstance(value, dict) and "imageURL" in value else None
-
-
-def _name_of(content: bytes) -> str | None:
+def name_of(culprit: Culprit) -> str | None:
     """Return the id that a record bears, if it can be made out."""
+    if culprit.key is not None:
+        return culprit.key
     try:
-        record = msgspec.json.decode(content)
+        record = msgspec.json.decode(culprit.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if not isinstance(record, dict):
         return None
     names = (record.get(field) for field in ("id", "question_id", "image_id", "filename"))
-    return next((str(name) for name in names if isinstance(name, str | int)), None)
+    return next((str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool)), None)
 
 
-def _is_json(content: bytes) -> bool:
-    try:
-        msgspec.json.decode(content, type=Raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
+def _excerpt(text: bytes) -> str:
+    shown = text[:40].decode("utf-8", "replace")
+    return ascii(shown) if len(text) <= 40 else f"{ascii(shown)}…"

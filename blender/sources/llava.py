@@ -2,24 +2,35 @@
 
 The sign ``<image>`` says where an image is shown. It stands at the head or the tail of a question, where it is taken
 out together with the white space beside it, or, in later mixes, inside a sentence, where taking it out would glue words
-together and leave a hole: there "image n" is written instead. An ``<image>`` that belongs to no image is ordinary text.
+together and leave a hole: there "image n" is written instead. An ``<image>`` inside a sentence that belongs to no image, where the record has
+others, is ordinary text.
 
 These files are the largest, and nearly all of their records are plain (:func:`_plain`): those are taken apart many at a
 time, the others one by one.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, compress
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import Struct, field
 
-from blender.records import Batch, Record, Turn
-from blender.sources.annotations import Annotations, decode_batches, raw_array
-from blender.sources.dialogue import Numbering, Unusable, converted, require_names, require_rounds
+from blender.records import Batch, Record, Skip, Turn
+from blender.sources.annotations import Annotations, raw_array
+from blender.sources.decoding import decode_batches
+from blender.sources.dialogue import (
+    Numbering,
+    Unread,
+    Unusable,
+    converted,
+    require_names,
+    require_own_marks,
+    require_rounds,
+)
 from blender.sources.mentions import Mention, written_out
+from blender.sources.shapes import Layout, RecordShape
 
 _ASKING = frozenset({"human", "user"})
 _ANSWERING = frozenset({"gpt", "assistant"})
@@ -33,15 +44,30 @@ _HEAD = re.compile(rf"(?:{_TAG}\s*)+")
 _TAIL = re.compile(rf"(?:{_TAG[::-1]}\s*)+")
 
 
+#: what names images in a record
+_Images = str | list[str] | None
+
+
 class _Message(Struct, frozen=True, gc=False):
     role: str = field(name="from")
     value: str
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(RecordShape, frozen=True, gc=False):
     conversations: list[_Message]
     image: str | list[str] | None = None
+    #: later mixes' name for ``image``
+    images: str | list[str] | None = None
     id: str | int | None = None
+
+    def own_id(self) -> str | int | None:
+        return self.id
+
+    def image_names(self) -> tuple[str, ...]:
+        return _image_names(self.image or self.images)
+
+
+_LAYOUT = Layout(_Entry, "conversations", _Message, images="image")
 
 
 class _Question(Struct, frozen=True, gc=False):
@@ -69,17 +95,22 @@ def read_llava(annotations: Annotations) -> Iterator[Batch]:
         SourceError: The file is not of this format.
     """
     numbering = Numbering()
-    for entries in decode_batches(annotations, raw_array(annotations), _Entry):
-        yield _batch(entries, *numbering.many([entry.id for entry in entries]))
+    for read in decode_batches(annotations, raw_array(annotations), _LAYOUT):
+        unread = {place: entry for place, entry in enumerate(read) if isinstance(entry, Unread)}
+        entries = [_Entry([], id=entry.own_id()) if isinstance(entry, Unread) else entry for entry in read]
+        yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread)
 
 
-def _batch(entries: Sequence[_Entry], indices: Sequence[int], ids: Sequence[str]) -> Batch:
+def _batch(
+    entries: Sequence[_Entry], indices: Sequence[int], ids: Sequence[str], unread: Mapping[int, Unread]
+) -> Batch:
     batch, messages = Batch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
     starts = np.cumsum(num_messages) - num_messages
     texts = [message.value.strip() for message in messages]
-    plain = _plain(entries, [message.role for message in messages], texts, num_messages)
-    shows = np.array([bool(entry.image) for entry in entries], bool)
+    images = [entry.image if not entry.images else _of_both_fields(entry) for entry in entries]
+    plain = _plain(images, [message.role for message in messages], texts, num_messages)
+    shows = np.array(list(map(bool, images)), bool)
     shown = np.zeros(len(texts), np.int64)
     shown[starts[plain & shows]] = 1
     for start in starts[plain & shows].tolist():
@@ -90,8 +121,10 @@ def _batch(entries: Sequence[_Entry], indices: Sequence[int], ids: Sequence[str]
             texts[start] = text[: -len(_TAG)].strip()
     for first, end in _runs(plain):
         if not plain[first]:
-            for entry, index, id in zip(entries[first:end], indices[first:end], ids[first:end], strict=True):
-                batch.add(converted(entry, Record(index, id), _turns))
+            for place in range(first, end):
+                record, fault = Record(indices[place], ids[place]), unread.get(place)
+                skip = Skip(record, fault.reason, fault.detail) if fault else None
+                batch.add(skip or converted(entries[place], record, _turns))
             continue
         questions = slice(starts[first], starts[end - 1] + num_messages[end - 1], 2)
         batch.first_record.extend(range(len(batch.ids), len(batch.ids) + end - first))
@@ -104,19 +137,19 @@ def _batch(entries: Sequence[_Entry], indices: Sequence[int], ids: Sequence[str]
         batch.answers.extend(texts[questions.start + 1 : questions.stop : 2])
         batch.num_shown.extend(shown[questions].tolist())
         batch.record.extend([0] * len(shown[questions]))
-        batch.names.extend([str(entry.image) for entry in compress(entries[first:end], shows[first:end])])
+        batch.names.extend(map(str, compress(images[first:end], shows[first:end])))
     return batch
 
 
 def _plain(
-    entries: Sequence[_Entry], roles: Sequence[str], texts: Sequence[str], num_messages: npt.NDArray[np.int64]
+    images: Sequence[_Images], roles: Sequence[str], texts: Sequence[str], num_messages: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
     """Find the entries that :func:`_turns` would make nothing special of; (N,).
 
-    They have rounds of two, words in all of them, at most one image, and either no tag at all in a question, or the
-    one tag of that image, on a line of its own at an edge of the first.
+    They have rounds of two, words in all of them, at most one image, and either nothing in a question that could be a
+    tag, or the one tag of that image, on a line of its own at an edge of the first.
     """
-    owner = np.repeat(np.arange(len(entries)), num_messages)
+    owner = np.repeat(np.arange(len(images)), num_messages)
     is_first = np.zeros(len(texts), bool)
     starts = np.cumsum(num_messages) - num_messages
     is_first[starts[num_messages > 0]] = True
@@ -126,18 +159,18 @@ def _plain(
     sound = np.where(is_question, asking, answering) & np.fromiter(map(bool, texts), bool, len(texts))
     tagged, in_own_way = np.zeros(len(texts), bool), np.zeros(len(texts), bool)
     questions = np.flatnonzero(is_question)
-    tagged[questions] = [_TAG in texts[place] for place in questions.tolist()]
+    tagged[questions] = ["<" in texts[place] or "[" in texts[place] for place in questions.tolist()]
     tagged_firsts = np.flatnonzero(tagged & is_first)
     in_own_way[tagged_firsts] = [_is_in_own_way(texts[place]) for place in tagged_firsts.tolist()]
-    images = [entry.image for entry in entries]
     num_images = np.array([-1 if isinstance(image, list) else bool(image) for image in images], np.int64)
-    num_unsound = np.bincount(owner, ~(sound & (~tagged | in_own_way & (num_images[owner] == 1))), len(entries))
+    num_unsound = np.bincount(owner, ~(sound & (~tagged | in_own_way & (num_images[owner] == 1))), len(images))
     plain: npt.NDArray[np.bool_] = (num_messages > 0) & (num_messages % 2 == 0) & (num_images >= 0) & (num_unsound == 0)
     return plain
 
 
 def _is_in_own_way(text: str) -> bool:
-    return (text.startswith(_TAG_LINE) or text.endswith(_LINE_TAG)) and text.count(_TAG) == 1
+    has_one_tag = (text.startswith(_TAG_LINE) or text.endswith(_LINE_TAG)) and text.count("<") == 1
+    return has_one_tag and "[" not in text
 
 
 def _runs(values: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
@@ -148,14 +181,29 @@ def _runs(values: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
 
 def _turns(entry: _Entry) -> list[Turn]:
     require_rounds([message.role for message in entry.conversations], _ASKING, _ANSWERING)
-    images = _image_names(entry.image)
+    if _fields_differ(entry):
+        raise Unusable("images_differ", '"image" and "images" name different images')
+    images = entry.image_names()
     require_names(images)
     texts = [message.value.strip() for message in entry.conversations]
+    require_own_marks(texts[0::2], own=_TAG)
     shown = _shown(texts[0::2], images)
     return [Turn(names, text, answer) for (text, names), answer in zip(shown, texts[1::2], strict=True)]
 
 
-def _image_names(image: str | list[str] | None) -> tuple[str, ...]:
+def _of_both_fields(entry: _Entry) -> _Images:
+    """Return what ``image`` or ``images`` names; all of it where the two differ."""
+    images = _image_names(entry.image) or _image_names(entry.images)
+    if _fields_differ(entry):
+        images += _image_names(entry.images)
+    return images[0] if len(images) == 1 else list(images)
+
+
+def _fields_differ(entry: _Entry) -> bool:
+    return bool(entry.image and entry.images) and _image_names(entry.image) != _image_names(entry.images)
+
+
+def _image_names(image: _Images) -> tuple[str, ...]:
     if not image:
         return ()
     return (image,) if isinstance(image, str) else tuple(image)
@@ -167,6 +215,8 @@ def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tup
     Raises:
         Unusable: `image_tags`: the tags cannot be told apart among the images.
     """
+    if not images and (num_tags := "\n".join(texts).count(_TAG)):
+        raise Unusable("image_tags", f"no image, but {num_tags} {_TAG} in the questions")
     first, *later = texts
     question = _without_edges(first)
     if question.edges == len(images) and _TAG not in "\n".join(later):  # nearly always so

@@ -4,21 +4,21 @@ Instructions that name each other and have the same images are one conversation,
 Images of the subset CGD are COCO's, and are given COCO's own file names; all other names stay as they are.
 """
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, repeat
 
-import msgspec
 import numpy as np
 from msgspec import Raw, Struct
 
 from blender.components import Ints, components
-from blender.errors import SourceError
 from blender.records import BATCH_SIZE, Batch
-from blender.sources.annotations import Annotations, RawRecords, decode_records, decode_top
-from blender.sources.dialogue import Numbering, Unusable, require_names
+from blender.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
+from blender.sources.decoding import decode_records
+from blender.sources.dialogue import Numbering, Unread, Unusable, require_names, require_own_marks
+from blender.sources.media import foreign_mark
+from blender.sources.shapes import Layout, RecordShape
 
 _COCO_PREFIX = "CGD_IMG_"
 _COCO_DIGITS = 12
@@ -28,11 +28,19 @@ class _File(Struct, frozen=True):
     data: dict[str, Raw]
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(RecordShape, frozen=True, gc=False):
     instruction: str
     answer: str
     image_ids: tuple[str, ...] | None = None
     rel_ins_ids: tuple[str, ...] | None = None
+
+    def image_names(self) -> tuple[str, ...]:
+        return tuple(map(coco_name, self.image_ids or ()))
+
+
+_LAYOUT = Layout(_Entry, images="image_ids")
+#: stands for an instruction that could not be read
+_NONE = _Entry("", "")
 
 
 def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
@@ -42,8 +50,13 @@ def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
         SourceError: The file is not of this format.
     """
     records = _records(annotations)
-    entries = list(decode_records(annotations, records, _Entry))
-    return _batches(records.keys or (), entries)
+    entries, unread = list[_Entry](), dict[int, Unread]()
+    for place, entry in enumerate(decode_records(annotations, records, _LAYOUT)):
+        if isinstance(entry, Unread):
+            unread[place] = entry
+            entry = _NONE
+        entries.append(entry)
+    return _batches(records.keys or (), entries, unread)
 
 
 def coco_name(image: str) -> str:
@@ -59,19 +72,8 @@ def _records(annotations: Annotations) -> RawRecords:
     # Of two entries under one key a decoded object keeps the last alone. Each has an instruction, so counting these
     # tells, at the price of a search, that there may be such keys.
     if annotations.data.count(b'"instruction"') > len(data):
-        return _records_with_repeated_keys(annotations)
+        return pairs_of(annotations, "data")
     return RawRecords(list(data.values()), "$.data", list(data))
-
-
-def _records_with_repeated_keys(annotations: Annotations) -> RawRecords:
-    """Go the slow way: decode every object as its pairs, in order."""
-    try:
-        top = json.loads(annotations.data, object_pairs_hook=tuple)
-        items = list(chain.from_iterable(value for key, value in top if key == "data"))
-        contents = [msgspec.json.encode(dict(entry) if isinstance(entry, tuple) else entry) for _, entry in items]
-    except UnicodeError as error:
-        raise SourceError(f"{annotations.path} is not UTF-8 text throughout: {error}", "convert it to UTF-8") from None
-    return RawRecords(contents, "$.data", [key for key, _ in items])
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class _Instructions:
     image_lists: Sequence[tuple[str, ...]]
 
 
-def _batches(keys: Sequence[str], entries: Sequence[_Entry]) -> Iterator[Batch]:
+def _batches(keys: Sequence[str], entries: Sequence[_Entry], unread: Mapping[int, Unread]) -> Iterator[Batch]:
     """Yield skips and conversations in the order of the file, a conversation at the place of its first instruction."""
     _, ids = Numbering().many(keys)
     questions, answers = [entry.instruction.strip() for entry in entries], [entry.answer.strip() for entry in entries]
@@ -95,6 +97,7 @@ def _batches(keys: Sequence[str], entries: Sequence[_Entry]) -> Iterator[Batch]:
     image_list, image_lists = _image_lists(entries)
     instructions = _Instructions(ids, questions, answers, image_list, image_lists)
     found = _faults(keys, entries, instructions, first_uses)
+    found |= {place: (entry.reason, entry.detail) for place, entry in unread.items()}
     usable = np.ones(len(keys), bool)
     usable[list(found)] = False
     # instructions that hang together and have the same images
@@ -161,6 +164,8 @@ def _faults(
     for texts in (instructions.questions, instructions.answers):
         if "" in texts:
             suspects |= {index for index, text in enumerate(texts) if not text}
+    texts = instructions.questions
+    suspects |= {n for n, text in enumerate(texts) if ("<" in text or "[" in text) and foreign_mark(text)}
     if len(first_uses) < len(keys):
         suspects |= {index for index, key in enumerate(keys) if first_uses[key] != index}
     found = {}
@@ -181,6 +186,7 @@ def _require_usable(key: str, index: int, entry: _Entry, first_uses: Mapping[str
     if not entry.image_ids:
         raise Unusable("no_images", "the instruction names no image")
     require_names(entry.image_ids)
+    require_own_marks([entry.instruction])
 
 
 def _components(keys: Sequence[str], entries: Sequence[_Entry], first_uses: Mapping[str, int]) -> Ints:

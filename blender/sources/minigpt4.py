@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from msgspec import Raw, Struct
 
 from blender.records import Conversation, Skip, Turn
-from blender.sources.annotations import Annotations, RawRecords, decode_records, decode_top
-from blender.sources.dialogue import conversations, require_names
+from blender.sources.annotations import Annotations, RawRecords, decode_top
+from blender.sources.decoding import decode_records
+from blender.sources.dialogue import Unread, as_read, conversations, require_names
+from blender.sources.shapes import Layout, RecordShape
 
 QUESTIONS = (
     "Describe this image in detail.",
@@ -25,9 +27,18 @@ class _File(Struct, frozen=True):
     annotations: list[Raw]
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(RecordShape, frozen=True, gc=False):
     image_id: str | int
     caption: str
+
+    def own_id(self) -> str | int:
+        return self.image_id
+
+    def image_names(self) -> tuple[str, ...]:
+        return (f"{self.image_id}.jpg",)
+
+
+_LAYOUT = Layout(_Entry, images="image_id")
 
 
 def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -37,12 +48,12 @@ def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
         SourceError: The file is not of this format.
     """
     records = RawRecords(decode_top(annotations, _File).annotations, "$.annotations")
-    entries = enumerate(decode_records(annotations, records, _Entry))
-    return conversations(entries, lambda entry: entry[1].image_id, _turns)
+    entries = enumerate(decode_records(annotations, records, _LAYOUT))
+    return conversations(entries, lambda entry: entry[1].own_id(), _turns)
 
 
-def _turns(entry: tuple[int, _Entry]) -> list[Turn]:
-    place, described = entry
+def _turns(entry: tuple[int, _Entry | Unread]) -> list[Turn]:
+    place, described = entry[0], as_read(entry[1])
     require_names([str(described.image_id)])
     question = QUESTIONS[place % len(QUESTIONS)]
-    return [Turn((f"{described.image_id}.jpg",), question, described.caption.strip())]
+    return [Turn(described.image_names(), question, described.caption.strip())]

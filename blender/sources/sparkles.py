@@ -10,9 +10,19 @@ from collections.abc import Iterator
 from msgspec import Struct
 
 from blender.records import Conversation, Skip, Turn
-from blender.sources.annotations import Annotations, decode_records, raw_array
-from blender.sources.dialogue import Unusable, conversations, require_names, require_rounds
+from blender.sources.annotations import Annotations, raw_array
+from blender.sources.decoding import decode_records
+from blender.sources.dialogue import (
+    Unread,
+    Unusable,
+    as_read,
+    conversations,
+    require_names,
+    require_own_marks,
+    require_rounds,
+)
 from blender.sources.mentions import Mention, written_out
+from blender.sources.shapes import Layout, RecordShape
 
 _ASKING = frozenset({"user"})
 _ANSWERING = frozenset({"assistant"})
@@ -35,9 +45,18 @@ class _Message(Struct, frozen=True, gc=False):
     images: list[_Image] | None = None
 
 
-class _Entry(Struct, frozen=True, gc=False):
+class _Entry(RecordShape, frozen=True, gc=False):
     dialogue: list[_Message]
     id: str | int | None = None
+
+    def own_id(self) -> str | int | None:
+        return self.id
+
+    def image_names(self) -> list[str]:
+        return [f"{name}.jpg" for message in self.dialogue for name in _ids(message)]
+
+
+_LAYOUT = Layout(_Entry, "dialogue", _Message, images="images")
 
 
 def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -46,31 +65,46 @@ def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
     Raises:
         SourceError: The file is not of this format.
     """
-    entries = decode_records(annotations, raw_array(annotations), _Entry)
-    return conversations(entries, lambda entry: entry.id, _turns)
+    entries = decode_records(annotations, raw_array(annotations), _LAYOUT)
+    return conversations(entries, lambda entry: entry.own_id(), _turns)
 
 
-def _turns(entry: _Entry) -> list[Turn]:
+def _turns(read: _Entry | Unread) -> list[Turn]:
+    entry = as_read(read)
     require_rounds([message.role for message in entry.dialogue], _ASKING, _ANSWERING)
     if not any(message.images for message in entry.dialogue):
         raise Unusable("no_images", "the dialogue shows no image")
     numbers: dict[str, int] = {}
-    return [
+    turns = [
         _turn(question, answer, numbers)
         for question, answer in zip(entry.dialogue[0::2], entry.dialogue[1::2], strict=True)
     ]
+    require_own_marks(turn.question for turn in turns)
+    return turns
 
 
 def _turn(question: _Message, answer: _Message, numbers: dict[str, int]) -> Turn:
     """Make one round; `numbers` holds the images shown so far and takes up the new ones."""
     if answer.images:
         raise Unusable("image_in_answer", "an answer shows an image, which only questions can")
+    _require_images_of_signs(question)
     new = [name for name in dict.fromkeys(_ids(question)) if name not in numbers]
     require_names(new)
     for name in new:
         numbers[name] = len(numbers) + 1
     names = tuple(f"{name}.jpg" for name in new)
     return Turn(names, _worded(question.content, numbers), _worded(answer.content, numbers))
+
+
+def _require_images_of_signs(question: _Message) -> None:
+    """Check that a question shows an image, or refers to one, for each of its signs.
+
+    Raises:
+        Unusable: `image_tags`.
+    """
+    num_signs, num_images = question.content.count(_SIGN), len(question.images or ())
+    if num_signs > num_images + question.content.upper().count(_WORD + "#"):
+        raise Unusable("image_tags", f"{num_signs} {_SIGN} in a question that shows {num_images} images")
 
 
 def _ids(message: _Message) -> list[str]:

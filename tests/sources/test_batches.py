@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from blender.errors import SourceError
 from blender.records import Batch, Conversation, Record, Skip, Turn
-from blender.sources import read_batches, read_file
+from blender.sources import open_source_file, read_batches, read_file
 from tests.sources.conftest import Save
 from tests.sources.entries import Read, instruction, llava, mimicit
 
@@ -170,7 +170,7 @@ def test_a_long_file_comes_in_several_batches_that_together_have_everything(save
     else:
         data = {str(index): instruction([f"IMG_{index // 2}"], [str(index ^ 1)]) for index in range(number)}
         content = mimicit(**data)
-    batches = list(read_batches(format, save(content)))
+    batches = list(read_batches(open_source_file(format, save(content))))
     assert len(batches) > 1
     assert [index for batch in batches for index in batch.indices] == list(range(number))
     assert [id for batch in batches for id in batch.ids] == list(map(str, range(number)))

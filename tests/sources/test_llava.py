@@ -68,10 +68,10 @@ def test_images_without_any_tag_are_shown_first(save: Save) -> None:
     assert shown_and_asked(conversation) == [(("x/a.jpg", "x/b.jpg"), "Which?"), ((), "Why?")]
 
 
-def test_a_tag_that_belongs_to_no_image_is_text(save: Save) -> None:
+def test_a_tag_beside_those_of_the_images_is_text_and_so_is_any_tag_of_an_answer(save: Save) -> None:
     entries = [
         llava("<image>\nWhat does <image> mean in HTML?", "<image>\nis no tag. <image>", image="a.jpg"),
-        llava("What does <image> mean in HTML?", "<image> is no tag.", "Is ### Answer: one?", "No.\n<image>"),
+        llava("What does the tag mean in HTML?", "<image> is no tag.", "Is ### Answer: one?", "No.\n<image>"),
     ]
     with_image, without = read_file("llava", save(entries))
     assert [turn.question for turn in with_image.turns] == ["What does <image> mean in HTML?"]  # type: ignore[union-attr]

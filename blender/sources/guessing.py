@@ -1,0 +1,66 @@
+"""Guess what format an annotation file is of, where it is not of the one that the recipe names."""
+
+from collections.abc import Mapping
+
+import msgspec
+from msgspec import Raw
+
+#: a field that a record of this format has and the others have not, for formats that are arrays
+_MARKS_OF_RECORDS = {"conversations": "llava", "dialogue": "sparkles", "rationales": "aokvqa", "choices": "aokvqa"}
+#: the same for the outermost object
+_MARKS_OF_OBJECTS = {"data": "mimicit", "annotations": "minigpt4", "images": "coco_caption"}
+
+
+def is_named_as_lines(path: str) -> bool:
+    """Tell whether a file's name says that it is JSON Lines."""
+    name = path.partition("?")[0] if "://" in path else path
+    return name.removesuffix(".gz").removesuffix(".zst").endswith((".jsonl", ".ndjson"))
+
+
+def is_json(content: bytes) -> bool:
+    """Tell whether a text is JSON."""
+    try:
+        msgspec.json.decode(content, type=Raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+def looks_like(path: str, format: str, data: bytes) -> str | None:
+    """Say what else a file looks like, as a hint; None where it looks like what it is taken for."""
+    guess = guess_format(data)
+    if guess != "lines":
+        return f"it looks like format {guess}" if guess and guess != format else None
+    if is_named_as_lines(path):
+        return None
+    if format in _MARKS_OF_RECORDS.values():
+        return "it looks like JSON Lines: give its name the ending .jsonl"
+    return f"it looks like JSON Lines; {format} files are one JSON object"
+
+
+def guess_format(data: bytes) -> str | None:
+    """Name the format that a file looks like; "lines" for one JSON object per line, None when it looks like none."""
+    try:
+        top = msgspec.json.decode(data, type=dict[str, Raw] | list[Raw])
+        if isinstance(top, dict):
+            return _guess_object(top)
+        first = msgspec.json.decode(top[0], type=dict[str, Raw]) if top else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "lines" if _are_lines(data.lstrip()) else None
+    return next((format for field, format in _MARKS_OF_RECORDS.items() if field in first), None)
+
+
+def _guess_object(top: Mapping[str, Raw]) -> str | None:
+    marked = next((format for field, format in _MARKS_OF_OBJECTS.items() if field in top), None)
+    if marked or not top:
+        return marked
+    try:
+        value = msgspec.json.decode(next(iter(top.values())), type=dict[str, Raw])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return "ocr_vqa" if "imageURL" in value else None
+
+
+def _are_lines(data: bytes) -> bool:
+    first, _, rest = data.partition(b"\n")
+    return first.startswith(b"{") and is_json(first) and (not rest or rest.isspace() or rest.lstrip().startswith(b"{"))

@@ -1,0 +1,154 @@
+"""Names and marks of media: how records say that they show a picture, a video or a sound.
+
+A reader that ignores a key it does not know would turn a record about a picture into a text about none. So each key of
+a record that is not the format's own is looked at here: whether it names media, and whether the record shows these
+media anyway. Marks such as ``<video>`` inside a question say the same as a key does.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import PurePosixPath
+
+import msgspec
+from msgspec import Raw
+
+_KINDS = {
+    "image": r"image|img|picture|pic|photo|photograph|screenshot|pixelvalue|visual|media",
+    "video": r"video|vid|movie|frame",
+    "audio": r"audio|sound|speech|wav|waveform",
+}
+_LOCATOR = r"(?:relative|local|full|file|path|url|uri|link|address|name|id|src|location|base64|b64|byte|data|list)"
+#: words before the noun: ``left_image``, ``input_images``, ``video_frames``
+_QUALIFIER = (
+    r"left|right|first|second|third|fourth|input|output|source|target|query|reference|ref|before|after|original|main|"
+    r"base|question|answer|prompt|context|candidate|extra|other|all|multi|positive|negative|new|old|raw|key|"
+    r"image|video|audio"
+)
+_KEY = {
+    kind: re.compile(rf"(?P<qualifier>(?:(?:{_QUALIFIER})s?)*)(?:{noun})s?(?P<number>\d*)(?P<locator>(?:{_LOCATOR}s?)*)")
+    for kind, noun in _KINDS.items()
+}
+_NOT_LETTERS = re.compile("[^a-z0-9]+")
+_ENDS_AS_MEDIA = re.compile(
+    rb"\.(?:jpe?g|png|webp|gif|bmp|tiff?|heic|avif|mp4|webm|mov|avi|mkv|mp3|wav|flac|ogg|m4a)(?:\?[^\"]*)?\"\s*\]?\s*\Z",
+    re.IGNORECASE,
+)
+_STARTS_AS_MEDIA = re.compile(rb"\[?\s*\"data:(?:image|video|audio)/", re.IGNORECASE)
+#: of a longer key, no one expects to be understood
+_LONGEST_KEY = 100
+#: a file name's ending is looked for in the last bytes of a value only; captions may be long
+_TAIL = 160
+
+_NOUN = r"(?:image|img|vid|video|vision|audio|speech|sound|picture|photo)"
+_WORD = r"(?:here|pad|patch|start|begin|end|placeholder|token|soft|context|newline|bos|eos|\d+)"
+_BEFORE = r"(?:(?:start|begin|end)_?of_?|fake_token_around_)?"
+#: marks that stand for media in the texts of today's formats; ``<|im_start|>`` is none, it belongs to a chat template
+MARK = re.compile(
+    rf"<\|?/?{_BEFORE}{_NOUN}s?(?:[_\-: #]?{_WORD})*\|?>"
+    rf"|</?im(?:[_\-]?{_WORD})+>"
+    rf"|\[/?(?:IMG|IMAGE|VIDEO|AUDIO)[_ ]?\d*\]",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class MediaKey:
+    """A key that names media."""
+
+    #: ``image``, ``video`` or ``audio``
+    kind: str
+    #: whether another word or a number says which of several it is
+    qualified: bool
+    #: whether it says where the media are, or how they are called: ``image_path``
+    locates: bool
+
+
+@lru_cache(maxsize=4096)
+def media_key(key: str) -> MediaKey | None:
+    """Recognise a key that names media, in any case, plural or way of joining words."""
+    plain = _NOT_LETTERS.sub("", key[:_LONGEST_KEY].lower())
+    for kind, pattern in _KEY.items():
+        if match := pattern.fullmatch(plain):
+            qualified = bool(match["qualifier"] or match["number"])
+            return MediaKey(kind, qualified, bool(match["locator"]))
+    return None
+
+
+def unread(key: str, value: Raw, shown: Sequence[str]) -> str | None:
+    """Say what a record names under a key that its reader does not read; None when nothing is lost by that.
+
+    Args:
+        key: The key.
+        value: What is under it, as JSON.
+        shown: Names of the images that the reader takes from the record.
+    """
+    named = media_key(key)
+    if named is None:
+        return None if shown or not _looks_like_media(value) else f'"{key}" names a file, {_excerpt(value)}'
+    content = msgspec.json.decode(value)
+    if _is_empty(content) or named.qualified and not isinstance(content, str | list | dict):
+        return None
+    if shown and _is_about(named, content, shown):
+        return None
+    return f'"{key}" names {_plural(named.kind)}, {_excerpt(value)}'
+
+
+def advice(key: str, field: str | None) -> str:
+    """Say what to do about a key that is not read.
+
+    Args:
+        key: The key.
+        field: The key under which the format has its images, if it has one.
+    """
+    named = media_key(key)
+    if named is not None and named.kind != "image":
+        return f"{_plural(named.kind)} are not read"
+    return f'the format has its images under "{field}"' if field else "this format does not read it"
+
+
+def foreign_mark(text: str, own: str = "") -> str | None:
+    """Find a mark of media in a text that is not the format's own."""
+    if "<" not in text and "[" not in text:
+        return None
+    return next((match.group() for match in MARK.finditer(text) if match.group() != own), None)
+
+
+def _looks_like_media(value: Raw) -> bool:
+    view = memoryview(value)
+    return bool(_ENDS_AS_MEDIA.search(bytes(view[-_TAIL:])) or _STARTS_AS_MEDIA.match(bytes(view[:_TAIL])))
+
+
+def _is_empty(content: object) -> bool:
+    if isinstance(content, dict):
+        return all(map(_is_empty, content.values()))
+    if isinstance(content, list):
+        return all(map(_is_empty, content))
+    return content is None or content is False or isinstance(content, str) and not content.strip()
+
+
+def _is_about(named: MediaKey, content: object, shown: Sequence[str]) -> bool:
+    """Tell whether a value is about the images that are shown: the number of frames, a location of each, a name."""
+    if isinstance(content, int | float) and not isinstance(content, bool):
+        return True
+    if named.kind != "image" or named.qualified:
+        return named.locates and named.kind == "video" and isinstance(content, str) and not _has_ending(content)
+    items = content if isinstance(content, list) else [content]
+    if named.locates:
+        return len(items) == len(shown)
+    names = {PurePosixPath(item).name for item in items if isinstance(item, str)}
+    return all(isinstance(item, str) for item in items) and names <= {PurePosixPath(name).name for name in shown}
+
+
+def _has_ending(name: str) -> bool:
+    return "." in PurePosixPath(name).name
+
+
+def _plural(kind: str) -> str:
+    return "audio" if kind == "audio" else f"{kind}s"
+
+
+def _excerpt(value: Raw) -> str:
+    text = bytes(memoryview(value)[:60]).decode("utf-8", "replace")
+    return text if len(memoryview(value)) <= 60 else f"{text}…"
