@@ -14,7 +14,8 @@ _TOKEN = re.compile(
     re.DOTALL,
 )
 _ESCAPES = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
-_PAIR = 12
+#: length of an escape that is no pair; any other escape is shorter, or not taken up whole
+_HALF = 6
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -44,4 +45,4 @@ def _token(match: re.Match[bytes]) -> bytes:
 
 def _escape(match: re.Match[bytes]) -> bytes:
     escape = match.group()
-    return rb"\ufffd" if escape.startswith(b"\\u") and len(escape) < _PAIR else escape
+    return rb"\ufffd" if len(escape) == _HALF else escape
