@@ -3,7 +3,8 @@
 Such a file has gigabytes, and nearly all of it is base64 text that need not be understood to be skipped. So it is
 walked by looking for quotation marks in chunks of a megabyte, at the speed of memory and in a few megabytes of it, and
 only keys are parsed. Members say where their text is (``SD_IMG_0000@17+131072``), with a ``~`` behind where it holds
-escapes or spaces and must be decoded whole.
+escapes or spaces and must be decoded whole, or with a ``!`` and what it is where it is no text: such a value loses
+its picture, not the store.
 """
 
 import re
@@ -27,6 +28,8 @@ _COMMA = re.compile(rb"[ \t\r\n]*,")
 _KEY = re.compile(rb'[ \t\r\n]*("[^"\\]*+(?:\\.[^"\\]*+)*+")[ \t\r\n]*:[ \t\r\n]*', re.DOTALL)
 _QUOTE = re.compile(rb'"')
 _BLANKS = re.compile(rb"[ \t\r\n]*")
+_LITERAL = re.compile(rb"(?:-?[0-9][0-9.eE+-]*|true|false|null|NaN|-?Infinity)(?=[ \t\r\n,}])")
+_NESTING = re.compile(rb'["\[\]{}]')
 _KINDS = {b"{": "an object", b"[": "a list", b"t": "true", b"f": "false", b"n": "null"}
 
 
@@ -38,6 +41,8 @@ class Entry(NamedTuple):
     num_bytes: int
     #: whether the text holds escapes or spaces
     unclean: bool
+    #: what the value is, where it is no text
+    kind: str = ""
 
 
 def scan_base64_json(file: ByteFile, chunk: int = _CHUNK, reach: int = _REACH) -> Iterator[Entry]:
@@ -57,7 +62,7 @@ def scan_base64_json(file: ByteFile, chunk: int = _CHUNK, reach: int = _REACH) -
         return window.demand_end()
     while True:
         name = window.take_key()
-        yield Entry(name, *window.take_text(name))
+        yield window.take_value(name)
         if window.take(_END):
             return window.demand_end()
         window.demand(_COMMA, "',' or '}'")
@@ -105,10 +110,37 @@ class _Window:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(f"at byte {self.offset}: the name {key[:80]!r} is not valid JSON: {error}") from error
 
-    def take_text(self, name: str) -> tuple[int, int, bool]:
-        """Move past a text: its offset, its length, and whether it must be decoded whole."""
-        if not self.take(_QUOTE):
+    def take_value(self, name: str) -> Entry:
+        """Move past a value, which should be a text."""
+        if self.take(_QUOTE):
+            return Entry(name, *self._take_text(name))
+        offset, first = self.offset, self._buffer[self._at : self._at + 1]
+        if first in (b"{", b"["):
+            self._take_nested(name)
+        elif not self.take(_LITERAL):
             self._fail(f"the base64 text of {name!r}")
+        return Entry(name, offset, self.offset - offset, False, _KINDS.get(first, "a number"))
+
+    def _take_nested(self, name: str) -> None:
+        """Move past an object or a list, of any depth."""
+        depth = 0
+        while True:
+            found = _NESTING.search(self._buffer, self._at)
+            if found is None:
+                self._at = len(self._buffer)
+                if not self._extend():
+                    raise self._cut_inside(name)
+                continue
+            self._at = found.end()
+            if found[0] == b'"':
+                self._take_text(name)
+            else:
+                depth += 1 if found[0] in b"[{" else -1
+                if not depth:
+                    return
+
+    def _take_text(self, name: str) -> tuple[int, int, bool]:
+        """Move past a text behind its first quotation mark: its offset, its length, whether it must be decoded whole."""
         self.take(DATA_URL)
         offset = self.offset
         unclean = False
@@ -130,7 +162,7 @@ class _Window:
         num_kept = _num_backslashes(self._buffer[self._at :]) % 2 if escaped else 0
         self._at = len(self._buffer) - num_kept
         if not self._extend():
-            raise StoreError(f"the file is cut short: it ends at byte {self._file.num_bytes}, inside of {name!r}")
+            raise self._cut_inside(name)
 
     def _extend(self) -> bool:
         """Drop what lies behind and read another chunk; say whether there was one."""
@@ -139,6 +171,9 @@ class _Window:
         self._buffer = self._buffer[self._at :] + chunk
         self._at = 0
         return bool(chunk)
+
+    def _cut_inside(self, name: str) -> StoreError:
+        return StoreError(f"the file is cut short: it ends at byte {self._file.num_bytes}, inside of {name!r}")
 
     def _fail(self, expected: str) -> NoReturn:
         self.take(_BLANKS)
@@ -180,12 +215,15 @@ class Base64JsonStore(FileStore):
         return _unescaped(text.read_all()) if unclean else decode_base64(text.read_all())
 
     def _text(self, member: str) -> tuple[FileSlice, bool]:
-        place = self._place(member)
+        place, _, kind = self._place(member).partition("!")
+        if kind:
+            raise StoreError(f"its value is {kind}, not base64 text")
         return FileSlice(self._file, *span_of(place.removesuffix("~"))), place.endswith("~")
 
 
 def _member(path: str, entry: Entry) -> str:
-    return f"{path}@{entry.offset}+{entry.num_bytes}{'~' if entry.unclean else ''}"
+    mark = f"!{entry.kind}" if entry.kind else "~" * entry.unclean
+    return f"{path}@{entry.offset}+{entry.num_bytes}{mark}"
 
 
 def _unescaped(text: bytes) -> bytes:
