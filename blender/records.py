@@ -32,6 +32,8 @@ class Turn(Struct, frozen=True, gc=False):
     answer: str
     #: index, in :attr:`Conversation.records`, of the file's record that this turn was read from
     record: int = 0
+    #: instruction that stands before the question, as a message of its own; empty where there is none
+    system: str = ""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -90,6 +92,9 @@ class Batch:
     #: :attr:`Turn.record`
     record: list[int] = field(default_factory=list)
 
+    #: :attr:`Turn.system` of the turns that have one, by their place in the lists above
+    systems: dict[int, str] = field(default_factory=dict)
+
     #: of all turns' images
     names: list[str] = field(default_factory=list)
 
@@ -116,6 +121,8 @@ class Batch:
             self.indices.append(record.index)
             self.ids.append(record.id)
         for turn in item.turns:
+            if turn.system:
+                self.systems[len(self.questions)] = turn.system
             self.questions.append(turn.question)
             self.answers.append(turn.answer)
             self.num_shown.append(len(turn.images))
@@ -125,7 +132,7 @@ class Batch:
     def items(self) -> Iterator[Conversation | Skip]:
         """Make the objects."""
         records = list(map(Record, self.indices, self.ids))
-        turns = zip(self.questions, self.answers, self.record, self.num_shown, strict=True)
+        turns = enumerate(zip(self.questions, self.answers, self.record, self.num_shown, strict=True))
         names = iter(self.names)
         done = 0
         for first, num_records, num_turns, ordered in zip(
@@ -134,8 +141,8 @@ class Batch:
             yield from self._skips(records, done, first)
             done = first + num_records
             own = [
-                Turn(tuple(islice(names, num_shown)), question, answer, record)
-                for question, answer, record, num_shown in islice(turns, num_turns)
+                Turn(tuple(islice(names, num_shown)), question, answer, record, self.systems.get(place, ""))
+                for place, (question, answer, record, num_shown) in islice(turns, num_turns)
             ]
             yield Conversation(tuple(own), tuple(records[first:done]), ordered)
         yield from self._skips(records, done, len(records))

@@ -48,6 +48,10 @@ class Round(Protocol):
     def answer(self) -> str:
         """The answer, as it was read."""
 
+    @property
+    def system(self) -> str:
+        """Instruction before the question; empty where there is none."""
+
 
 @dataclass(frozen=True)
 class Template:
@@ -86,7 +90,7 @@ class Template:
         return shown + self.question.replace("{question}", self.neutralise(question)) + self.answer
 
     def render(self, turns: Sequence[Round]) -> list[Span]:
-        """Render a conversation.
+        """Render a conversation; the first turn's own system text stands in place of the template's.
 
         Args:
             turns: The rounds in order; together they show images 1..n, each once.
@@ -95,7 +99,9 @@ class Template:
             Spans whose concatenation is the whole text: untrained and trained ones in turn.
         """
         spans, before = [], self.system
-        for turn in turns:
+        for number, turn in enumerate(turns):
+            if turn.system:
+                before = (before if number else "") + self._instruction(turn.system)
             spans.append(Span(before + self.ask(turn.images, turn.question), train=False))
             spans.append(Span(self.neutralise(turn.answer), train=True))
             before = self.end
@@ -107,7 +113,10 @@ class Template:
 
     def with_system(self, text: str) -> "Template":
         """Return the template with other words before the first turn; none at all for an empty text."""
-        return replace(self, system=f"{self.neutralise(text)}\n\n" if text else "")
+        return replace(self, system=self._instruction(text) if text else "")
+
+    def _instruction(self, text: str) -> str:
+        return f"{self.neutralise(text)}\n\n"
 
 
 _PAPER_MARKERS = r"###\s*(?:Image\s*\d+|Question|Answer)\s*:"

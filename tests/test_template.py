@@ -12,6 +12,7 @@ class Turn:
     question: str
     answer: str
     images: tuple[int, ...] = field(default=())
+    system: str = ""
 
 
 def text_of(spans):

@@ -37,7 +37,7 @@ CONVERSATIONS = {
     "pinned": pl.String,
 }
 LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.String}
-TEXTS = {"question": pl.String, "answer": pl.String}
+TEXTS = {"question": pl.String, "answer": pl.String, "system": pl.String}
 
 
 class Numbered(NamedTuple):
@@ -89,7 +89,7 @@ def lay_out(batch: Batch, before: Numbered, looked_at: tuple[bool, bool]) -> Col
             no order, and in those whose turns have one.
     """
     layout = _layout(batch)
-    texts = pl.DataFrame([batch.questions, batch.answers], schema=TEXTS)
+    texts = pl.DataFrame([batch.questions, batch.answers, _systems(batch)], schema=TEXTS)
     turn_table = _turns(batch, layout, texts, before)
     ordered = np.array(batch.ordered, bool)
     suspects = np.array(looked_at)[ordered.astype(np.int64)][layout.owner]
@@ -139,6 +139,12 @@ def _layout(batch: Batch) -> _Layout:
     )
 
 
+def _systems(batch: Batch) -> pl.Series:
+    if not batch.systems:
+        return pl.repeat("", len(batch.questions), dtype=pl.String, eager=True)
+    return pl.Series([batch.systems.get(turn, "") for turn in range(len(batch.questions))], dtype=pl.String)
+
+
 def _records(batch: Batch) -> pl.DataFrame:
     said: dict[str, list[str | None]] = {"reason": [None] * len(batch.ids), "detail": [None] * len(batch.ids)}
     for place, fault in batch.faults.items():
@@ -152,8 +158,8 @@ def _turns(batch: Batch, layout: _Layout, texts: pl.DataFrame, before: Numbered)
         "conversation": before.conversations + owner,
         "record": before.records + first_records[owner] + np.array(batch.record, np.int64),
         "shown": np.cumsum(layout.num_shown) - layout.first_image[owner],
-        "num_bytes": texts["question"].str.len_bytes() + texts["answer"].str.len_bytes(),
-        "characters": texts["question"].str.len_chars() + texts["answer"].str.len_chars(),
+        "num_bytes": texts.select(pl.sum_horizontal(pl.all().str.len_bytes())).to_series(),
+        "characters": texts.select(pl.sum_horizontal(pl.all().str.len_chars())).to_series(),
         "tokens": pl.repeat(None, len(owner), dtype=pl.UInt32, eager=True),
     }
     return pl.DataFrame(columns, schema=TURNS)
@@ -190,7 +196,7 @@ def _pinned(texts: pl.DataFrame, shown: pl.Series, owner: Ints, suspects: Bools,
     """Find for each conversation the first reference that could not be renumbered; null where there is none.
 
     Args:
-        texts: Question and answer of each turn.
+        texts: Question, answer and system text of each turn.
         shown: Images shown up to each turn.
         owner: Conversation of each turn.
         suspects: Turns to look at.
@@ -199,8 +205,8 @@ def _pinned(texts: pl.DataFrame, shown: pl.Series, owner: Ints, suspects: Bools,
     found: dict[int, str] = {}
     table = texts.with_columns(conversation=pl.Series(owner), shown=shown).filter(pl.Series(suspects))
     table = table.filter(pl.any_horizontal(pl.col(texts.columns).str.contains(COARSE)))
-    for question, answer, conversation, num_shown in table.iter_rows():
-        for text in (question, answer):
+    for *own, conversation, num_shown in table.iter_rows():
+        for text in own:
             if conversation not in found and (phrase := unresolvable(text, num_shown)) is not None:
                 found[conversation] = phrase
     return pl.Series("pinned", [found.get(number) for number in range(num_conversations)], dtype=pl.String)

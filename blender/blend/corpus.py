@@ -88,7 +88,16 @@ def _parts(recipe: Recipe, folder: Path) -> list[Part]:
     files = [(name, path) for name in used for path in recipe.sources[name].resolved_files()]
     tokenizer = _tokenizer_file(recipe.limits.tokenizer) if recipe.limits.tokenizer else None
     return [
-        Part(name, recipe.sources[name].format, path, folder, number, tokenizer, _movable(recipe, name), recipe.read_options(name))
+        Part(
+            name,
+            recipe.sources[name].format,
+            path,
+            folder,
+            number,
+            tokenizer,
+            _movable(recipe, name),
+            recipe.read_options(name),
+        )
         for number, (name, path) in enumerate(files)
     ]
 

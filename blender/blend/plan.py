@@ -24,7 +24,7 @@ from blender.blend.usable import judge
 from blender.errors import PlanError, RecipeError
 from blender.parallel import let_go
 from blender.randomness import generator
-from blender.recipe import Recipe
+from blender.recipe import Recipe, Source
 
 #: part of every fingerprint: raise it when the same plan would give other shards
 LAYOUT_VERSION = 1
@@ -245,13 +245,19 @@ def _warnings(recipe: Recipe, pool: Pool, held_out: Bools, drawn: list[Drawn]) -
     return found
 
 
+def _read_as(source: Source) -> list[tuple[str, str]]:
+    """List what a recipe says of how a source is read, where that is not the usual way."""
+    options = {"system": source.system, "leading_answer": source.leading_answer}
+    return [(name, value) for name, value in options.items() if value not in (None, "skip")]
+
+
 def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     """Hash everything that the shards depend on: recipe, annotation files, and the images as the survey found them.
 
     Where files and images lie does not matter, so that a blend goes on after its inputs have moved.
     """
     said = recipe.resolved()
-    sources = [(name, source.format, source.images) for name, source in recipe.sources.items()]
+    sources = [(name, source.format, source.images, *_read_as(source)) for name, source in recipe.sources.items()]
     decisive = {key: said[key] for key in sorted(said) if key not in _INDECISIVE}
     wanted = [LAYOUT_VERSION, sources, decisive]
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))

@@ -120,12 +120,14 @@ def _with_tokens(piece: Columns, tokenizer: str | None) -> Columns:
 
 
 def _count_tokens(texts: pl.DataFrame, tokenizer: str) -> pl.Series:
-    """Count the tokens of each turn's question and answer together."""
+    """Count the tokens of each turn's texts together."""
     from tokenizers import Tokenizer
 
     encoder = Tokenizer.from_file(tokenizer)
     counts = np.zeros(texts.height, np.int64)
     for column in texts:
+        if not column.str.len_bytes().any():
+            continue
         encodings = encoder.encode_batch_fast(column.to_list(), add_special_tokens=False)
         counts += [len(encoding) for encoding in encodings]
     return pl.Series("tokens", counts, dtype=pl.UInt32)

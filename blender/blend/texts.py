@@ -1,4 +1,4 @@
-"""Questions and answers of a blend, in memory-mapped Arrow files: one per annotation file, written piece by piece.
+"""Questions, answers and system texts of a blend, in memory-mapped Arrow files: one per annotation file, written piece by piece.
 
 Planning never holds the texts, and every writer reaches any turn without reading the rest.
 """
@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-_SCHEMA = pa.schema([("question", pa.large_string()), ("answer", pa.large_string())])
+_SCHEMA = pa.schema([(name, pa.large_string()) for name in ("question", "answer", "system")])
 
 
 class TextsWriter(AbstractContextManager["TextsWriter"]):
@@ -26,7 +26,7 @@ class TextsWriter(AbstractContextManager["TextsWriter"]):
         self._writer = pa.ipc.new_file(str(_path(folder, part)), _SCHEMA)
 
     def add(self, texts: pl.DataFrame) -> None:
-        """Write the questions and answers of some more turns, as one batch: uncompressed, to be mapped."""
+        """Write the texts of some more turns, as one batch: uncompressed, to be mapped."""
         table = texts.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
         self._writer.write_table(table.combine_chunks())
 
@@ -35,7 +35,7 @@ class TextsWriter(AbstractContextManager["TextsWriter"]):
 
 
 class Texts:
-    """Questions and answers of all turns, by turn number.
+    """Questions, answers and system texts of all turns, by turn number.
 
     Args:
         folder: Where they lie.
@@ -46,17 +46,17 @@ class Texts:
         self._batches = [batch for part in range(num_parts) for batch in _map(_path(folder, part))]
         self._starts = np.array([0, *accumulate(batch.num_rows for batch in self._batches)])
 
-    def take(self, turns: list[int]) -> list[tuple[str, str]]:
-        """Return question and answer of each of ``turns``, in that order."""
+    def take(self, turns: list[int]) -> list[tuple[str, str, str]]:
+        """Return question, answer and system text of each of ``turns``, in that order."""
         numbers = np.array(turns, np.int64)
         batch_of = np.searchsorted(self._starts, numbers, side="right") - 1
-        result: list[tuple[str, str]] = [("", "")] * len(turns)
+        result: list[tuple[str, str, str]] = [("", "", "")] * len(turns)
         for number in sorted(set(batch_of.tolist())):
             places = np.flatnonzero(batch_of == number)
             rows = numbers[places] - self._starts[number]
-            pairs = zip(*(_take(column, rows) for column in self._batches[number].columns), strict=True)
-            for place, pair in zip(places.tolist(), pairs, strict=True):
-                result[place] = pair
+            taken = zip(*(_take(column, rows) for column in self._batches[number].columns), strict=True)
+            for place, (question, answer, system) in zip(places.tolist(), taken, strict=True):
+                result[place] = question, answer, system
         return result
 
 

@@ -54,7 +54,8 @@ class _Lane:
         return self.conversation.rounds[len(self.answers)]
 
     def due(self) -> tuple[str, tuple[bytes, ...]]:
-        """Return the next question and the images to show with it."""
+        """Return the next question and the images to show with it; its instruction goes ahead of it."""
+        self.session.instruct(self.question.system)
         return self.question.question, tuple(self.images[number - 1] for number in self.question.images)
 
 

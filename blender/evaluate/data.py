@@ -22,6 +22,8 @@ class Question:
     reference: str | None = None
     #: how an answer is found right or wrong by what was drawn
     check: Check | None = None
+    #: instruction before the question; that of the first round stands in place of the template's own
+    system: str = ""
 
 
 @dataclass(frozen=True)

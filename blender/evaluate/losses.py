@@ -33,7 +33,7 @@ def reference_losses(loaded: LoadedModel, conversation: Conversation, images: tu
     Raises:
         SessionError: An image cannot be read.
     """
-    rounds = [Round(each.images, each.question, each.reference or "") for each in conversation.rounds]
+    rounds = [Round(each.images, each.question, each.reference or "", each.system) for each in conversation.rounds]
     text = loaded.encoder.text.encode(loaded.template.render(rounds)).keep_turns(loaded.max_tokens)
     if not len(text):
         return []

@@ -128,7 +128,7 @@ def _sample(blend: Blend, row: int, drawn: Mapping[Place, DrawnQuestion]) -> Con
         place = file, record, uses[turn.source]
         uses[turn.source] += 1
         check = _check(drawn.get(place), turn.answer, names)
-        rounds.append(Question(tuple(turn.images), shown, turn.question, turn.answer, check))
+        rounds.append(Question(tuple(turn.images), shown, turn.question, turn.answer, check, turn.system))
     return Conversation(sample.key, sample.dataset, tuple(rounds), partial(_read_images, blend, row))
 
 

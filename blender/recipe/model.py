@@ -30,7 +30,7 @@ from blender.recipe.locations import expand, local_path, missing
 from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
-from blender.sources.options import OnBadRecord, ReadOptions
+from blender.sources.options import LeadingAnswer, OnBadRecord, ReadOptions, System
 
 Kind = Literal["plain", "concatenate", "image_match"]
 
@@ -47,7 +47,20 @@ class Source(Section):
         default=None, description="The image store, one of the names under images; none for text without images."
     )
     on_bad_record: OnBadRecord | None = Field(
-        default=None, description="What is done with this source's records of the wrong shape, other than on_bad_record."
+        default=None,
+        description="What is done with this source's records of the wrong shape, other than on_bad_record.",
+    )
+
+    system: System | None = Field(
+        default=None,
+        description="What is done with system messages (llava, sparkles). skip, the default: a conversation that has one "
+        "is left out; drop: it is read without; keep: the text stays before its question, untrained, that of a "
+        "sample's first turn in place of the template's own words.",
+    )
+    leading_answer: LeadingAnswer | None = Field(
+        default=None,
+        description="What is done with a conversation that begins with an answer (llava, sparkles). skip, the default: it "
+        "is left out; drop: it is read without that answer.",
     )
 
     def resolved_files(self) -> list[str]:
@@ -170,7 +183,8 @@ class Recipe(BaseRecipe):
 
     def read_options(self, source: str) -> ReadOptions:
         """Say how a source's files are read."""
-        return ReadOptions(self.sources[source].on_bad_record or self.on_bad_record)
+        own = self.sources[source]
+        return ReadOptions(own.on_bad_record or self.on_bad_record, own.system or "skip", own.leading_answer or "skip")
 
     @property
     def warnings(self) -> list[str]:
@@ -191,7 +205,12 @@ class Recipe(BaseRecipe):
         """
         content = {key: value for key, value in self.resolved().items() if key not in ("lint", "on_bad_record")}
         sources = {
-            name: {key: value for key, value in source.items() if key != "on_bad_record"}
+            # usual ways to read are left out, so that recipes keep their hashes
+            name: {
+                key: value
+                for key, value in source.items()
+                if key != "on_bad_record" and not (key in ("system", "leading_answer") and value == "skip")
+            }
             for name, source in content["sources"].items()
         }
         ordered = {**content, "sources": list(sources.items())}

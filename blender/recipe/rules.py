@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
 from blender.sources import SOURCES
+from blender.sources.options import FORMATS_WITH_ROLES
 from blender.template import TEMPLATES
 
 
@@ -21,11 +22,21 @@ def broken_rules(data: Plain) -> Iterator[Problem]:
         place, keys = ("sources", name), _mapping(source)
         yield from _unknown((*place, "format"), keys.get("format"), SOURCES, "format")
         yield from _unknown((*place, "images"), keys.get("images"), _names(recipe, "images"), "image store")
+        yield from _without_roles(place, keys)
     yield from _entries(recipe)
     yield from _suppressions(recipe)
     limits = _mapping(recipe.get("limits"))
     if limits.get("tokens") is not None and limits.get("tokenizer") is None:
         yield Problem(("limits", "tokens"), "tokens can only be counted when tokenizer is given, too")
+
+
+def _without_roles(place: Place, source: Mapping[str, Plain]) -> Iterator[Problem]:
+    """Find options about roles on a source whose format has none."""
+    format = source.get("format")
+    if isinstance(format, str) and format in SOURCES and format not in FORMATS_WITH_ROLES:
+        for key in ("system", "leading_answer"):
+            if source.get(key) not in (None, "skip"):
+                yield Problem((*place, key), f"{key} means nothing for format {format}, whose records have no roles")
 
 
 def _entries(recipe: Mapping[str, Plain]) -> Iterator[Problem]:

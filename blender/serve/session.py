@@ -44,6 +44,8 @@ class Round:
     images: tuple[int, ...]
     question: str
     answer: str
+    #: instruction before the question; that of the first round stands in place of the template's own
+    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Session:
         self._images: list[_Shown] = []
         self._num_ever_shown = 0
         self._memory = Memory()
+        self._instruction = ""
 
     @property
     def rounds(self) -> tuple[Round, ...]:
@@ -142,6 +145,10 @@ class Session:
             TooLongError: There is no room for the conversation.
         """
         return ask_together([self], [(question, images)], [sampling], on_text=[on_text], cancelled=[cancelled])[0]
+
+    def instruct(self, system: str) -> None:
+        """Put an instruction before the next question, as a conversation of the training data may have it."""
+        self._instruction = system
 
     def record(self, question: str, answer: str, images: Sequence[bytes] = ()) -> None:
         """Take a round into the conversation without asking the model.
@@ -213,7 +220,9 @@ class Session:
     def _encode(self, question: str, num_images: int, first: int) -> EncodedText:
         _check_question(question)
         numbers = range(len(self._images) + 1, len(self._images) + num_images + 1)
-        spans = self._template.render_prompt([*self._rounds[first:], Round(tuple(numbers), question, "")])
+        spans = self._template.render_prompt(
+            [*self._rounds[first:], Round(tuple(numbers), question, "", self._instruction)]
+        )
         try:
             return self.loaded.encoder.text.encode_prompt(spans)
         except UnusableTextError as error:
@@ -270,7 +279,8 @@ class Session:
     def _take(self, question: str, answer: str, shown: Sequence[_Shown]) -> None:
         numbers = range(len(self._images) + 1, len(self._images) + len(shown) + 1)
         self._images += shown
-        self._rounds.append(Round(tuple(numbers), question, answer))
+        self._rounds.append(Round(tuple(numbers), question, answer, self._instruction))
+        self._instruction = ""
 
 
 def ask_together(

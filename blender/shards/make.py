@@ -34,8 +34,8 @@ def make_samples(tables: OpenJob, rows: pl.DataFrame) -> Iterator[Made]:
     """
     turn_numbers = rows["turns"].explode()
     ingredients = (
-        (record, Ingredient(source, question, answer, shown, offset))
-        for (question, answer), (source, shown, record), offset in zip(
+        (record, Ingredient(source, question, answer, shown, offset, system))
+        for (question, answer, system), (source, shown, record), offset in zip(
             tables.texts.take(turn_numbers.to_list()),
             tables.turns[turn_numbers].iter_rows(),
             rows["offsets"].explode().to_list(),

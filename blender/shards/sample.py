@@ -21,7 +21,7 @@ class SampleImage(Struct, frozen=True, gc=False):
     height: int
 
 
-class SampleTurn(Struct, frozen=True, gc=False):
+class SampleTurn(Struct, frozen=True, gc=False, omit_defaults=True):
     """One round of a sample."""
 
     #: numbers, from 1, of the images newly shown with this turn
@@ -30,6 +30,8 @@ class SampleTurn(Struct, frozen=True, gc=False):
     answer: str
     #: index in the sample's ``sources`` of the record that the turn came from
     source: int
+    #: instruction before the question, from the source; that of the first turn stands in place of the template's own
+    system: str = ""
 
 
 class Sample(Struct, frozen=True, gc=False):
@@ -61,6 +63,7 @@ class Ingredient:
     num_local: int
     #: images of the sample before the first of them
     offset: int
+    system: str = ""
 
 
 def build_sample(
@@ -90,18 +93,19 @@ def build_sample(
         first = shown
         while shown < len(images) and image_turns[shown] == seq:
             shown += 1
-        question, answer, count = _renumber(part, shown)
+        (question, answer, system), count = _renumber(part, shown)
         numbers = list(range(first + 1, shown + 1))
-        turns.append(SampleTurn(numbers, question, answer, sources.index(part.source)))
+        turns.append(SampleTurn(numbers, question, answer, sources.index(part.source), system))
         rewritten.append(count)
     assert shown == len(images), key
     spans = template.render(turns)
     return Sample(key, dataset, sources, list(images), turns, template.name, spans), rewritten
 
 
-def _renumber(part: Ingredient, num_shown: int) -> tuple[str, str, int]:
+def _renumber(part: Ingredient, num_shown: int) -> tuple[list[str], int]:
+    texts = [part.question, part.answer, part.system]
     if part.num_local == 0 or (part.offset == 0 and part.num_local == num_shown):
-        return part.question, part.answer, 0
+        return texts, 0
     numbers = range(part.offset + 1, part.offset + part.num_local + 1)
-    question, answer = (rewrite_references(text, numbers, num_shown) for text in (part.question, part.answer))
-    return question.text, answer.text, question.num_rewritten + answer.num_rewritten
+    rewritten = [rewrite_references(text, numbers, num_shown) for text in texts]
+    return [each.text for each in rewritten], sum(each.num_rewritten for each in rewritten)

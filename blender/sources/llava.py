@@ -10,30 +10,34 @@ time, the others one by one.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, compress
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct, field
+from msgspec import Raw, Struct, field
+from msgspec.structs import replace
 
 from blender.records import Batch, Record, Skip, Turn
 from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_batches
 from blender.sources.dialogue import (
     Numbering,
+    Roles,
     Unread,
     Unusable,
     converted,
     require_names,
     require_own_marks,
-    require_rounds,
+    spoken,
 )
 from blender.sources.mentions import Mention, written_out
+from blender.sources.options import ReadOptions
 from blender.sources.shapes import Layout, RecordShape
 
-_ASKING = frozenset({"human", "user"})
-_ANSWERING = frozenset({"gpt", "assistant"})
+_ROLES = Roles(asking=frozenset({"human", "user"}), answering=frozenset({"gpt", "assistant"}))
 
 _TAG = "<image>"
 #: LLaVA's own ways: the tag on a line at the head, or at the tail
@@ -44,6 +48,7 @@ _HEAD = re.compile(rf"(?:{_TAG}\s*)+")
 _TAIL = re.compile(rf"(?:{_TAG[::-1]}\s*)+")
 
 
+_NO_SYSTEM = Raw(b"null")
 #: what names images in a record
 _Images = str | list[str] | None
 
@@ -59,6 +64,8 @@ class _Entry(RecordShape, frozen=True, gc=False):
     #: later mixes' name for ``image``
     images: str | list[str] | None = None
     id: str | int | None = None
+    #: a system text that is no message; only read where the recipe keeps these
+    system: Raw = _NO_SYSTEM
 
     def own_id(self) -> str | int | None:
         return self.id
@@ -98,11 +105,16 @@ def read_llava(annotations: Annotations) -> Iterator[Batch]:
     for read in decode_batches(annotations, raw_array(annotations), _LAYOUT):
         unread = {place: entry for place, entry in enumerate(read) if isinstance(entry, Unread)}
         entries = [_Entry([], id=entry.own_id()) if isinstance(entry, Unread) else entry for entry in read]
-        yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread)
+        turns = partial(_turns, options=annotations.options)
+        yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread, turns)
 
 
 def _batch(
-    entries: Sequence[_Entry], indices: Sequence[int], ids: Sequence[str], unread: Mapping[int, Unread]
+    entries: Sequence[_Entry],
+    indices: Sequence[int],
+    ids: Sequence[str],
+    unread: Mapping[int, Unread],
+    turns: Callable[[_Entry], list[Turn]],
 ) -> Batch:
     batch, messages = Batch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
@@ -110,6 +122,7 @@ def _batch(
     texts = [message.value.strip() for message in messages]
     images = [entry.image if not entry.images else _of_both_fields(entry) for entry in entries]
     plain = _plain(images, [message.role for message in messages], texts, num_messages)
+    plain &= np.array([entry.system is _NO_SYSTEM for entry in entries], bool)
     shows = np.array(list(map(bool, images)), bool)
     shown = np.zeros(len(texts), np.int64)
     shown[starts[plain & shows]] = 1
@@ -124,7 +137,7 @@ def _batch(
             for place in range(first, end):
                 record, fault = Record(indices[place], ids[place]), unread.get(place)
                 skip = Skip(record, fault.reason, fault.detail) if fault else None
-                batch.add(skip or converted(entries[place], record, _turns))
+                batch.add(skip or converted(entries[place], record, turns))
             continue
         questions = slice(starts[first], starts[end - 1] + num_messages[end - 1], 2)
         batch.first_record.extend(range(len(batch.ids), len(batch.ids) + end - first))
@@ -154,8 +167,8 @@ def _plain(
     starts = np.cumsum(num_messages) - num_messages
     is_first[starts[num_messages > 0]] = True
     is_question = (np.arange(len(texts)) - starts[owner]) % 2 == 0
-    asking = np.fromiter(map(_ASKING.__contains__, roles), bool, len(roles))
-    answering = np.fromiter(map(_ANSWERING.__contains__, roles), bool, len(roles))
+    asking = np.fromiter(map(_ROLES.asking.__contains__, roles), bool, len(roles))
+    answering = np.fromiter(map(_ROLES.answering.__contains__, roles), bool, len(roles))
     sound = np.where(is_question, asking, answering) & np.fromiter(map(bool, texts), bool, len(texts))
     tagged, in_own_way = np.zeros(len(texts), bool), np.zeros(len(texts), bool)
     questions = np.flatnonzero(is_question)
@@ -179,16 +192,33 @@ def _runs(values: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(bounds[:-1], bounds[1:], strict=True)
 
 
-def _turns(entry: _Entry) -> list[Turn]:
-    require_rounds([message.role for message in entry.conversations], _ASKING, _ANSWERING)
+def _turns(entry: _Entry, options: ReadOptions) -> list[Turn]:
+    messages = [(message.role, message.value) for message in entry.conversations]
+    if options.system == "keep" and entry.system is not _NO_SYSTEM:
+        messages = [*_system_messages(entry), *messages]
+    rounds = spoken(messages, _ROLES, options)
     if _fields_differ(entry):
         raise Unusable("images_differ", '"image" and "images" name different images')
     images = entry.image_names()
     require_names(images)
-    texts = [message.value.strip() for message in entry.conversations]
+    texts = [messages[place][1].strip() for place in rounds.places]
     require_own_marks(texts[0::2], own=_TAG)
     shown = _shown(texts[0::2], images)
-    return [Turn(names, text, answer) for (text, names), answer in zip(shown, texts[1::2], strict=True)]
+    turns = [Turn(names, text, answer) for (text, names), answer in zip(shown, texts[1::2], strict=True)]
+    return [replace(turn, system=rounds.systems.get(number, "")) for number, turn in enumerate(turns)]
+
+
+def _system_messages(entry: _Entry) -> list[tuple[str, str]]:
+    """Return the record's own system text as a message.
+
+    Raises:
+        Unusable: `system_turn`: it is no text.
+    """
+    try:
+        text = msgspec.json.decode(entry.system, type=str | None)
+    except msgspec.DecodeError:
+        raise Unusable("system_turn", 'the field "system" holds no text') from None
+    return [("system", text)] if text else []
 
 
 def _of_both_fields(entry: _Entry) -> _Images:

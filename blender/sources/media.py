@@ -27,7 +27,9 @@ _QUALIFIER = (
     r"image|video|audio"
 )
 _KEY = {
-    kind: re.compile(rf"(?P<qualifier>(?:(?:{_QUALIFIER})s?)*)(?:{noun})s?(?P<number>\d*)(?P<locator>(?:{_LOCATOR}s?)*)")
+    kind: re.compile(
+        rf"(?P<qualifier>(?:(?:{_QUALIFIER})s?)*)(?:{noun})s?(?P<number>\d*)(?P<locator>(?:{_LOCATOR}s?)*)"
+    )
     for kind, noun in _KINDS.items()
 }
 _NOT_LETTERS = re.compile("[^a-z0-9]+")

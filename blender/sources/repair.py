@@ -13,7 +13,9 @@ _TOKEN = re.compile(
     rb"|,(?=[ \t\r\n]*[\]}])",
     re.DOTALL,
 )
-_ESCAPES = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\.")
+_ESCAPES = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u[dD][89a-fA-F][0-9a-fA-F]{2}|\\."
+)
 #: length of an escape that is no pair; any other escape is shorter, or not taken up whole
 _HALF = 6
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

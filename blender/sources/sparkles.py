@@ -6,6 +6,7 @@ true wherever the conversation goes. The sign ``<Img><ImageHere></Img>`` behind 
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from msgspec import Struct
 
@@ -13,19 +14,20 @@ from blender.records import Conversation, Skip, Turn
 from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_records
 from blender.sources.dialogue import (
+    Roles,
     Unread,
     Unusable,
     as_read,
     conversations,
     require_names,
     require_own_marks,
-    require_rounds,
+    spoken,
 )
 from blender.sources.mentions import Mention, written_out
+from blender.sources.options import ReadOptions
 from blender.sources.shapes import Layout, RecordShape
 
-_ASKING = frozenset({"user"})
-_ANSWERING = frozenset({"assistant"})
+_ROLES = Roles(asking=frozenset({"user"}), answering=frozenset({"assistant"}))
 
 _WORD = "IMAGE"
 #: the end of a reference's ``IMAGE#``; the word before it is looked at where this is found, which is not often
@@ -66,34 +68,37 @@ def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
         SourceError: The file is not of this format.
     """
     entries = decode_records(annotations, raw_array(annotations), _LAYOUT)
-    return conversations(entries, lambda entry: entry.own_id(), _turns)
+    turns = partial(_turns, options=annotations.options)
+    return conversations(entries, lambda entry: entry.own_id(), turns)
 
 
-def _turns(read: _Entry | Unread) -> list[Turn]:
+def _turns(read: _Entry | Unread, options: ReadOptions) -> list[Turn]:
     entry = as_read(read)
-    require_rounds([message.role for message in entry.dialogue], _ASKING, _ANSWERING)
+    rounds = spoken([(message.role, message.content) for message in entry.dialogue], _ROLES, options)
+    if any(message.images for message in entry.dialogue if message.role not in _ROLES.asking):
+        raise Unusable("image_in_answer", "an answer shows an image, which only questions can")
     if not any(message.images for message in entry.dialogue):
         raise Unusable("no_images", "the dialogue shows no image")
     numbers: dict[str, int] = {}
+    messages = [entry.dialogue[place] for place in rounds.places]
     turns = [
-        _turn(question, answer, numbers)
-        for question, answer in zip(entry.dialogue[0::2], entry.dialogue[1::2], strict=True)
+        _turn(question, answer, numbers, rounds.systems.get(number, ""))
+        for number, (question, answer) in enumerate(zip(messages[0::2], messages[1::2], strict=True))
     ]
     require_own_marks(turn.question for turn in turns)
     return turns
 
 
-def _turn(question: _Message, answer: _Message, numbers: dict[str, int]) -> Turn:
+def _turn(question: _Message, answer: _Message, numbers: dict[str, int], system: str) -> Turn:
     """Make one round; `numbers` holds the images shown so far and takes up the new ones."""
-    if answer.images:
-        raise Unusable("image_in_answer", "an answer shows an image, which only questions can")
     _require_images_of_signs(question)
     new = [name for name in dict.fromkeys(_ids(question)) if name not in numbers]
     require_names(new)
     for name in new:
         numbers[name] = len(numbers) + 1
     names = tuple(f"{name}.jpg" for name in new)
-    return Turn(names, _worded(question.content, numbers), _worded(answer.content, numbers))
+    asked, said, before = (_worded(text, numbers) for text in (question.content, answer.content, system))
+    return Turn(names, asked, said, system=before)
 
 
 def _require_images_of_signs(question: _Message) -> None:

@@ -43,7 +43,9 @@ def _unpacked(path: str, data: bytes, stream: _Stream, position: Callable[[], in
     try:
         return b"".join(_bounded(path, stream, position))
     except EOFError:
-        raise SourceError(f"{path} ends early: its {kind} data breaks off at byte {len(data):,}", faults.AGAIN) from None
+        raise SourceError(
+            f"{path} ends early: its {kind} data breaks off at byte {len(data):,}", faults.AGAIN
+        ) from None
     except (OSError, ValueError, zlib.error) as error:  # pyarrow's are among the first two
         if "truncated" in str(error).lower():
             broken = f"{path} ends early: its {kind} data breaks off at byte {len(data):,}"

@@ -58,24 +58,32 @@ class ChatTemplate:
         return _PLAIN.neutralise(text)
 
     def render(self, turns: Sequence[Round]) -> list[Span]:
-        """Render a conversation.
+        """Render a conversation; the first turn's own system text stands in place of the template's.
 
         Args:
             turns: The rounds in order; together they show images 1..n, each once.
 
         Returns:
-            Structure, question, structure, answer, …; the last one is structure.
+            Structure, text, structure, text, …; the last one is structure.
         """
-        pieces = self._structure(len(turns))
-        before, shown, after = pieces[0].partition(_SYSTEM_PLACE)
+        own = turns[0].system if turns else ""
+        return (self.with_system(own) if own else self)._rendered(turns)
+
+    def _rendered(self, turns: Sequence[Round]) -> list[Span]:
+        systems = self._system_messages(turns)
+        pieces = iter(self._structure(len(turns), systems))
+        before, shown, after = next(pieces).partition(_SYSTEM_PLACE)
         spans: list[Span] = [Markup(before, train=False)]
         if shown:
             spans += [Span(self.neutralise(self.system.strip()), train=False), Markup(after, train=False)]
         for number, turn in enumerate(turns):
-            asked = _trimmed(self._ask(turn, first=number == 0), self.trims[0])
+            if number in systems:
+                instruction = Span(self.neutralise(turn.system.strip()), train=False)
+                spans += [instruction, Markup(next(pieces), train=False)]
+            asked = _trimmed(self._instruction(turn, number, systems) + self._ask(turn), self.trims[0])
             answer = _trimmed(self.neutralise(turn.answer), self.trims[1])
-            spans += [Span(asked, train=False), Markup(pieces[2 * number + 1], train=False)]
-            spans += [Span(answer, train=True), Markup(pieces[2 * number + 2], train=False)]
+            spans += [Span(asked, train=False), Markup(next(pieces), train=False)]
+            spans += [Span(answer, train=True), Markup(next(pieces), train=False)]
         return spans
 
     def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
@@ -86,24 +94,49 @@ class ChatTemplate:
         """Return the template with another system text; without one for an empty text."""
         return replace(self, system=text, system_message=bool(text) and _takes_system(self.source, self.special_tokens))
 
-    def _ask(self, turn: Round, *, first: bool) -> str:
+    def _ask(self, turn: Round) -> str:
         shown = "".join(self.image.replace("{number}", str(number)) for number in turn.images)
-        system = self.neutralise(self.system.strip())
-        before = "" if self.system_message or not first or not system else system + "\n\n"
-        return before + shown + self.neutralise(turn.question)
+        return shown + self.neutralise(turn.question)
 
-    def _structure(self, num_turns: int) -> tuple[str, ...]:
-        return _structure(self.source, self.special_tokens, _SYSTEM_PLACE if self.system_message else None, num_turns)
+    def _instruction(self, turn: Round, number: int, systems: Sequence[int]) -> str:
+        """Return the system text that a turn's question begins with: one that cannot be a message."""
+        is_message = number in systems if number else self.system_message
+        text = "" if is_message else turn.system if number else self.system
+        return f"{self.neutralise(text.strip())}\n\n" if text.strip() else ""
+
+    def _system_messages(self, turns: Sequence[Round]) -> tuple[int, ...]:
+        """List the turns, but for the first, before which the template shows a system message; all or none."""
+        wanted = tuple(number for number, turn in enumerate(turns) if number and turn.system)
+        if not wanted or not _takes_systems(self.source, self.special_tokens, wanted, len(turns)):
+            return ()
+        return wanted
+
+    def _structure(self, num_turns: int, systems: tuple[int, ...] = ()) -> tuple[str, ...]:
+        first = _SYSTEM_PLACE if self.system_message else None
+        return _structure(self.source, self.special_tokens, first, num_turns, systems)
 
 
 @lru_cache(maxsize=256)
 def _structure(
-    source: str, special_tokens: tuple[tuple[str, str], ...], system: str | None, num_turns: int
+    source: str,
+    special_tokens: tuple[tuple[str, str], ...],
+    system: str | None,
+    num_turns: int,
+    systems: tuple[int, ...] = (),
 ) -> tuple[str, ...]:
-    """Return what stands before, between and behind the texts of so many turns."""
-    texts = [f"\ufdd1{number}\ufdd2" for number in range(2 * num_turns)]
-    parts = _PLACE.split(_render(source, special_tokens, system, texts))
-    if parts[1::2] != [str(number) for number in range(2 * num_turns)]:
+    """Return what stands before, between and behind the texts of so many turns.
+
+    Args:
+        source: The template.
+        special_tokens: What it calls ``bos_token`` and the like.
+        system: Stands for the text of the first system message; None for none.
+        num_turns: Number of turns.
+        systems: Turns with a system message before them, besides the first one.
+    """
+    roles = [role for turn in range(num_turns) for role in (*["system"] * (turn in systems), "user", "assistant")]
+    messages = [(role, f"\ufdd1{number}\ufdd2") for number, role in enumerate(roles)]
+    parts = _PLACE.split(_render(source, special_tokens, system, messages))
+    if parts[1::2] != [str(number) for number in range(len(messages))]:
         raise StreamError("the tokenizer's chat template does not show every message once and in order", _OTHER)
     if system is not None and parts[0].count(_SYSTEM_PLACE) != 1:
         raise StreamError("the tokenizer's chat template does not show the system text once and first", _OTHER)
@@ -153,29 +186,45 @@ def _trimmed(text: str, ends: str) -> str:
     return text.rstrip() if "r" in ends else text
 
 
-def _render(source: str, tokens: tuple[tuple[str, str], ...], system: str | None, texts: Sequence[str]) -> str:
+def _render(
+    source: str, tokens: tuple[tuple[str, str], ...], system: str | None, messages: Sequence[tuple[str, str]]
+) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    said = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(texts)]
+    said = [{"role": role, "content": text} for role, text in messages]
     first = [] if system is None else [{"role": "system", "content": system}]
     settings: dict[str, Any] = {**dict(tokens), **_SETTINGS}
     rendered: Any = render_jinja_template([first + said], chat_template=source, **settings)
     return str(rendered[0][0])
 
 
+@lru_cache(maxsize=64)
 def _takes_system(source: str, tokens: tuple[tuple[str, str], ...]) -> bool:
     import jinja2
 
     mark = "\ufdd1\ufdd2"
     try:
-        return mark in _render(source, tokens, mark, ["a", "b"])
+        return mark in _render(source, tokens, mark, [("user", "a"), ("assistant", "b")])
     except jinja2.TemplateError:
         return False
 
 
+@lru_cache(maxsize=256)
+def _takes_systems(source: str, tokens: tuple[tuple[str, str], ...], systems: tuple[int, ...], num_turns: int) -> bool:
+    """Tell whether a template shows system messages before later turns, once and where they stand."""
+    import jinja2
+
+    try:
+        _structure(source, tokens, None, num_turns, systems)
+    except (jinja2.TemplateError, StreamError):
+        return False
+    return True
+
+
 def _trims(source: str, tokens: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     """Find which ends of questions and answers a template trims."""
-    rendered = _render(source, tokens, None, [" \n \ufdd10\ufdd2 \n ", " \n \ufdd11\ufdd2 \n "])
+    messages = [("user", " \n \ufdd10\ufdd2 \n "), ("assistant", " \n \ufdd11\ufdd2 \n ")]
+    rendered = _render(source, tokens, None, messages)
 
     def of(place: int) -> str:
         text = f"\ufdd1{place}\ufdd2"

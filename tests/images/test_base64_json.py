@@ -108,7 +108,9 @@ def test_a_value_that_is_no_text_loses_its_picture_and_no_other(tmp_path, value,
         assert store.read(store.resolve("first")) == store.read(store.resolve("good")) == DATA
 
 
-@given(st.recursive(st.one_of(st.none(), st.integers(), st.text(st.sampled_from('[{"\\}]a'))), st.lists), st.integers(1, 9))
+@given(
+    st.recursive(st.one_of(st.none(), st.integers(), st.text(st.sampled_from('[{"\\}]a'))), st.lists), st.integers(1, 9)
+)
 def test_values_of_other_kinds_may_span_chunks(value, chunk):
     raw = json.dumps({"a": value, "b": "AAAA"}).encode()
     entries = list(scan_base64_json(MemoryFile(raw), chunk, reach=200))

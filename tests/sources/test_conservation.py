@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from blender.errors import SourceError
 from blender.records import Conversation, Skip
 from blender.sources import ReadOptions, read_file
+from blender.sources.options import DEFAULTS
 from tests.sources.entries import Read, dialogue, instruction, llava, records
 
 texts = st.one_of(
@@ -56,9 +57,7 @@ sparkles_entries = st.fixed_dictionaries(
 )
 
 
-def read(
-    format: str, content: bytes, options: ReadOptions = ReadOptions(), name: str = "annotations.json"
-) -> list[Read]:
+def read(format: str, content: bytes, options: ReadOptions = DEFAULTS, name: str = "annotations.json") -> list[Read]:
     """Read these bytes as a file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -121,7 +120,23 @@ RECORDS: dict[str, dict[str, object]] = {
     "ocr_vqa": {"imageURL": "http://host/x.jpg", "questions": ["Who?"], "answers": ["Me"]},
 }
 odd_values = st.sampled_from(
-    [None, True, 0, 1.5, "", "<image>", "<video>", "a.mp4", [], {}, [None], [[]], {"path": "a.jpg"}, float("nan"), "\ud83d"]
+    [
+        None,
+        True,
+        0,
+        1.5,
+        "",
+        "<image>",
+        "<video>",
+        "a.mp4",
+        [],
+        {},
+        [None],
+        [[]],
+        {"path": "a.jpg"},
+        float("nan"),
+        "\ud83d",
+    ]
 )
 odd_keys = st.sampled_from(["image", "images", "video", "Image_Path", "frames", "from", "role", "id", "x", ""])
 

@@ -147,7 +147,9 @@ def test_published_keys_beside_an_image_are_no_loss(save: Save, content: object)
     ],
 )
 def test_a_mark_of_media_in_a_question_skips_the_record(save: Save, mark: str) -> None:
-    path = save([llava(f"{mark}\nWhat is it?", "A dog."), llava("<image>\nHi", "A", f"And {mark}?", "B", image="a.jpg")])
+    path = save(
+        [llava(f"{mark}\nWhat is it?", "A dog."), llava("<image>\nHi", "A", f"And {mark}?", "B", image="a.jpg")]
+    )
     for skip in read_file("llava", path):
         assert isinstance(skip, Skip)
         assert skip.reason == "unread_media"
@@ -169,7 +171,9 @@ def test_a_tag_without_any_image_skips_the_record(save: Save) -> None:
 
 
 def test_a_sign_of_sparkles_without_an_image_skips_the_dialogue(save: Save) -> None:
-    path = save([dialogue(([1], "IMAGE#1<Img><ImageHere></Img> or <Img><ImageHere></Img>?", "Yes."), ([], "And?", "No."))])
+    path = save(
+        [dialogue(([1], "IMAGE#1<Img><ImageHere></Img> or <Img><ImageHere></Img>?", "Yes."), ([], "And?", "No."))]
+    )
     assert only_conversation(read_file("sparkles", save([dialogue(([1], "<Img><ImageHere></Img> what?", "Yes."))])))
     assert only_conversation(read_file("sparkles", path))
     path = save([dialogue(([1], "IMAGE#1?", "Yes."), ([], "And <Img><ImageHere></Img>?", "No."))])

@@ -60,6 +60,7 @@ class Turn:
     images: tuple[int, ...]
     question: str
     answer: str
+    system: str = ""
 
 
 @st.composite
