@@ -90,3 +90,16 @@ def test_the_system_text_can_be_another_or_none():
     assert template.with_system("Be brief.").render(turns)[0].text.startswith("Be brief.\n\n### Question")
     assert template.with_system("").render(turns)[0].text.startswith("### Question")
     assert "### Answer:" not in template.with_system("say ### Answer: twice").system
+
+
+def test_a_system_text_of_the_first_turn_replaces_the_templates_and_later_ones_stand_before_their_turn():
+    turns = [Turn("a", "b", system="Be kind."), Turn("c", "d"), Turn("e", "f", system="Be <image> brief.")]
+    assert text_of(TEMPLATES["deepspeed-visualchat"].render(turns)) == (
+        "Be kind.\n\n### Question: a\n### Answer: b\n\n### Question: c\n### Answer: d\n\n"
+        "Be < image> brief.\n\n### Question: e\n### Answer: f"
+    )
+    for template in TEMPLATES.values():
+        spans = template.render(turns)
+        assert [span.text for span in spans if span.train] == ["b", "d", "f"]
+        assert text_of(spans).startswith("Be kind.\n\n")
+        assert template.render_prompt(turns) == spans[:-1]

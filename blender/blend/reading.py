@@ -126,7 +126,7 @@ def _count_tokens(texts: pl.DataFrame, tokenizer: str) -> pl.Series:
     encoder = Tokenizer.from_file(tokenizer)
     counts = np.zeros(texts.height, np.int64)
     for column in texts:
-        if not column.str.len_bytes().any():
+        if not column.str.len_bytes().sum():
             continue
         encodings = encoder.encode_batch_fast(column.to_list(), add_special_tokens=False)
         counts += [len(encoding) for encoding in encodings]

@@ -1,4 +1,4 @@
-"""Questions, answers and system texts of a blend, in memory-mapped Arrow files: one per annotation file, written piece by piece.
+"""The texts of a blend's turns, in memory-mapped Arrow files: one per annotation file, written piece by piece.
 
 Planning never holds the texts, and every writer reaches any turn without reading the rest.
 """

@@ -140,7 +140,7 @@ class _Window:
                     return
 
     def _take_text(self, name: str) -> tuple[int, int, bool]:
-        """Move past a text behind its first quotation mark: its offset, its length, whether it must be decoded whole."""
+        """Move past a text behind its first quotation mark: its offset, its length, whether to decode it whole."""
         self.take(DATA_URL)
         offset = self.offset
         unclean = False

@@ -53,14 +53,14 @@ class Source(Section):
 
     system: System | None = Field(
         default=None,
-        description="What is done with system messages (llava, sparkles). skip, the default: a conversation that has one "
-        "is left out; drop: it is read without; keep: the text stays before its question, untrained, that of a "
+        description="What is done with system messages (llava, sparkles). skip, the default: a conversation that has "
+        "one is left out; drop: it is read without; keep: the text stays before its question, untrained, that of a "
         "sample's first turn in place of the template's own words.",
     )
     leading_answer: LeadingAnswer | None = Field(
         default=None,
-        description="What is done with a conversation that begins with an answer (llava, sparkles). skip, the default: it "
-        "is left out; drop: it is read without that answer.",
+        description="What is done with a conversation that begins with an answer (llava, sparkles). skip, the default: "
+        "it is left out; drop: it is read without that answer.",
     )
 
     def resolved_files(self) -> list[str]:
@@ -200,8 +200,8 @@ class Recipe(BaseRecipe):
         """Hash what determines the samples.
 
         Comments, the order of keys, what lint need not tell, what is done with records that cannot be read, and
-        variables and defaults being spelled out or not make no difference. The order of sources, of their files and of the entries does, as do all paths: other files are
-        other samples.
+        variables and defaults being spelled out or not make no difference. The order of sources, of their files and of
+        the entries does, as do all paths: other files are other samples.
         """
         content = {key: value for key, value in self.resolved().items() if key not in ("lint", "on_bad_record")}
         sources = {

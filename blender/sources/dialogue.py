@@ -42,7 +42,7 @@ class Roles:
 
 
 class Unread(Struct, frozen=True, gc=False):
-    """Stands for a record that cannot be used as it was decoded: it has another shape, or names media that are not read."""
+    """Stands for a record that has another shape than its format's, or names media that are not read."""
 
     #: the id that the record bears, as far as it can be made out
     name: str | int | None

@@ -2,8 +2,8 @@
 
 The sign ``<image>`` says where an image is shown. It stands at the head or the tail of a question, where it is taken
 out together with the white space beside it, or, in later mixes, inside a sentence, where taking it out would glue words
-together and leave a hole: there "image n" is written instead. An ``<image>`` inside a sentence that belongs to no image, where the record has
-others, is ordinary text.
+together and leave a hole: there "image n" is written instead. One inside a sentence that belongs to no image, where the
+record has others, is ordinary text.
 
 These files are the largest, and nearly all of their records are plain (:func:`_plain`): those are taken apart many at a
 time, the others one by one.

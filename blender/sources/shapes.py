@@ -1,8 +1,8 @@
 """The shapes of a format's records, and how they take up the keys of a file that are not the format's own.
 
-A record is decoded into a struct of its format's fields, which is as fast as it gets, but says nothing of other keys; and
-those may name a picture. So decoding refuses unknown keys: once one turns up, a shape is made that has it as well (the
-value stays undecoded), and decoding goes on with that. A file has few distinct keys, so this happens a few times.
+A record is decoded into a struct of its format's fields, which is as fast as it gets, but says nothing of other keys;
+and those may name a picture. So decoding refuses unknown keys: once one turns up, a shape is made that has it as well
+(the value stays undecoded), and decoding goes on with that. A file has few distinct keys, so this happens a few times.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

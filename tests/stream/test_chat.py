@@ -145,6 +145,34 @@ def test_a_system_text_cannot_make_structure_either(kind):
     assert [i for i in sly if i in special] == [i for i in usual if i in special]
 
 
+def with_systems(*systems):
+    return [SampleTurn([], f"Question {n}?", f"Answer {n}.", 0, text) for n, text in enumerate(systems)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_turns_system_text_stands_before_it_untrained(kind):
+    template = make_chat_template(chatting(kind))
+    said = "".join(span.text for span in template.render(with_systems("Be kind.", "", "Be brief.")))
+    assert SYSTEM not in said
+    order = ["Be kind.", "Question 0?", "Answer 1.", "Be brief.", "Question 2?"]
+    assert [said.count(text) for text in order] == [1] * len(order)
+    assert sorted(order, key=said.index) == order
+    usual, sly = (encoder(kind).encode(template.render(with_systems("x", text))) for text in ("Be brief.", SLY))
+    special = set(chatting(kind).all_special_ids)
+    assert [i for i in sly.ids if i in special] == [i for i in usual.ids if i in special]
+    assert len(sly.turn_ends) == 2
+    trained = chatting(kind).decode(usual.ids[usual.trained])
+    assert "brief" not in trained and "Answer 1." in trained
+
+
+def test_a_later_system_text_is_a_message_where_the_template_has_one_and_else_opens_the_question():
+    turns = with_systems("", "Be brief.")
+    texts = {kind: "".join(s.text for s in make_chat_template(chatting(kind)).render(turns)) for kind in KINDS}
+    assert "<|start_header_id|>system<|end_header_id|>\n\nToday Date" in texts["llama3"].partition("Answer 0.")[2]
+    for kind in ("no-system", "llama2-chat"):
+        assert "Be brief.\n\nQuestion 1?" in texts[kind]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_end_token_is_known(kind):
     assert make_chat_template(chatting(kind)).end == end_of(kind)
