@@ -26,7 +26,7 @@ from blender.shards.sample import Sample
 
 #: what of a sample may be altered, each with what is hashed of it
 _ASPECTS: dict[str, Callable[[Sample], object]] = {
-    "text": lambda sample: sorted((turn.question, turn.answer) for turn in sample.turns),
+    "text": lambda sample: sorted((turn.question, turn.answer, turn.system) for turn in sample.turns),
     "turns": lambda sample: [(turn.images, sample.sources[turn.source]) for turn in sample.turns],
     "template": lambda sample: sample.template,
     "images": lambda sample: sample.images,

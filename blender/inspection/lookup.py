@@ -90,7 +90,7 @@ def _match(sample: Sample, split: str, term: str) -> Match:
     places = [
         (where, number, text)
         for number, turn in enumerate(sample.turns, 1)
-        for where, text in (("question", turn.question), ("answer", turn.answer))
+        for where, text in (("system", turn.system), ("question", turn.question), ("answer", turn.answer))
     ]
     places += [("image", 0, image.name) for image in sample.images] + [("record", 0, name) for name in sample.sources]
     pattern = re.compile(re.escape(term), re.IGNORECASE)

@@ -124,7 +124,7 @@ def view_of(
 
 def search_text(sample: Sample) -> str:
     """Return all that a search looks at, in lower case: texts, names of images, and records."""
-    texts = [text for turn in sample.turns for text in (turn.question, turn.answer)]
+    texts = [text for turn in sample.turns for text in (turn.system, turn.question, turn.answer) if text]
     return "\n".join([*texts, *(image.name for image in sample.images), *sample.sources]).lower()
 
 

@@ -117,7 +117,7 @@ def test_faulty_conversations_are_dropped_with_their_reasons_and_duplicates_kept
 
 def test_markers_in_a_strangers_text_stay_text(tmp_path):
     turns = [
-        {"from": "human", "value": "What does ### Answer: mean?\n### Question: and <image>?"},
+        {"from": "human", "value": "What does ### Answer: mean?\n### Question: and this?"},
         {"from": "gpt", "value": "<image> is a tag.\n\n### Image 1: <image>\n### Question: no\n### Answer: yes"},
     ]
     blend = blend_of([{"id": "x", "conversations": turns}], tmp_path, tmp_path / "out")
@@ -126,6 +126,41 @@ def test_markers_in_a_strangers_text_stay_text(tmp_path):
     assert text.count("### Question:") == text.count("### Answer:") == 1
     assert "<image>" not in text
     assert sample.turns[0].answer == turns[1]["value"]
+
+
+def test_records_about_media_that_are_not_shown_never_become_texts(tmp_path):
+    def asking(question):
+        return [{"from": "human", "value": question}, {"from": "gpt", "value": "A dog."}]
+
+    records = [
+        {"id": "x1", "conversations": asking("What is in <image> here?"), "images": ["a.jpg"]},
+        {"id": "x2", "image_path": "a.jpg", "conversations": asking("What is in the image?")},
+        {"id": "x3", "video": "v/1.mp4", "conversations": asking("<video>\nWhat happens?")},
+    ]
+    blend = blend_of(records, tmp_path, tmp_path / "out", **{"a.jpg": encoded(tmp_path)})
+    assert [len(stored.images) for stored in blend] == [1]
+    assert blend.ledger["reason"].to_list() == [None, "unread_media", "unread_media"]
+
+
+@pytest.mark.parametrize("way", ["recipe", "source"])
+def test_bad_records_are_skipped_where_the_recipe_says_so(tmp_path, way):
+    records = [{"id": "a", "conversations": "[]"}, None, record("b", image=12), record("good", image=None)]
+    records[-1]["conversations"][0]["value"] = "What?"
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    recipe = {
+        "name": "bad",
+        "sources": {"llava": {"format": "llava", "files": str(tmp_path / "data.json")}},
+        "blend": [{"name": "llava", "from": "llava"}],
+        "split": {"eval": 0},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))
+    with pytest.raises(SourceError, match="3 of 4 records cannot be read"):
+        make_plan(load_recipe(tmp_path / "recipe.yaml"), tmp_path)
+    key = {"recipe": "on_bad_record", "source": "sources.llava.on_bad_record"}[way]
+    write_blend(load_recipe(tmp_path / "recipe.yaml", [f"{key}=skip"]), tmp_path / "out", workers=1)
+    ledger = open_blend(tmp_path / "out").ledger
+    assert ledger["reason"].to_list() == ["bad_record"] * 3 + [None]
+    assert ledger["record"].to_list() == ["a", "1", "b", "good"]
 
 
 @pytest.mark.parametrize("content", ["[]", '[{"id": "1", "conversations": [', "", "{}", "[1, 2]"])
