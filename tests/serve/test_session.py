@@ -68,13 +68,27 @@ def answers(loaded, talk, keep=True):
 def trained_sample(loaded, rounds, images):
     """Encode a conversation as the training stream does."""
     encoder = loaded.encoder
-    turns = [SampleTurn(list(one.images), one.question, one.answer, 0) for one in rounds]
+    turns = [SampleTurn(list(one.images), one.question, one.answer, 0, one.system) for one in rounds]
     places = [SampleImage("s", f"{number}.png", 40, 40) for number in range(len(images))]
     sample = Sample("k", "d", ["s/f/r"], places, turns, "", encoder.template.render(turns))
     return encode_sample(StoredSample(sample, tuple(images), "train", ""), encoder)
 
 
 words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cn", "Co")), min_size=1).filter(str.strip)
+
+
+@pytest.mark.parametrize("kind", ["llama2", "qwen"])
+def test_instructions_stand_in_the_prompt_as_in_training(tokenizers, kind):
+    session = Session(tokenizers[kind])
+    for instruction in ("Be kind.", "", "Be brief."):
+        session.instruct(instruction)
+        prompt = session.prompt_tokens("Why?")
+        session.record("Why?", "So.")
+    assert [one.system for one in session.rounds] == ["Be kind.", "", "Be brief."]
+    encoded = trained_sample(tokenizers[kind], session.rounds, [])
+    assert encoded.input_ids[: len(prompt)].tolist() == prompt.ids.tolist()
+    assert not encoded.trained[len(prompt) - 1]
+    assert encoded.trained[len(prompt)]
 
 
 @settings(max_examples=60)
