@@ -7,8 +7,8 @@ from msgspec import Raw
 
 #: a field that a record of this format has and the others have not, for formats that are arrays
 _MARKS_OF_RECORDS = {"conversations": "llava", "dialogue": "sparkles", "rationales": "aokvqa", "choices": "aokvqa"}
-#: the same for the outermost object
-_MARKS_OF_OBJECTS = {"data": "mimicit", "annotations": "minigpt4", "images": "coco_caption"}
+#: the same for the outermost object, and how the value begins
+_MARKS_OF_OBJECTS = {"data": ("mimicit", b"{"), "annotations": ("minigpt4", b"["), "images": ("coco_caption", b"[")}
 
 
 def is_named_as_lines(path: str) -> bool:
@@ -29,13 +29,28 @@ def is_json(content: bytes) -> bool:
 def looks_like(path: str, format: str, data: bytes) -> str | None:
     """Say what else a file looks like, as a hint; None where it looks like what it is taken for."""
     guess = guess_format(data)
+    if guess is None:
+        return _other_arrangement(data)
     if guess != "lines":
-        return f"it looks like format {guess}" if guess and guess != format else None
+        return f"it looks like format {guess}" if guess != format else None
     if is_named_as_lines(path):
         return None
     if format in _MARKS_OF_RECORDS.values():
         return "it looks like JSON Lines: give its name the ending .jsonl"
     return f"it looks like JSON Lines; {format} files are one JSON object"
+
+
+def _other_arrangement(data: bytes) -> str | None:
+    """Say how records are arranged that no format arranges so."""
+    try:
+        top = msgspec.json.decode(data, type=dict[str, Raw])
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        several = "trailing characters" in str(error)
+        return "it holds several JSON values one behind the other: join them into one array" if several else None
+    is_record = any(field in top for field in _MARKS_OF_RECORDS)
+    return "it is one record alone: put it into an array" if is_record else None
 
 
 def guess_format(data: bytes) -> str | None:
@@ -51,7 +66,10 @@ def guess_format(data: bytes) -> str | None:
 
 
 def _guess_object(top: Mapping[str, Raw]) -> str | None:
-    marked = next((format for field, format in _MARKS_OF_OBJECTS.items() if field in top), None)
+    marks = _MARKS_OF_OBJECTS.items()
+    marked = next(
+        (name for field, (name, start) in marks if field in top and bytes(memoryview(top[field])[:1]) == start), None
+    )
     if marked or not top:
         return marked
     try:

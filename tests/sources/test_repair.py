@@ -92,6 +92,8 @@ def test_whatever_python_writes_is_read(value: Any) -> None:
         (json.dumps([GOOD]).encode() * 2, "a.json", "another JSON value behind the first, at byte 1", "one array"),
         (json.dumps(GOOD, indent=1).encode(), "a.jsonl", "no line of it is JSON", ".json"),
         (json.dumps(GOOD, indent=1).encode() * 2, "a.jsonl", "no line of it is JSON", "on a line of its own"),
+        (json.dumps(GOOD, indent=1).encode() * 2, "a.json", "found an object", "several JSON values"),
+        (json.dumps(GOOD).encode(), "a.json", "found an object", "one record alone"),
         (b'[{"id": "a\nb"}]', "a.json", "control character (0x0a)", "\\n"),
         (b'[{"id": 1} {"id": 2}]', "a.json", "at byte 11 (line 1)", "correct it there"),
         (b'[{"id": NaN} {"id": 2}]', "a.json", "at byte 13 (line 1)", "correct it there"),
@@ -104,6 +106,10 @@ def test_what_is_no_json_is_explained(save: Save, content: bytes, name: str, wor
     error = refusal("llava", save(content, name))
     assert words in error.message
     assert error.hint and hint in error.hint
+
+
+def test_an_array_under_a_key_is_not_taken_for_a_format_of_objects(save: Save) -> None:
+    assert refusal("llava", save({"data": [GOOD]})).hint is None
 
 
 @pytest.mark.parametrize("format", ["mimicit", "minigpt4", "coco_caption", "ocr_vqa"])
