@@ -25,16 +25,15 @@ from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_batches
 from blender.sources.dialogue import (
     Numbering,
-    Roles,
     Unread,
     Unusable,
     converted,
     require_names,
     require_own_marks,
-    spoken,
 )
 from blender.sources.mentions import Mention, written_out
 from blender.sources.options import ReadOptions
+from blender.sources.rounds import Roles, spoken
 from blender.sources.shapes import Layout, RecordShape
 
 _ROLES = Roles(asking=frozenset({"human", "user"}), answering=frozenset({"gpt", "assistant"}))

@@ -6,7 +6,7 @@ media anyway. Marks such as ``<video>`` inside a question say the same as a key 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -78,21 +78,21 @@ def media_key(key: str) -> MediaKey | None:
     return None
 
 
-def unread(key: str, value: Raw, shown: Sequence[str]) -> str | None:
+def unread(key: str, value: Raw, images: Callable[[], Sequence[str]]) -> str | None:
     """Say what a record names under a key that its reader does not read; None when nothing is lost by that.
 
     Args:
         key: The key.
         value: What is under it, as JSON.
-        shown: Names of the images that the reader takes from the record.
+        images: Names the images that the reader takes from the record.
     """
     named = media_key(key)
     if named is None:
-        return None if shown or not _looks_like_media(value) else f'"{key}" names a file, {_excerpt(value)}'
+        return None if not _looks_like_media(value) or images() else f'"{key}" names a file, {_excerpt(value)}'
     content = msgspec.json.decode(value)
     if _is_empty(content) or named.qualified and not isinstance(content, str | list | dict):
         return None
-    if shown and _is_about(named, content, shown):
+    if (shown := images()) and _is_about(named, content, shown):
         return None
     return f'"{key}" names {_plural(named.kind)}, {_excerpt(value)}'
 
@@ -119,6 +119,8 @@ def foreign_mark(text: str, own: str = "") -> str | None:
 
 def _looks_like_media(value: Raw) -> bool:
     view = memoryview(value)
+    if view[0] not in b'"[':
+        return False
     return bool(_ENDS_AS_MEDIA.search(bytes(view[-_TAIL:])) or _STARTS_AS_MEDIA.match(bytes(view[:_TAIL])))
 
 

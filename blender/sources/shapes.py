@@ -106,7 +106,7 @@ class GrowingShape(Generic[S]):
 
     def _note(self, found: dict[int, str], place: int, record: S, items: Iterable[tuple[str, Raw]]) -> None:
         for key, value in items:
-            if place not in found and (sentence := unread(key, value, record.image_names())):
+            if place not in found and (sentence := unread(key, value, record.image_names)):
                 found[place] = f"{sentence}; {advice(key, self._layout.images)}"
 
 

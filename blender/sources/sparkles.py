@@ -14,17 +14,16 @@ from blender.records import Conversation, Skip, Turn
 from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_records
 from blender.sources.dialogue import (
-    Roles,
     Unread,
     Unusable,
     as_read,
     conversations,
     require_names,
     require_own_marks,
-    spoken,
 )
 from blender.sources.mentions import Mention, written_out
 from blender.sources.options import ReadOptions
+from blender.sources.rounds import Roles, spoken
 from blender.sources.shapes import Layout, RecordShape
 
 _ROLES = Roles(asking=frozenset({"user"}), answering=frozenset({"assistant"}))

@@ -190,4 +190,4 @@ def test_keys_are_recognised_whatever_they_look_like() -> None:
     for key in ("", "\ud83d", "`", "a - at `$.x`"):
         assert media_key(key) is None
     assert media_key("image" * 100_000 + "x") is not None
-    assert unread("x", Raw(b'"' + b"a" * 1_000_000 + b'.jpg"'), ()) is not None
+    assert unread("x", Raw(b'"' + b"a" * 1_000_000 + b'.jpg"'), list) is not None
