@@ -21,7 +21,7 @@ from blender.blend.pool import Bools, Ints, Pool, make_pool
 from blender.blend.reading import PartRead
 from blender.blend.refusal import LossError, refusal_of
 from blender.blend.split import Split, split_by_image, split_samples
-from blender.blend.survey import survey_images
+from blender.blend.survey import misplaced_images, survey_images
 from blender.blend.usable import judge
 from blender.errors import RecipeError
 from blender.parallel import let_go
@@ -114,7 +114,8 @@ def make_plan(
     samples = _arrange(drawn, corpus, images, recipe)
     left_out = pl.concat([_name(part) for part in drawn])
     losses = list_losses(fates(corpus, conversations, samples, left_out))
-    refusal = refusal_of(recipe, corpus, conversations, drawn, losses)
+    misplaced = misplaced_images(images, recipe)
+    refusal = refusal_of(recipe, corpus, conversations, drawn, losses, misplaced)
     if refusal and refuse:
         raise refusal
     return Plan(
@@ -126,7 +127,12 @@ def make_plan(
         left_out=left_out,
         losses=tuple(losses),
         refusal=refusal,
-        warnings=(*recipe.warnings, *_absent_stores(recipe, look), *_warnings(recipe, pool, held_out, drawn)),
+        warnings=(
+            *recipe.warnings,
+            *_absent_stores(recipe, look),
+            *misplaced,
+            *_warnings(recipe, pool, held_out, drawn),
+        ),
         fingerprint=_fingerprint(recipe, corpus, images),
         looked=look,
     )

@@ -42,7 +42,12 @@ class LossError(PlanError):
 
 
 def refusal_of(
-    recipe: Recipe, corpus: Corpus, conversations: pl.DataFrame, drawn: Sequence[Drawn], losses: Sequence[Loss]
+    recipe: Recipe,
+    corpus: Corpus,
+    conversations: pl.DataFrame,
+    drawn: Sequence[Drawn],
+    losses: Sequence[Loss],
+    misplaced: Sequence[str],
 ) -> LossError | None:
     """Say why a plan may not be written; None when it may.
 
@@ -52,6 +57,7 @@ def refusal_of(
         conversations: The conversations with the reasons that keep them out.
         drawn: The samples of every entry.
         losses: The table of reasons.
+        misplaced: Where the images of some stores are instead.
     """
     lossy = dict(_lossy_sources(recipe, corpus, losses))
     said = [
@@ -68,7 +74,7 @@ def refusal_of(
     if not said:
         return None
     message = said[0][0] if len(said) == 1 else _listed([sentence for sentence, _ in said], nothing_left)
-    hints = dict.fromkeys(hint for _, hint in said if hint)
+    hints = dict.fromkeys([*misplaced, *(hint for _, hint in said if hint)])
     return LossError(f"recipe {recipe.name}: {message}", "; ".join(hints), tuple(losses))
 
 

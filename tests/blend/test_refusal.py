@@ -170,3 +170,31 @@ def test_a_refusal_crosses_processes_whole(recipe_of, tmp_path):
 def test_how_much_may_be_dropped_changes_no_byte(recipe_of, tmp_path):
     plans = [make_plan(recipe_of({"llava": lost(20, 1)}, f"limits.dropped={share}"), tmp_path) for share in (0.05, 1)]
     assert plans[0].fingerprint == plans[1].fingerprint
+
+
+def test_a_store_of_which_most_images_lie_a_folder_deeper_is_told_with_the_folder(recipe_of, tmp_path):
+    recipe = recipe_of({"llava": lost(8, 0)}, f"images.photos={tmp_path}")
+    with pytest.raises(LossError) as caught:
+        make_plan(recipe, tmp_path)
+    assert f"--set images.photos={tmp_path / 'photos'}" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["000000000003.png", "COCO_train2014_000000000003.jpg"])
+def test_the_ledger_says_what_a_missing_name_may_have_meant(recipe_of, tmp_path, name):
+    plan = make_plan(recipe_of({"llava": [*lost(5, 0), record(3, image=name)]}), tmp_path, refuse=False)
+    (detail,) = plan.ledger()["detail"].drop_nulls()
+    assert f"{name} is not in image store photos" in detail
+    assert "did you mean 000000000003.jpg" in detail
+
+
+def test_names_that_mean_a_picture_of_the_store_are_found(recipe_of, tmp_path):
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    corpora.draw(tmp_path / "photos" / "sub" / "été.jpg", 50)
+    names = [
+        f"{tmp_path}/photos/{corpora.coco_name(1)}",
+        "sub\\e\u0301te\u0301.jpg",
+        f"{corpora.coco_name(3)} ",
+        f".\\{corpora.coco_name(4)}",
+    ]
+    plan = make_plan(recipe_of({"llava": [record(1, image=name) for name in names]}), tmp_path)
+    assert plan.samples.height == len(names)
