@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.corpus import Corpus, read_corpus
+from blender.blend.cut import cut_long
 from blender.blend.ledger import fates, make_ledger
 from blender.blend.losses import Loss, list_losses
 from blender.blend.mix import SPLITS, Drawn, draw_entry
@@ -101,6 +102,7 @@ def make_plan(
     progress = progress or PlanProgress()
     _refuse_missing(recipe, look)
     corpus = read_corpus(recipe, folder, workers, progress.on_read)
+    corpus = cut_long(corpus, recipe.limits)
     if not look:
         let_go()
     images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 #: why a usable record is in no sample: an entry of the blend took only a part
 NOT_DRAWN = "not_drawn"
+#: why a record is in no sample though its conversation is: its turns were cut for a limit
+CUT = "cut"
 
 
 class AskedFor(NamedTuple):
@@ -28,6 +30,7 @@ ASKED_FOR: dict[str, AskedFor] = {
     "no_match": AskedFor("image_match"),
     "over_limit": AskedFor("limits"),
     "other_split": AskedFor("the part of the data set that is read"),
+    CUT: AskedFor("limits.characters and limits.tokens"),
     NOT_DRAWN: AskedFor("samples, repeat or image_match"),
 }
 

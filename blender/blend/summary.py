@@ -63,6 +63,8 @@ class PlanSummary(msgspec.Struct, frozen=True):
     dropped: dict[str, int]
     #: the same by source and reason, each with its first record
     losses: list[Loss]
+    #: turns that long conversations lost at their ends, to keep a limit
+    turns_cut: int
     #: why the blend may not be written; None: it may
     refusal: str | None
     #: conversations that an entry could not use, though another may have, by dataset and reason
@@ -96,6 +98,7 @@ def summarise(plan: Plan) -> PlanSummary:
         emitted=found["emitted"],
         dropped=found["dropped"],
         losses=list(plan.losses),
+        turns_cut=found["turns_cut"],
         refusal=plan.refusal.message if plan.refusal else None,
         left_out=_left_out(plan.left_out),
         warnings=list(plan.warnings),

@@ -106,6 +106,8 @@ def print_plan(summary: "PlanSummary") -> None:
     out.print(f"[bold]to be written[/]  {size}, in {shards} shards")
     dropped = summary.records - summary.emitted
     out.print(f"[bold]records[/]  {summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none")
+    if summary.turns_cut:
+        out.print(f"[bold]turns[/]  {summary.turns_cut:,} cut from long conversations, to keep the limits")
     if summary.losses:
         out.print()
         out.print(losses_table(summary.losses))

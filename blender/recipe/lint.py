@@ -31,6 +31,7 @@ LINT_CHECKS = (
     "image_shown_twice",
     "image_near_duplicate",
     "image_unused",
+    "turns_cut",
     "sample_unusable",
     "sample_too_long",
 )

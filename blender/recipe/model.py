@@ -116,6 +116,11 @@ class Limits(Section):
     tokenizer: Location | None = Field(
         default=None, description="Path of a tokenizer.json, or of a folder that holds one; counts tokens."
     )
+    cut: bool = Field(
+        default=True,
+        description="Whether a conversation over the limit of characters or tokens loses its last turns; false: it is "
+        "left out whole.",
+    )
     image_tokens: Annotated[int, Field(ge=0, le=MOST)] = Field(
         default=256, description="Tokens that one image counts for."
     )
@@ -188,8 +193,10 @@ class Recipe(BaseRecipe):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def decisive_limits(self) -> dict[str, Any]:
-        """Give the limits that samples depend on: all but how much may be dropped."""
-        return self.limits.model_dump(mode="json", exclude_none=True, exclude={"dropped"})
+        """Give the limits that samples depend on: not how much may be dropped, nor how to cut where nothing is cut."""
+        limits = self.limits
+        idle = {"dropped"} if limits.characters or limits.tokens else {"dropped", "cut"}
+        return limits.model_dump(mode="json", exclude_none=True, exclude=idle)
 
     def missing_files(self) -> list[Fault]:
         """Look for the annotation files (and the tokenizer) that should be on this machine.

@@ -91,7 +91,7 @@ def test_limits_in_tokens_count_images_too(corpus, tmp_path):
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    limits = {"tokens": 155, "tokenizer": str(tmp_path / "tokenizer.json"), "image_tokens": 50}
+    limits = {"tokens": 155, "tokenizer": str(tmp_path / "tokenizer.json"), "image_tokens": 50, "cut": False}
     plan = plan_of(corpus, tmp_path, change=lambda recipe: recipe.update(limits=limits), refuse=False)
     tokens = plan.corpus.turns["tokens"]
     assert plan.corpus.turns["tokens"].min() > 3

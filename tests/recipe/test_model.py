@@ -67,6 +67,7 @@ def test_resolved_is_plain_json_with_variables_written_out_and_defaults_filled_i
         "image_pixels": 100_000_000,
         "image_bytes": 100_000_000,
         "dropped": 0.05,
+        "cut": True,
     }
 
 
