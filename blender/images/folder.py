@@ -113,7 +113,7 @@ class FolderStore(ImageStore):
 
     def _suggestions(self, name: str) -> Suggestions | None:
         """Compare with the names in the folder that a name means, or in the root where there is no such folder."""
-        folder = name.rpartition("/")[0]
+        folder = "" if fault_of_name(name) else name.rpartition("/")[0]
         known = (inside for inside in (*self._readings(folder), "") if self._listing(inside).index.members)
         inside = next(known, None)
         if inside is None:

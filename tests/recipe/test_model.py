@@ -90,6 +90,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys(items):
     [
         ("name: good", "# said twice\nname: 'good'"),
         ("name: good", "name: good\nlimits: {dropped: 12.5%}"),
+        ("name: good", "name: good\nlimits: {cut: false}"),
         ("name: good", "name: good\nseed: 0\nlimits: {images: 8, image_bytes: 100MB}\nshards: {max_bytes: 1GB}"),
         ("{data: ./data}", "{data: '${root}/data', root: '.', unused: 3}"),
         ("from: llava", "from: [llava]"),
