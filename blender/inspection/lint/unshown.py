@@ -40,20 +40,30 @@ _OTHERS = (
 )
 _SPOKEN = "(?i)" + "|".join((*_ENGLISH, *_OTHERS))
 _SPOKEN_PATTERN = re.compile(_SPOKEN)
-_IDIOM = re.compile(
-    r"(?:big|bigger|full|fuller|whole|overall|larger|wider|broader|complete|clear|clearer|motion|mental|public)\s+\w+$"
-    r"|docker|\b(?:self|brand)\b",
-    re.IGNORECASE,
+#: what makes a phrase general: in it, and behind it
+_IDIOMS = (
+    r"\b(?:big|bigger|full|fuller|whole|overall|larger|wider|broader|complete|clear|clearer|motion|mental|public)\s+\w+$",
+    r"\b(?:docker|self|brand)\b",
 )
-_GENERAL = re.compile(r"\s+of\s+(?:god|dorian|himself|herself|his|her|their)\b", re.IGNORECASE)
+_GENERALLY = r"\s+of\s+(?:god|dorian|himself|herself|his|her|their)\b"
+_IDIOM = re.compile("|".join(_IDIOMS), re.IGNORECASE)
+_GENERAL = re.compile(_GENERALLY, re.IGNORECASE)
+#: every text with a general phrase has this; only these few are read by Python, which is slow at it
+_DOUBTFUL = "(?i)" + "|".join((_IDIOMS[0].removesuffix(r"\w+$") + _NOUN, _IDIOMS[1], _NOUN + _GENERALLY))
 
 
 def speaks_of_unshown(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether it speaks of a picture while none has been shown by then."""
-    spoken = pl.any_horizontal(pl.col("question", "answer").str.contains(_SPOKEN))
-    suspects = turns.select((spoken & (pl.col("shown") == 0)).alias("held"))["held"].arg_true().to_list()
-    texts = turns[suspects].select("question", "answer").iter_rows()
-    found = [row for row, pair in zip(suspects, texts, strict=True) if any(find_spoken(text) for text in pair)]
+    names = ("question", "answer")
+    unshown = turns.select(*names, "shown").with_row_index("row").filter(pl.col("shown") == 0)
+    clear = pl.any_horizontal(
+        pl.col(name).str.contains(_SPOKEN) & ~pl.col(name).str.contains(_DOUBTFUL) for name in names
+    )
+    doubtful = pl.any_horizontal(
+        pl.col(name).str.contains(_SPOKEN) & pl.col(name).str.contains(_DOUBTFUL) for name in names
+    )
+    found = unshown.filter(clear)["row"].to_list()
+    found += [row for row, *pair, _ in unshown.filter(doubtful).iter_rows() if any(map(find_spoken, pair))]
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 

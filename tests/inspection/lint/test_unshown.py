@@ -53,6 +53,10 @@ def test_a_picture_that_is_spoken_of_is_found(text):
 )
 def test_speaking_of_pictures_in_general_is_fine(text):
     assert find_spoken(text) is None
+    turns = pl.DataFrame(
+        {"question": [text, f"{text} And what is in this photo?"], "answer": ["Yes."] * 2, "shown": [0, 0]}
+    )
+    assert speaks_of_unshown(turns).to_list() == [False, True]
 
 
 def test_it_is_told_with_the_phrase(made):
