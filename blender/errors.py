@@ -7,7 +7,8 @@
     ├── SourceError      an annotation file that cannot be read: file, record number, JSON path, what was expected
     ├── StoreError       an image store that cannot be opened, or a name that may not be read from it
     │   └── VanishedError    (blender.images) a file that was there and is not any more
-    ├── PlanError        a blend that cannot be planned (nothing left to blend, totals that do not balance)
+    ├── PlanError        a blend that cannot be planned (totals that do not balance)
+    │   └── LossError        (blender.blend) more is lost than the recipe allows; holds the table of reasons
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
     ├── ShardError       shards that are missing, damaged, or of another blend
     ├── CorpusError      (blender.demo) a corpus that cannot be drawn as asked

@@ -17,6 +17,7 @@ from blender.references import COARSE, unresolvable
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
 
 RECORDS = {"index": pl.UInt32, "id": pl.String, "reason": pl.String, "detail": pl.String}
 TURNS = {

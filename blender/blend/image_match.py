@@ -9,12 +9,13 @@ sample, and the base's texts stay true as they are.
 Source: arXiv 2309.14327, section 3.3 and the released code; the random subsets are uniform in size, then in content.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from blender.blend.pool import Bools, Draft, Ints, Pool, expand, group_starts, leave_out, make_draft
+from blender.blend.pool import Bools, Draft, Floats, Ints, Pool, expand, group_starts, leave_out, make_draft
+from blender.blend.reasons import CUT
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,11 @@ class _Leads:
     base: Ints
     position: Ints
     lead: Ints
+    #: how many of its turns are asked
+    num_turns: Ints
 
     def keep(self, mask: Bools) -> "_Leads":
-        return _Leads(self.base[mask], self.position[mask], self.lead[mask])
+        return _Leads(self.base[mask], self.position[mask], self.lead[mask], self.num_turns[mask])
 
 
 def image_match(pool: Pool, bases: Ints, leads: Ints, random: np.random.Generator) -> Draft:
@@ -44,12 +47,12 @@ def image_match(pool: Pool, bases: Ints, leads: Ints, random: np.random.Generato
     candidates = _candidates(pool, bases, leads)
     matched = _matched(pool, bases, candidates)
     chosen = _choose(pool, bases, candidates.keep(matched[candidates.base]), random)
-    chosen, fits = _fit(pool, bases, chosen)
+    chosen, base_turns, fits = _fit(pool, bases, chosen)
     kept = np.flatnonzero(matched & fits)
     renumber = np.full(len(bases), -1)
     renumber[kept] = np.arange(len(kept))
     chosen = chosen.keep(renumber[chosen.base] >= 0)
-    chosen = _Leads(renumber[chosen.base], chosen.position, chosen.lead)
+    chosen = replace(chosen, base=renumber[chosen.base])
     left_out = [
         leave_out(
             bases[~matched],
@@ -57,8 +60,17 @@ def image_match(pool: Pool, bases: Ints, leads: Ints, random: np.random.Generato
             "an image before the last has no conversation of its own, or one image is shown twice",
         ),
         leave_out(bases[matched & ~fits], "over_limit", "matched conversations leave no room within the limits"),
+        leave_out(
+            _shortened(pool, bases[kept], base_turns[kept], chosen), CUT, "asked fewer turns, to keep the limits"
+        ),
     ]
-    return _assemble(pool, bases[kept], chosen, random, pl.concat(left_out))
+    return _assemble(pool, bases[kept], base_turns[kept], chosen, random, pl.concat(left_out))
+
+
+def _shortened(pool: Pool, bases: Ints, base_turns: Ints, chosen: "_Leads") -> Ints:
+    """List the conversations that lose turns to a limit, each once."""
+    shorter = (bases[base_turns < pool.num_turns[bases]], chosen.lead[chosen.num_turns < pool.num_turns[chosen.lead]])
+    return np.unique(np.concatenate(shorter))
 
 
 def _candidates(pool: Pool, bases: Ints, leads: Ints) -> _Leads:
@@ -71,7 +83,8 @@ def _candidates(pool: Pool, bases: Ints, leads: Ints) -> _Leads:
     position = expand(np.ones_like(num_images), num_images)
     image = pool.link_image[expand(pool.first_link[bases], num_images)]
     low, high = np.searchsorted(image_of, image, "left"), np.searchsorted(image_of, image, "right")
-    found = _Leads(np.repeat(base, high - low), np.repeat(position, high - low), leads[expand(low, high - low)])
+    lead = leads[expand(low, high - low)]
+    found = _Leads(np.repeat(base, high - low), np.repeat(position, high - low), lead, pool.num_turns[lead])
     # behind other images only what can be renumbered, and never the base as its own lead
     return found.keep(((found.position == 1) | ~pool.pinned[found.lead]) & (found.lead != bases[found.base]))
 
@@ -108,12 +121,21 @@ def _choose(pool: Pool, bases: Ints, candidates: _Leads, random: np.random.Gener
     least = (position[firsts] < pool.num_images[bases[base[firsts]]]).astype(np.int64)
     sizes = np.repeat(random.integers(least, counts, endpoint=True), counts)
     rank = np.arange(len(starts)) - starts
-    return _Leads(base[shuffled], position[shuffled], candidates.lead[shuffled]).keep(rank < sizes)
+    lead = candidates.lead[shuffled]
+    return _Leads(base[shuffled], position[shuffled], lead, pool.num_turns[lead]).keep(rank < sizes)
 
 
-def _fit(pool: Pool, bases: Ints, chosen: _Leads) -> tuple[_Leads, Bools]:
-    """Give up leads, last ones first, where a sample would break a limit; say which samples fit at all."""
+def _fit(pool: Pool, bases: Ints, chosen: _Leads) -> tuple[_Leads, Ints, Bools]:
+    """Make samples fit that would break a limit.
+
+    Leads are given up, last ones first; where that is not enough, the leads that must stay lose turns at their ends,
+    and then the base does, if its turns may be asked in any order. One turn of each stays.
+
+    Returns:
+        The leads; how many turns each base may be asked; which samples fit at all.
+    """
     fits, keep = np.ones(len(bases), dtype=bool), np.ones(len(chosen.base), dtype=bool)
+    lead_turns, base_turns = chosen.num_turns.copy(), pool.num_turns[bases]
     total = pool.weights[bases]
     np.add.at(total, chosen.base, pool.text_weights[chosen.lead])
     for base in np.flatnonzero((total > pool.capacity).any(axis=1)):
@@ -124,17 +146,32 @@ def _fit(pool: Pool, bases: Ints, chosen: _Leads) -> tuple[_Leads, Bools]:
             needed = position < num_images and (keep[rows] & (chosen.position[rows] == position)).sum() == 1
             if (left > pool.capacity).any() and not needed:
                 keep[row], left = False, left - pool.text_weights[chosen.lead[row]]
+        for row in rows[keep[rows]][::-1]:
+            lead_turns[row], left = _shorten(pool, chosen.lead[row], left)
+        if not pool.ordered[bases[base]]:
+            base_turns[base], left = _shorten(pool, bases[base], left)
         fits[base] = not (left > pool.capacity).any()
-    return chosen.keep(keep), fits
+    return replace(chosen, num_turns=lead_turns).keep(keep), base_turns, fits
 
 
-def _assemble(pool: Pool, bases: Ints, chosen: _Leads, random: np.random.Generator, left_out: pl.DataFrame) -> Draft:
+def _shorten(pool: Pool, conversation: int, total: Floats) -> tuple[int, Floats]:
+    """Take turns off a conversation's end until a sample fits, all but the first; return their number and the total."""
+    first, num_turns = pool.first_turn[conversation], int(pool.num_turns[conversation])
+    while pool.cut and num_turns > 1 and (total > pool.capacity).any():
+        num_turns -= 1
+        total = total - pool.turn_weights[first + num_turns]
+    return num_turns, total
+
+
+def _assemble(
+    pool: Pool, bases: Ints, base_turns: Ints, chosen: _Leads, random: np.random.Generator, left_out: pl.DataFrame
+) -> Draft:
     """Put the turns of leads and bases in order and show each image with the first turn that needs it."""
-    lead_use, lead_turns = _turns(pool, chosen.lead, random)
-    base_use, base_turns = _base_turns(pool, bases, random)
+    lead_use, lead_turn = _turns(pool, chosen.lead, chosen.num_turns, random)
+    base_use, base_turn = _base_turns(pool, bases, base_turns, random)
     sample = np.concatenate([chosen.base[lead_use], base_use])
     position = np.concatenate([chosen.position[lead_use], np.zeros_like(base_use)])
-    turn = np.concatenate([lead_turns, base_turns])
+    turn = np.concatenate([lead_turn, base_turn])
     conversation = np.concatenate([chosen.lead[lead_use], bases[base_use]])
     order = np.argsort(sample, kind="stable")
     sample, position, turn, conversation = (column[order] for column in (sample, position, turn, conversation))
@@ -143,18 +180,17 @@ def _assemble(pool: Pool, bases: Ints, chosen: _Leads, random: np.random.Generat
     return make_draft(len(bases), (sample, conversation, turn, np.maximum(position - 1, 0)), shows, left_out)
 
 
-def _turns(pool: Pool, conversations: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
-    """Return all turns of conversations (use, turn): in order, or at random where they have none."""
-    counts = pool.num_turns[conversations]
+def _turns(pool: Pool, conversations: Ints, counts: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return the first turns of conversations (use, turn): in order, or at random where they have none."""
     use, turn = np.repeat(np.arange(len(conversations)), counts), expand(pool.first_turn[conversations], counts)
+    turn = pool.turns[turn]
     key = np.where(np.repeat(pool.ordered[conversations], counts), np.arange(len(turn)), random.random(len(turn)))
     return use, turn[np.lexsort((key, use))]
 
 
-def _base_turns(pool: Pool, bases: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+def _base_turns(pool: Pool, bases: Ints, counts: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
     """Return the turns asked of each base (base, turn): a random non-empty part, or all where their order matters."""
-    use, turn = _turns(pool, bases, random)
-    counts = pool.num_turns[bases]
+    use, turn = _turns(pool, bases, counts, random)
     sizes = np.where(pool.ordered[bases], counts, random.integers(1, np.maximum(counts, 1), endpoint=True))
     asked = np.arange(len(use)) - group_starts(use) < np.repeat(sizes, counts)
     return use[asked], turn[asked]

@@ -10,10 +10,8 @@ import polars as pl
 
 from blender.blend.columns import Ints
 from blender.blend.corpus import Corpus
+from blender.blend.reasons import CUT, NOT_DRAWN
 from blender.errors import PlanError
-
-#: why a usable record is in no sample: an entry of the blend took only a part
-NOT_DRAWN = "not_drawn"
 
 
 def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
@@ -27,24 +25,14 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
 
     Returns:
         One row per record, in the order of the files: source, file, index, record, num_samples, emitted (list of
-        dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason).
+        dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason),
+        turns_cut (turns of the record that were cut for a limit).
     """
-    conversation = _conversation_of_record(corpus)
-    ledger = (
-        corpus.records.with_row_index("record_number")
-        .with_columns(
-            conversation_reason=judged["reason"].gather(conversation),
-            conversation_detail=judged["detail"].gather(conversation),
-        )
-        .join(_uses(corpus, samples), on="record_number", how="left", maintain_order="left")
-        .join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
-        .with_columns(pl.col("num_samples").fill_null(0))
+    ledger = _with_reasons(corpus, judged, left_out).join(
+        _uses(corpus, samples), on="record_number", how="left", maintain_order="left"
     )
+    ledger = ledger.with_columns(pl.col("num_samples").fill_null(0))
     used = pl.col("num_samples") > 0
-    unused_reason = pl.coalesce("reason", "conversation_reason", "refusal_reason", pl.lit(NOT_DRAWN))
-    unused_detail = pl.coalesce(
-        "detail", "conversation_detail", "refusal_detail", pl.lit("the recipe asks for a part of this dataset")
-    )
     return ledger.select(
         "source",
         "file",
@@ -52,9 +40,66 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
         pl.col("id").alias("record"),
         "num_samples",
         "emitted",
-        pl.when(used).then(None).otherwise(unused_reason).alias("reason"),
-        pl.when(used).then(None).otherwise(unused_detail).alias("detail"),
+        pl.when(used).then(None).otherwise("reason").alias("reason"),
+        pl.when(used).then(None).otherwise("detail").alias("detail"),
         "left_out",
+        "turns_cut",
+    )
+
+
+def fates(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
+    """Tell what becomes of every record without listing where it is used: the ledger's rows, ahead of it.
+
+    Returns:
+        record_number, source, file, index, id, turns_cut, num_samples; reason and detail, which mean something only
+        where num_samples is 0.
+    """
+    _, records = _record_uses(corpus, samples["turns"])
+    uses = np.bincount(records, minlength=corpus.records.height)
+    return _with_reasons(corpus, judged, left_out).with_columns(num_samples=pl.Series(uses)).drop("left_out")
+
+
+def _with_reasons(corpus: Corpus, judged: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
+    """Give every record the reason why it is in no sample, should it be in none."""
+    conversation = _conversation_of_record(corpus)
+    joined = (
+        corpus.records.with_row_index("record_number")
+        .with_columns(
+            conversation_reason=judged["reason"].gather(conversation),
+            conversation_detail=judged["detail"].gather(conversation),
+        )
+        .join(_cut_turns(corpus, judged), on="record_number", how="left", maintain_order="left")
+        .join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
+    )
+    part = "the recipe asks for a part of this dataset"
+    return joined.select(
+        "record_number",
+        *("source", "file", "index", "id"),
+        pl.coalesce("reason", "conversation_reason", "cut_reason", "refusal_reason", pl.lit(NOT_DRAWN)).alias("reason"),
+        pl.coalesce("detail", "conversation_detail", "cut_detail", "refusal_detail", pl.lit(part)).alias("detail"),
+        "left_out",
+        pl.col("turns_cut").fill_null(0),
+    )
+
+
+def _cut_turns(corpus: Corpus, judged: pl.DataFrame) -> pl.DataFrame:
+    """Count the turns that usable conversations lost to a limit, and say it of records of which nothing stayed.
+
+    Returns:
+        record_number, turns_cut, cut_reason, cut_detail.
+    """
+    shortened = judged["reason"].is_null() & (judged["turns_cut"] > 0)
+    turns = corpus.turns.filter(shortened.gather(corpus.turns["conversation"]))
+    counted = turns.group_by(record_number="record").agg(
+        (~pl.col("kept")).sum().cast(pl.UInt32).alias("turns_cut"), pl.col("kept").any().alias("stays")
+    )
+    gone = pl.when(~pl.col("stays"))
+    detail = "the other turns of the conversation fill the limit"
+    return counted.filter(pl.col("turns_cut") > 0).select(
+        "record_number",
+        "turns_cut",
+        gone.then(pl.lit(CUT)).alias("cut_reason"),
+        gone.then(pl.lit(detail)).alias("cut_detail"),
     )
 
 
@@ -113,25 +158,18 @@ def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:
 
 def totals_ahead(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> dict[str, Any]:
     """Return what :func:`totals` would of the ledger that :func:`make_ledger` makes of the same, and make none."""
-    _, records = _record_uses(corpus, samples["turns"])
-    uses = np.bincount(records, minlength=corpus.records.height)
-    conversation = _conversation_of_record(corpus)
-    table = corpus.records.select("reason").with_row_index("record_number")
-    fates = table.with_columns(
-        num_samples=pl.Series(uses), conversation_reason=judged["reason"].gather(conversation)
-    ).join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
-    reason = pl.coalesce("reason", "conversation_reason", "refusal_reason", pl.lit(NOT_DRAWN))
-    return totals(fates.select("num_samples", reason.alias("reason")))
+    return totals(fates(corpus, judged, samples, left_out))
 
 
 def totals(ledger: pl.DataFrame) -> dict[str, Any]:
-    """Return the ledger's totals: records read, emitted, dropped by reason, and uses of records in samples."""
+    """Return the ledger's totals: records read, emitted, dropped by reason, uses of records in samples, turns cut."""
     dropped = ledger.filter(pl.col("num_samples") == 0).group_by("reason").len().sort("reason")
     return {
         "read": ledger.height,
         "emitted": int((ledger["num_samples"] > 0).sum()),
         "dropped": {str(reason): int(count) for reason, count in dropped.iter_rows()},
         "uses": int(ledger["num_samples"].sum()),
+        "turns_cut": int(ledger["turns_cut"].sum()),
     }
 
 

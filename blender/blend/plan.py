@@ -14,14 +14,17 @@ import numpy as np
 import polars as pl
 
 from blender.blend.corpus import Corpus, read_corpus
-from blender.blend.ledger import make_ledger
+from blender.blend.cut import cut_long
+from blender.blend.ledger import fates, make_ledger
+from blender.blend.losses import Loss, list_losses
 from blender.blend.mix import SPLITS, Drawn, draw_entry
 from blender.blend.pool import Bools, Ints, Pool, make_pool
 from blender.blend.reading import PartRead
+from blender.blend.refusal import LossError, refusal_of
 from blender.blend.split import Split, split_by_image, split_samples
-from blender.blend.survey import survey_images
+from blender.blend.survey import misplaced_images, survey_images
 from blender.blend.usable import judge
-from blender.errors import PlanError, RecipeError
+from blender.errors import RecipeError
 from blender.parallel import let_go
 from blender.randomness import generator
 from blender.recipe import Recipe, Source
@@ -50,6 +53,10 @@ class Plan:
     samples: pl.DataFrame
     #: dataset, conversation, reason, detail
     left_out: pl.DataFrame
+    #: the table of reasons: records in no sample
+    losses: tuple[Loss, ...]
+    #: why it may not be written
+    refusal: LossError | None
     warnings: tuple[str, ...]
     #: what the shards depend on, as one hash
     fingerprint: str
@@ -75,6 +82,7 @@ def make_plan(
     workers: int = 1,
     *,
     look: bool = True,
+    refuse: bool = True,
     progress: PlanProgress | None = None,
 ) -> Plan:
     """Read the sources of a recipe and plan its blend.
@@ -84,17 +92,19 @@ def make_plan(
         folder: An existing folder for the texts; it must outlive the plan.
         workers: Number of processes.
         look: False to open no image.
+        refuse: False to return a plan that may not be written, too; its ``refusal`` says why.
         progress: What to call meanwhile.
 
     Raises:
         RecipeError: Annotation files or image stores are not there; all of them are named.
         SourceError: An annotation file cannot be read.
         StoreError: An image store cannot be opened.
-        PlanError: Nothing is left to blend.
+        LossError: More is lost than the recipe allows.
     """
     progress = progress or PlanProgress()
     _refuse_missing(recipe, look)
     corpus = read_corpus(recipe, folder, workers, progress.on_read)
+    corpus = cut_long(corpus, recipe.limits)
     if not look:
         let_go()
     images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
@@ -106,19 +116,27 @@ def make_plan(
     held_out = split.held_out
     drawn = [part for entry in recipe.blend for part in draw_entry(pool, entry, held_out, recipe.seed)]
     samples = _arrange(drawn, corpus, images, recipe)
-    if not samples.height:
-        raise PlanError(
-            f"recipe {recipe.name}: nothing is left to blend{_why(conversations)}",
-            "see the plan's table of reasons, and the limits of the recipe",
-        )
+    left_out = pl.concat([_name(part) for part in drawn])
+    losses = list_losses(fates(corpus, conversations, samples, left_out))
+    misplaced = misplaced_images(images, recipe)
+    refusal = refusal_of(recipe, corpus, conversations, drawn, losses, misplaced)
+    if refusal and refuse:
+        raise refusal
     return Plan(
         recipe=recipe,
         corpus=corpus,
         images=images,
         conversations=conversations,
         samples=samples,
-        left_out=pl.concat([_name(part) for part in drawn]),
-        warnings=(*recipe.warnings, *_absent_stores(recipe, look), *_warnings(recipe, pool, held_out, drawn)),
+        left_out=left_out,
+        losses=tuple(losses),
+        refusal=refusal,
+        warnings=(
+            *recipe.warnings,
+            *_absent_stores(recipe, look),
+            *misplaced,
+            *_warnings(recipe, pool, held_out, drawn),
+        ),
         fingerprint=_fingerprint(recipe, corpus, images),
         looked=look,
     )
@@ -130,12 +148,6 @@ def _refuse_missing(recipe: Recipe, look: bool) -> None:
         settings = " ".join(f"--set {name}=PATH" for name in recipe.variables)
         hint = f"say where things are with {settings}" if settings else "correct the paths in the recipe"
         raise RecipeError(recipe.origin, faults, hint)
-
-
-def _why(conversations: pl.DataFrame) -> str:
-    reasons = conversations.group_by("reason").len().sort("len", descending=True).drop_nulls().head(3)
-    told = ", ".join(f"{count:,} × {reason}" for reason, count in reasons.iter_rows())
-    return f" ({told})" if told else ""
 
 
 def _split(pool: Pool, corpus: Corpus, recipe: Recipe) -> Split:
@@ -259,6 +271,7 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     said = recipe.resolved()
     sources = [(name, source.format, source.images, *_read_as(source)) for name, source in recipe.sources.items()]
     decisive = {key: said[key] for key in sorted(said) if key not in _INDECISIVE}
+    decisive["limits"] = recipe.decisive_limits()
     wanted = [LAYOUT_VERSION, sources, decisive]
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))
     for file in corpus.files:

@@ -27,6 +27,8 @@ class Pool:
     sources: tuple[str, ...]
     #: number of each conversation's source among them
     source: Ints
+    #: turns of conversation n are turns[first_turn[n] : first_turn[n] + num_turns[n]], as numbers of the whole corpus
+    turns: Ints
     first_turn: Ints
     num_turns: Ints
     num_images: Ints
@@ -38,8 +40,12 @@ class Pool:
     weights: Floats
     #: (N, 3) the same without the images: no images, characters, tokens of the texts
     text_weights: Floats
+    #: (K, 3) the same of each of ``turns``
+    turn_weights: Floats
     #: (3,) how much of each a sample may have; infinite where there is no limit
     capacity: Floats
+    #: whether conversations may lose turns to keep that
+    cut: bool
     #: (N + 1,) links of conversation n are first_link[n]:first_link[n + 1]
     first_link: Ints
     #: (L,) turn of the conversation, from 0, that shows the image
@@ -60,18 +66,21 @@ def make_pool(corpus: Corpus, judged: pl.DataFrame, limits: Limits) -> Pool:
     """Lay the judged conversations out as arrays."""
     sources = judged["source"].unique().sort().to_list()
     links = corpus.links.sort("conversation", "position", maintain_order=True)
-    num_images = judged["num_images"].to_numpy().astype(np.int64)
+    num_images, num_turns = (judged[name].to_numpy().astype(np.int64) for name in ("num_images", "num_turns"))
     return Pool(
         sources=tuple(sources),
         source=judged["source"].replace_strict(sources, range(len(sources)), return_dtype=pl.Int64).to_numpy(),
-        first_turn=judged["first_turn"].to_numpy().astype(np.int64),
-        num_turns=judged["num_turns"].to_numpy().astype(np.int64),
+        turns=np.flatnonzero(corpus.turns["kept"].to_numpy()),
+        first_turn=np.cumsum(num_turns) - num_turns,
+        num_turns=num_turns,
         num_images=num_images,
         ordered=judged["ordered"].to_numpy(),
         pinned=judged["pinned"].is_not_null().to_numpy(),
         usable=judged["reason"].is_null().to_numpy(),
         weights=_weights(judged, limits.image_tokens, images=1),
         text_weights=_weights(judged, limits.image_tokens, images=0),
+        turn_weights=_turn_weights(corpus),
+        cut=limits.cut,
         capacity=np.array([limits.images, limits.characters or np.inf, limits.tokens or np.inf], dtype=np.float64),
         first_link=np.concatenate([[0], np.cumsum(num_images)]),
         link_turn=links["turn"].to_numpy().astype(np.int64),
@@ -83,6 +92,12 @@ def _weights(judged: pl.DataFrame, image_tokens: int, images: int) -> Floats:
     num_images = judged["num_images"].to_numpy().astype(np.float64) * images
     tokens = judged["tokens"].fill_null(0).to_numpy() + num_images * image_tokens
     return np.column_stack([num_images, judged["characters"].to_numpy().astype(np.float64), tokens])
+
+
+def _turn_weights(corpus: Corpus) -> Floats:
+    kept = corpus.turns.filter("kept")
+    columns = (pl.repeat(0, kept.height, eager=True), kept["characters"], kept["tokens"].fill_null(0))
+    return np.column_stack([column.to_numpy().astype(np.float64) for column in columns])
 
 
 @dataclass(frozen=True)
@@ -136,7 +151,7 @@ def lay_out(pool: Pool, conversations: Ints, samples: Ints, random: np.random.Ge
     num_turns, num_images = pool.num_turns[conversations], pool.num_images[conversations]
     before = np.cumsum(num_images) - num_images
     offset = before - before[group_starts(samples)] if len(samples) else before
-    turn = expand(pool.first_turn[conversations], num_turns)
+    turn = pool.turns[expand(pool.first_turn[conversations], num_turns)]
     use = np.repeat(np.arange(len(conversations)), num_turns)
     key = np.where(np.repeat(pool.ordered[conversations], num_turns), np.arange(len(turn)), random.random(len(turn)))
     turn = turn[np.lexsort((key, use))]

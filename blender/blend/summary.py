@@ -5,6 +5,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.ledger import totals_ahead
+from blender.blend.losses import Loss
 from blender.blend.plan import Plan, sum_lists
 
 #: characters per token of English text, where no tokenizer is named (an estimate, and told as one)
@@ -60,6 +61,12 @@ class PlanSummary(msgspec.Struct, frozen=True):
     emitted: int
     #: records in no sample, by reason
     dropped: dict[str, int]
+    #: the same by source and reason, each with its first record
+    losses: list[Loss]
+    #: turns that long conversations lost at their ends, to keep a limit
+    turns_cut: int
+    #: why the blend may not be written; None: it may
+    refusal: str | None
     #: conversations that an entry could not use, though another may have, by dataset and reason
     left_out: dict[str, dict[str, int]]
     warnings: list[str]
@@ -90,6 +97,9 @@ def summarise(plan: Plan) -> PlanSummary:
         records=found["read"],
         emitted=found["emitted"],
         dropped=found["dropped"],
+        losses=list(plan.losses),
+        turns_cut=found["turns_cut"],
+        refusal=plan.refusal.message if plan.refusal else None,
         left_out=_left_out(plan.left_out),
         warnings=list(plan.warnings),
     )

@@ -12,6 +12,7 @@ import polars as pl
 from blender.blend.corpus import Corpus
 from blender.errors import StoreError
 from blender.images import ImageLimits, ImageStore, open_store, survey_image
+from blender.images.elsewhere import NUM_TRIED
 from blender.parallel import map_unordered
 from blender.recipe import Recipe
 
@@ -107,12 +108,37 @@ def _resolve(store: ImageStore, pairs: list[tuple[int, str]]) -> tuple[list[_Row
         member = store.resolve(name)
         if member is not None:
             present.append((image, name, member))
-        elif refusal := store.refusal(name):
-            missing.append((image, None, None, None, None, None, "image_outside_store", refusal))
-        else:
-            detail = f"{name} is not in image store {store.name} ({store.location})"
-            missing.append((image, None, None, None, None, None, "image_missing", detail))
+            continue
+        reason, detail = _why_missing(store, name)
+        suggestion = store.suggest(name)
+        missing.append(
+            (image, None, None, None, None, None, reason, f"{detail}; {suggestion}" if suggestion else detail)
+        )
     return missing, present
+
+
+def _why_missing(store: ImageStore, name: str) -> tuple[str, str]:
+    refusal = store.refusal(name)
+    if refusal:
+        return "image_outside_store", refusal
+    return "image_missing", f"{name} is not in image store {store.name} ({store.location})"
+
+
+def misplaced_images(images: pl.DataFrame, recipe: Recipe) -> list[str]:
+    """Say for each store of which most images are missing where they are instead, as far as that is seen.
+
+    Args:
+        images: What :func:`survey_images` gave.
+        recipe: Gives the stores.
+    """
+    advice = []
+    for (name,), group in images.group_by("store", maintain_order=True):
+        missing = group.filter(reason="image_missing")["name"]
+        location = recipe.images.get(str(name))
+        store = _open(str(name), location, look=False) if location and 2 * len(missing) >= group.height else None
+        if store and (where := store.elsewhere(missing.head(NUM_TRIED).to_list())):
+            advice.append(f"images of store {name} are not in {location}; {where}")
+    return advice
 
 
 def _look(chunks: list[_Chunk], workers: int, on_progress: Callable[[int, int], None] | None) -> list[_Row]:

@@ -1,6 +1,8 @@
 """``visualchat blend``: plan and write shards."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -49,13 +51,28 @@ def blend(
 
     loaded = load_recipe(recipe, overrides or [])
     meter = Meter(quiet=as_json)
-    with meter.running():
+    with meter.running(), showing_losses(as_json):
         written = run_blend(loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite)
     if as_json:
         print_json(written.manifest)
         return
     print_blend(written, out)
     warn(written.manifest.warnings)
+
+
+@contextmanager
+def showing_losses(quiet: bool) -> Iterator[None]:
+    """Print the table of reasons when a blend is refused for what it would lose."""
+    from blender.blend.refusal import LossError
+    from blender.commands.output import console
+    from blender.commands.plan import losses_table
+
+    try:
+        yield
+    except LossError as error:
+        if error.losses and not quiet:
+            console().print(losses_table(error.losses))
+        raise
 
 
 def run_blend(

@@ -308,5 +308,7 @@ def print_ledger(screen: "Console", manifest: "Manifest") -> None:
         f"[bold]records[/]  {ledger['read']:,} read, {ledger['emitted']:,} in samples "
         f"({ledger['uses']:,} times), {dropped:,} in none; {ledger['references_rewritten']:,} references rewritten"
     )
+    if ledger.get("turns_cut"):
+        screen.print(f"[bold]turns[/]  {ledger['turns_cut']:,} cut from long conversations, to keep the limits")
     for reason, count in sorted(ledger["dropped"].items(), key=lambda item: -item[1]):
         screen.print(f"  {count:>9,}  {reason}", markup=False)

@@ -60,11 +60,12 @@ def num_bytes(count: int | float) -> str:
     return f"{value:.2f} TB"
 
 
-def table(title: str, columns: list[str], rows: list[list[str]], num_texts: int = 1) -> Table:
-    """Make a table whose first ``num_texts`` columns are texts and the others figures."""
+def table(title: str, columns: list[str], rows: list[list[str]], num_texts: int = 1, texts_at_end: int = 0) -> Table:
+    """Make a table whose first ``num_texts`` columns, and last ``texts_at_end``, are texts and the others figures."""
     made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for place, column in enumerate(columns):
-        made.add_column(column, justify="left" if place < num_texts else "right", overflow="fold")
+        is_text = place < num_texts or place >= len(columns) - texts_at_end
+        made.add_column(column, justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

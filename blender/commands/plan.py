@@ -1,7 +1,7 @@
 """``visualchat plan``: everything but the writing."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +11,7 @@ import typer
 from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
 
 if TYPE_CHECKING:
+    from blender.blend.losses import Loss
     from blender.blend.plan import PlanProgress
     from blender.blend.summary import PlanSummary
     from blender.commands.output import Meter
@@ -50,13 +51,16 @@ def plan(
         from blender.blend.plan import make_plan
         from blender.blend.summary import summarise
 
-        made = make_plan(loaded, Path(folder), workers, look=not no_images, progress=planning_progress(meter))
+        progress = planning_progress(meter)
+        made = make_plan(loaded, Path(folder), workers, look=not no_images, refuse=False, progress=progress)
         summary = summarise(made)
     if as_json:
         print_json(summary)
-        return
-    print_plan(summary)
-    warn(summary.warnings)
+    else:
+        print_plan(summary)
+        warn(summary.warnings)
+    if made.refusal:
+        raise made.refusal
 
 
 @contextmanager
@@ -102,8 +106,12 @@ def print_plan(summary: "PlanSummary") -> None:
     out.print(f"[bold]to be written[/]  {size}, in {shards} shards")
     dropped = summary.records - summary.emitted
     out.print(f"[bold]records[/]  {summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none")
-    for reason, count in sorted(summary.dropped.items(), key=lambda item: -item[1]):
-        out.print(f"  {count:>9,}  {reason}", markup=False)
+    if summary.turns_cut:
+        out.print(f"[bold]turns[/]  {summary.turns_cut:,} cut from long conversations, to keep the limits")
+    if summary.losses:
+        out.print()
+        out.print(losses_table(summary.losses))
+        out.print()
     for dataset, reasons in summary.left_out.items():
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         out.print(f"  {dataset} could not use: {told}", markup=False)
@@ -148,6 +156,25 @@ def datasets_table(summary: "PlanSummary") -> object:
     )
     columns = ["dataset", "split", "samples", "share", "images", "turns", "characters", "tokens", "bytes"]
     return table(summary.name, columns, rows, num_texts=2)
+
+
+def losses_table(losses: "Sequence[Loss]") -> object:
+    """Make the table of reasons: records in no sample, by source."""
+    from blender.commands.output import table
+
+    rows = [
+        [
+            loss.source,
+            loss.reason,
+            "fault" if loss.fault else "asked for",
+            f"{loss.records:,}",
+            f"{loss.share:.1%}",
+            f"{loss.example}: {loss.detail}",
+        ]
+        for loss in losses
+    ]
+    columns = ["source", "reason", "", "records", "share", "for example"]
+    return table("records in no sample", columns, rows, num_texts=3, texts_at_end=1)
 
 
 def _bars(histogram: dict[int, int], most: int = 12) -> list[list[str]]:

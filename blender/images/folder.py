@@ -8,15 +8,18 @@ Symbolic links may point anywhere inside the root (which may itself be a link), 
 """
 
 import os
+import unicodedata
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 from blender.errors import StoreError
+from blender.images.elsewhere import find_elsewhere
 from blender.images.files import (
     ByteFile,
     LocalFile,
@@ -29,8 +32,9 @@ from blender.images.files import (
     remote_size,
     remote_system,
 )
-from blender.images.names import NameIndex, extension_of, fault_of_name, spellings
+from blender.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
 from blender.images.store import ImageStore
+from blender.images.suggestions import Suggestions
 
 #: what to try on a server that cannot list when an id has no extension
 _LIKELY_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
@@ -61,6 +65,7 @@ class FolderStore(ImageStore):
         super().__init__(name, location)
         self._listings: dict[str, Listing] = {}
         self._meanings: dict[str, list[str]] = {}
+        self._names_in: dict[str, Suggestions] = {}
 
     def name_of(self, member: str) -> str:
         """Give the member: it is nothing but its path."""
@@ -98,7 +103,26 @@ class FolderStore(ImageStore):
     def _work_out_readings(self, folder: str) -> list[str]:
         parts = folder.split("/") if folder else []
         repeated = (num for num in range(1, len(parts) + 1) if self._last_folders[-num:] == parts[:num])
-        return [folder, *("/".join(parts[num:]) for num in repeated)]
+        readings = [folder, *("/".join(parts[num:]) for num in repeated)]
+        if folder.isascii():
+            return readings
+        forms: tuple[Literal["NFC"], Literal["NFD"]] = ("NFC", "NFD")
+        return list(
+            dict.fromkeys([*readings, *(unicodedata.normalize(form, name) for name in readings for form in forms)])
+        )
+
+    def _suggestions(self, name: str) -> Suggestions | None:
+        """Compare with the names in the folder that a name means, or in the root where there is no such folder."""
+        folder = "" if fault_of_name(name) else name.rpartition("/")[0]
+        known = (inside for inside in (*self._readings(folder), "") if self._listing(inside).index.members)
+        inside = next(known, None)
+        if inside is None:
+            return None
+        if inside not in self._names_in:
+            prefix = f"{inside}/" if inside else ""
+            members = self._listing(inside).index.members
+            self._names_in[inside] = Suggestions(prefix + base for base in members)
+        return self._names_in[inside]
 
     @cached_property
     def _last_folders(self) -> list[str]:
@@ -127,6 +151,21 @@ class LocalFolderStore(FolderStore):
             raise self._failed("does not exist", f"check the path of {self.name} under 'images'")
         if not os.access(self._root, os.R_OK | os.X_OK):
             raise self._failed("may not be read: permission denied")
+
+    def elsewhere(self, names: Sequence[str]) -> str | None:
+        """Say in which folder near by images are that are nearly all missing here."""
+        return find_elsewhere(
+            self.name, self._root, [plain_path(name) for name in map(self._inside, names) if not fault_of_name(name)]
+        )
+
+    def _inside(self, name: str) -> str:
+        """Give the path inside the store that a name means, also for an absolute path that lies in it."""
+        inside = super()._inside(name)
+        if not inside.startswith("/") or inside.startswith("//"):
+            return inside
+        path = "/" + plain_path(inside[1:])
+        roots = (str(self._root.absolute()), self._true_root)
+        return next((path[len(root) + 1 :] for root in roots if path.startswith(f"{root}/")), inside)
 
     @cached_property
     def _root(self) -> Path:

@@ -3,11 +3,13 @@
 Annotations come from strangers, so a name is judged before it is looked up (:func:`fault_of_name`). And they come from
 several publishers, so one photograph goes by several names: LLaVA says ``000000442786.jpg`` where COCO's archive has
 ``train2017/000000442786.jpg``, Sparkles gives an id without extension, MIMIC-IT writes COCO photograph 426538 as
-``CGD_IMG_000000426538`` or, in other copies, with 16 digits. :class:`NameIndex` finds a member under any of these. It
-prefers a missing image to a wrong one: whatever fits two members fits none.
+``CGD_IMG_000000426538`` or, in other copies, with 16 digits. :class:`NameIndex` finds a member under any of these, and
+under a name that looks the same (composed or decomposed letters, blanks around it). It prefers a missing image to a
+wrong one: whatever fits two members fits none, and other capitals are another name.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -61,6 +63,11 @@ def plain_path(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
+def look_of(name: str) -> str:
+    """Write a name so that names that look the same are the same: letters composed, no blanks around."""
+    return name.strip() if name.isascii() else unicodedata.normalize("NFC", name).strip()
+
+
 def extension_of(name: str) -> str | None:
     """Give the extension in lower case when it is one of an image; None for an id or a foreign extension."""
     _, dot, extension = name.rpartition(".")
@@ -99,6 +106,12 @@ class NameIndex:
         exact = self.members.get(name)
         if exact is not None:
             return exact
+        found = self._find_spelled(name)
+        if found is None and (look := look_of(name)) != name:
+            found = self.members.get(look) or self._find_spelled(look)
+        return found if found is not None else self._find_alike(name)
+
+    def _find_spelled(self, name: str) -> str | None:
         folder, _, base = name.rpartition("/")
         for spelling in spellings(base):
             for candidates in self._candidates(spelling):
@@ -106,6 +119,12 @@ class NameIndex:
                 if fitting:
                     return fitting.pop() if len(fitting) == 1 else None
         return None
+
+    def _find_alike(self, name: str) -> str | None:
+        folder, _, base = look_of(name).rpartition("/")
+        paths = self._by_look.get(look_of(base))
+        fitting = {self.members[path] for path in paths if _folders_agree(folder, look_of(path))}
+        return fitting.pop() if len(fitting) == 1 else None
 
     def _candidates(self, base: str) -> Iterator[Iterable[str]]:
         yield self._by_base.get(base)
@@ -115,6 +134,10 @@ class NameIndex:
     @cached_property
     def _by_base(self) -> "_Groups":
         return _Groups.of((path.rpartition("/")[2], path) for path in self.members)
+
+    @cached_property
+    def _by_look(self) -> "_Groups":
+        return _Groups.of((look_of(path.rpartition("/")[2]), path) for path in self.members)
 
     @cached_property
     def _by_stem(self) -> "_Groups":

@@ -8,7 +8,7 @@ location: it is opened anew, on first use, wherever it arrives.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from types import TracebackType
@@ -17,6 +17,7 @@ from typing import Self
 from blender.errors import StoreError
 from blender.images.files import ByteFile, open_file
 from blender.images.names import NameIndex, fault_of_name, plain_path
+from blender.images.suggestions import Suggestions
 
 
 class VanishedError(StoreError):
@@ -50,12 +51,23 @@ class ImageStore(ABC):
 
     def resolve(self, name: str) -> str | None:
         """Give the member for the name that an annotation uses; None when there is none that fits it alone."""
-        return None if fault_of_name(name) else self._find(plain_path(name))
+        inside = self._inside(name)
+        return None if fault_of_name(inside) else self._find(plain_path(inside))
 
     def refusal(self, name: str) -> str | None:
         """Say in a sentence why a name may not be looked up here; None when it may (and may still be missing)."""
-        fault = fault_of_name(name) or self._fault_of_link(plain_path(name))
+        inside = self._inside(name)
+        fault = fault_of_name(inside) or self._fault_of_link(plain_path(inside))
         return f"image name {name!r} {fault}, so it is not looked up in image store {self.name}" if fault else None
+
+    def suggest(self, name: str) -> str | None:
+        """Say what a name that is not here may have meant, as the end of a sentence; None when nothing is like it."""
+        suggestions = self._suggestions(plain_path(self._inside(name)))
+        return suggestions.suggest(name) if suggestions else None
+
+    def elsewhere(self, names: Sequence[str]) -> str | None:
+        """Say where images are that are nearly all missing here, as a sentence; None when they are nowhere near."""
+        return None
 
     def read(self, member: str) -> bytes:
         """Read a whole image file, as it is.
@@ -134,6 +146,14 @@ class ImageStore(ABC):
     def _fault_of_link(self, name: str) -> str | None:
         return None
 
+    def _inside(self, name: str) -> str:
+        """Give the path inside the store that a name means: Windows' backslashes are slashes."""
+        return name.replace("\\", "/") if "\\" in name else name
+
+    def _suggestions(self, name: str) -> Suggestions | None:
+        """Give the names that a missing one may be compared with."""
+        return None
+
     def _unreadable(self, member: str, why: str) -> StoreError:
         return StoreError(f"{self.name_of(member)} in image store {self.name} ({self.location}) cannot be read: {why}")
 
@@ -184,6 +204,13 @@ class FileStore(ImageStore):
 
     def _find(self, name: str) -> str | None:
         return self._index.find(name)
+
+    def _suggestions(self, name: str) -> Suggestions | None:
+        return self._all_names
+
+    @cached_property
+    def _all_names(self) -> Suggestions:
+        return Suggestions(self._index.members)
 
     def _place(self, member: str) -> str:
         """Give what follows the last ``@``: the place of a member's bytes."""

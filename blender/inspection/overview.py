@@ -63,6 +63,7 @@ def blend_overview(
         Fact("shards", f"{len(manifest.shards):,}"),
         Fact("records read", f"{ledger['read']:,}"),
         Fact("in samples", f"{ledger['emitted']:,}"),
+        *([Fact("turns cut", f"{ledger['turns_cut']:,}")] if ledger.get("turns_cut") else []),
         Fact("references rewritten", f"{ledger['references_rewritten']:,}"),
     ]
     rows = [

@@ -74,6 +74,15 @@ def _samples(value: Any) -> int | str:
     raise ValueError(f'expected a whole number above 0 or a share such as "30%", got {described(value)}')
 
 
+def _portion(value: Any) -> float:
+    portion: float | None = float(value) if type(value) in (int, float) else None
+    if isinstance(value, str) and re.fullmatch(SHARE.rstrip("$"), value):
+        portion = float(value[:-1]) / 100
+    if portion is None or not 0 <= portion <= 1:
+        raise ValueError(f'expected a share from 0 to 1, or a percentage such as "5%", got {described(value)}')
+    return portion
+
+
 def _variable(value: Any) -> Value:
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return value
@@ -132,6 +141,12 @@ Samples = Annotated[
     int | str,
     BeforeValidator(_samples),
     WithJsonSchema({"anyOf": [_POSITIVE, {"type": "string", "pattern": SHARE}]}),
+]
+#: a share from 0 to 1; written as such or as 5%
+Portion = Annotated[
+    float,
+    BeforeValidator(_portion),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": SHARE}]}),
 ]
 Variable = Annotated[
     str | int | float,

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -19,6 +19,7 @@ from blender.recipe.fields import (
     Location,
     Locations,
     Name,
+    Portion,
     Range,
     Samples,
     Size,
@@ -132,11 +133,21 @@ class Limits(Section):
     tokenizer: Location | None = Field(
         default=None, description="Path of a tokenizer.json, or of a folder that holds one; counts tokens."
     )
+    cut: bool = Field(
+        default=True,
+        description="Whether a conversation over the limit of characters or tokens loses its last turns; false: it is "
+        "left out whole.",
+    )
     image_tokens: Annotated[int, Field(ge=0, le=MOST)] = Field(
         default=256, description="Tokens that one image counts for."
     )
     image_pixels: Count = Field(default=100_000_000, description="Width times height of one image.")
     image_bytes: Size = Field(default=100_000_000, description="Size of one image file: a number of bytes, or 100MB.")
+    dropped: Portion = Field(
+        default=0.05,
+        description="Share of a source's records that may be lost to faults, such as missing images, before the blend "
+        'is refused: 0.05 or "5%"; "100%" allows all. What the recipe itself leaves out does not count.',
+    )
 
 
 class Split(Section):
@@ -199,9 +210,9 @@ class Recipe(BaseRecipe):
     def hash(self) -> str:
         """Hash what determines the samples.
 
-        Comments, the order of keys, what lint need not tell, what is done with records that cannot be read, and
-        variables and defaults being spelled out or not make no difference. The order of sources, of their files and of
-        the entries does, as do all paths: other files are other samples.
+        Comments, the order of keys, what lint need not tell, how much may be dropped, what is done with records that
+        cannot be read, and variables and defaults being spelled out or not make no difference. The order of sources, of
+        their files and of the entries does, as do all paths: other files are other samples.
         """
         content = {key: value for key, value in self.resolved().items() if key not in ("lint", "on_bad_record")}
         sources = {
@@ -213,9 +224,15 @@ class Recipe(BaseRecipe):
             }
             for name, source in content["sources"].items()
         }
-        ordered = {**content, "sources": list(sources.items())}
+        ordered = {**content, "limits": self.decisive_limits(), "sources": list(sources.items())}
         text = json.dumps(ordered, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def decisive_limits(self) -> dict[str, Any]:
+        """Give the limits that samples depend on: not how much may be dropped, nor how to cut where nothing is cut."""
+        limits = self.limits
+        idle = {"dropped"} if limits.characters or limits.tokens else {"dropped", "cut"}
+        return limits.model_dump(mode="json", exclude_none=True, exclude=idle)
 
     def missing_files(self) -> list[Fault]:
         """Look for the annotation files (and the tokenizer) that should be on this machine.

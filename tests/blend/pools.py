@@ -16,6 +16,7 @@ def make(conversations, capacity=(8, np.inf, np.inf)):
     return Pool(
         sources=tuple(sources),
         source=np.array([sources.index(source) for source, *_ in conversations], dtype=np.int64),
+        turns=np.arange(num_turns.sum()),
         first_turn=np.cumsum(num_turns) - num_turns,
         num_turns=num_turns,
         num_images=num_images,
@@ -24,6 +25,8 @@ def make(conversations, capacity=(8, np.inf, np.inf)):
         usable=np.ones(len(conversations), dtype=bool),
         weights=weights,
         text_weights=weights * [0, 1, 1],
+        turn_weights=np.tile([0.0, 10.0, 10.0], (int(num_turns.sum()), 1)),
+        cut=True,
         capacity=np.array(capacity, dtype=float),
         first_link=np.concatenate([[0], np.cumsum(num_images)]).astype(np.int64),
         link_turn=np.array([turn for turn, _ in links], dtype=np.int64),

@@ -10,9 +10,9 @@ from blender.blend.ledger import totals, totals_ahead
 from tests import corpora
 
 
-def plan_of(corpus, folder, *overrides, change=None):
+def plan_of(corpus, folder, *overrides, change=None, refuse=True):
     recipe = load_recipe(corpora.write_recipe(corpus, change), ["split.eval=0", *overrides])
-    return make_plan(recipe, folder)
+    return make_plan(recipe, folder, refuse=refuse)
 
 
 def of(plan, dataset):
@@ -74,7 +74,7 @@ def test_another_seed_draws_otherwise(corpus, tmp_path):
 
 
 def test_limits_of_images_and_characters_hold(corpus, tmp_path):
-    plan = plan_of(corpus, tmp_path, "limits.images=2", "limits.characters=200")
+    plan = plan_of(corpus, tmp_path, "limits.images=2", "limits.characters=200", refuse=False)
     assert plan.samples["images"].list.len().max() <= 2
     characters = plan.corpus.turns["characters"]
     assert max(sum(characters.gather(turns)) for turns in plan.samples["turns"].to_list()) <= 200
@@ -91,8 +91,8 @@ def test_limits_in_tokens_count_images_too(corpus, tmp_path):
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    limits = {"tokens": 155, "tokenizer": str(tmp_path / "tokenizer.json"), "image_tokens": 50}
-    plan = plan_of(corpus, tmp_path, change=lambda recipe: recipe.update(limits=limits))
+    limits = {"tokens": 155, "tokenizer": str(tmp_path / "tokenizer.json"), "image_tokens": 50, "cut": False}
+    plan = plan_of(corpus, tmp_path, change=lambda recipe: recipe.update(limits=limits), refuse=False)
     tokens = plan.corpus.turns["tokens"]
     assert plan.corpus.turns["tokens"].min() > 3
     for turns, images in plan.samples.select("turns", "images").iter_rows():

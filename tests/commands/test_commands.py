@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from blender.commands import main
 from tests import corpora
 
 HELP = Path(__file__).parent / "help"
@@ -41,6 +42,21 @@ def run(*arguments, code=0, **options):
     assert done.returncode == code, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done.stdout, done.stderr
+
+
+@pytest.fixture
+def call(monkeypatch, capsys):
+    """Run the program in this process, which takes no time to start; return what it printed to (stdout, stderr)."""
+
+    def call_here(*arguments, code=0):
+        monkeypatch.setattr(sys, "argv", ["visualchat", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capsys.readouterr()
+        assert (ended.value.code or 0) == code, captured
+        return captured.out, captured.err
+
+    return call_here
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +110,39 @@ def test_plan_without_images_needs_no_store(recipe, corpus):
     out, err = run("plan", recipe, "--no-images", "--set", "images.coco=/nowhere/at/all")
     assert "not known without images" in out
     assert "/nowhere/at/all" in err
+
+
+@pytest.fixture
+def lossy_recipe(own_corpus):
+    """Return a recipe one of whose sources lost most of its pictures."""
+    for number in range(3, 40, 3):
+        (own_corpus / "coco" / corpora.coco_name(number)).unlink()
+    return corpora.write_recipe(own_corpus)
+
+
+def test_plan_shows_its_whole_report_and_fails_where_too_much_is_lost(call, lossy_recipe):
+    out, err = call("plan", lossy_recipe, code=1)
+    assert "to be written" in out
+    assert re.search(r"llava_dial +image_missing +fault +13 +92.9% +conversation.json/000000000003: ", out)
+    assert "\nerror: recipe small: it would lose too much\n  source llava loses" in err
+    assert "limits.dropped=100%" in err
+    report = json.loads(call("plan", lossy_recipe, "--json", code=1)[0])
+    assert report["refusal"] in err
+    assert report["losses"][0]["reason"] == "image_missing"
+
+
+def test_blend_prints_the_table_of_reasons_and_the_sentence_of_plan(call, lossy_recipe, tmp_path):
+    out, err = call("blend", lossy_recipe, "--out", tmp_path / "out", code=1)
+    assert re.search(r"llava_dial +image_missing +fault +13 +92.9% +conversation.json/000000000003: ", out)
+    sentence = json.loads(call("plan", lossy_recipe, "--json", code=1)[0])["refusal"]
+    assert f"error: {sentence}" in err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", [("preview",), ("preview", "--look"), ("lint",)])
+def test_nothing_is_shown_of_a_blend_that_would_be_refused(call, lossy_recipe, command):
+    _, err = call(command[0], lossy_recipe, *command[1:], code=1)
+    assert "it would lose too much" in err
 
 
 def test_blend_prints_plain_lines_where_there_is_no_terminal(recipe, tmp_path):

@@ -25,7 +25,7 @@ def faulty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def recipe(faulty):
-    return corpora.write_recipe(faulty)
+    return corpora.write_recipe(faulty, lambda recipe: recipe.update(limits={"dropped": "10%"}))
 
 
 @pytest.fixture(scope="module")

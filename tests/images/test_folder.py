@@ -1,5 +1,6 @@
 import os
 import pickle
+import unicodedata
 
 import pytest
 
@@ -42,6 +43,69 @@ def test_mimicit_ids_find_coco_files(store):
     assert store.resolve("CGD_IMG_000000000009") == "000000000009.jpg"
 
 
+def test_backslashes_are_slashes_and_never_lead_out(store):
+    assert store.resolve("train2017\\000000000025.jpg") == "train2017/000000000025.jpg"
+    assert store.resolve(".\\000000000009.jpg") == "000000000009.jpg"
+    for name in ("..\\x.jpg", "a\\..\\..\\x.jpg", "\\x.jpg", "\\\\host\\share\\x.jpg", "C:\\x.jpg", "\\\\?\\C:\\x.jpg"):
+        assert store.resolve(name) is None
+        assert "is not looked up" in store.refusal(name)
+
+
+def test_an_absolute_path_is_taken_where_it_lies_in_the_store(store, root, tmp_path):
+    assert store.resolve(f"{root}/train2017/000000000025.jpg") == "train2017/000000000025.jpg"
+    assert store.resolve(f"{root}//./000000000009.jpg") == "000000000009.jpg"
+    write_folder(tmp_path, {"secret.jpg": DATA, "coco2/x.jpg": DATA})
+    for name in (
+        f"{root}/../secret.jpg",
+        f"{tmp_path}/secret.jpg",
+        f"{tmp_path}/coco2/x.jpg",
+        f"{root}2/x.jpg",
+        f"{root}",
+    ):
+        assert store.resolve(name) is None
+        assert "is not looked up" in store.refusal(name)
+    assert store.resolve(f"/{root}/000000000009.jpg") is None, "the folder of another machine"
+
+
+def test_an_absolute_path_through_a_link_to_the_store_is_taken(root, tmp_path):
+    (tmp_path / "link").symlink_to(root)
+    store = open_store("coco", str(tmp_path / "link"))
+    assert store.resolve(f"{tmp_path}/link/000000000009.jpg") == "000000000009.jpg"
+    assert store.resolve(f"{root}/000000000009.jpg") == "000000000009.jpg"
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("other", ["NFC", "NFD"])
+def test_letters_may_be_composed_or_decomposed(tmp_path, form, other):
+    kept, asked = (unicodedata.normalize(each, "été/Žluťoučký kůň.jpg") for each in (form, other))
+    store = open_store("odd", str(write_folder(tmp_path, {kept: DATA})))
+    assert store.read(store.resolve(asked)) == DATA
+
+
+def test_blanks_around_a_name_do_not_matter(tmp_path):
+    store = open_store(
+        "odd", str(write_folder(tmp_path, {"a.jpg": DATA, "sub/b .jpg": DATA, "c.jpg ": DATA, "7.jpg": DATA}))
+    )
+    assert store.resolve("a.jpg ") == "a.jpg"
+    assert store.resolve(" a.jpg\t") == "a.jpg"
+    assert store.resolve("sub/b .jpg ") == "sub/b .jpg"
+    assert store.resolve("c.jpg") == "c.jpg "
+    assert store.resolve("7 ") == "7.jpg"
+
+
+def test_other_capitals_are_another_name_and_a_suggestion(tmp_path):
+    store = open_store("odd", str(write_folder(tmp_path, {"sub/A.JPG": DATA, "b.png": DATA})))
+    assert store.resolve("sub/a.jpg") is None
+    assert store.suggest("sub/a.jpg") == "did you mean sub/A.JPG (other capitals)?"
+    assert store.suggest("nowhere/b.jpg") == "did you mean b.png (another extension)?"
+    assert store.suggest("quite_other.jpg") is None
+
+
+def test_two_names_that_look_the_same_fit_none(tmp_path):
+    store = open_store("odd", str(write_folder(tmp_path, {"a.jpg ": DATA, "a.jpg\t": DATA})))
+    assert store.resolve("a.jpg") is None
+
+
 def test_bytes_come_back_untouched(store):
     assert store.read("train2017/000000000025.jpg") == DATA + b"25"
     assert store.head("000000000009.jpg", 3) == DATA[:3]
@@ -63,10 +127,6 @@ def test_a_name_never_leaves_the_store(tmp_path, root, name):
     assert repr(name) in store.refusal(name)
     with pytest.raises(StoreError):
         store.read(name)
-
-
-def test_an_absolute_name_of_a_file_inside_is_refused_too(store, root):
-    assert store.resolve(str(root / "000000000009.jpg")) is None
 
 
 def test_a_harmless_name_is_not_refused_even_when_missing(store):

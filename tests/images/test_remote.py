@@ -182,3 +182,14 @@ def test_a_survey_of_a_large_remote_image_asks_for_its_ends_alone(tmp_path):
         server.paths.clear()
         assert survey_image(store, member, ImageLimits()).width == 600
         assert len(server.paths) == 2
+
+
+def test_help_for_a_missing_name_is_never_looked_for_outside_of_the_store(memory, tmp_path):
+    write_folder(tmp_path / "secret", {"passwords.jpg": picture(), "inside/photo.jpg": picture()})
+    remember(memory, tmp_path / "secret")
+    # what a file system that follows ".." would list
+    memory.pipe_file("/secret/inside/../passwords.jpg", picture())
+    store = open_store("photos", "memory://secret/inside")
+    assert store.suggest("photos.jpg") == "did you mean photo.jpg?"
+    for name in ("../password.jpg", "..\\password.jpg", "/secret/password.jpg", "x/../../password.jpg"):
+        assert store.suggest(name) is None

@@ -53,7 +53,8 @@ def lossy(tmp_path_factory):
         (root / f"{name}.json").write_text(json.dumps([one for one in records if one["image"] != corpora.coco_name(8)]))
     for number in (1, 3):
         (root / "coco" / corpora.coco_name(number)).unlink()
-    write_blend(load_recipe(corpora.write_recipe(root)), root / "blend", workers=1)
+    recipe = load_recipe(corpora.write_recipe(root), ["limits.dropped=100%"])
+    write_blend(recipe, root / "blend", workers=1)
     return open_blend(root / "blend")
 
 

@@ -51,6 +51,9 @@ def changed(old: str, new: str) -> str:
         ("name: good", "name: good\nseed: -1", "line 2: seed: expected a number of at least 0, got -1"),
         ("name: good", "name: good\nlimits:", "line 2: limits: expected keys and values, got nothing"),
         ("name: good", "name: good\nlimits: {tokens: 4096}", "line 2: limits.tokens: tokens can only be counted when tokenizer is given, too"),  # noqa: E501
+        ("name: good", "name: good\nlimits: {dropped: 5}", "line 2: limits.dropped: expected a share from 0 to 1, or a percentage such as \"5%\", got 5"),  # noqa: E501
+        ("name: good", "name: good\nlimits: {dropped: 101%}", "line 2: limits.dropped: expected a share from 0 to 1, or a percentage such as \"5%\", got '101%'"),  # noqa: E501
+        ("name: good", "name: good\nlimits: {dropped: true}", "line 2: limits.dropped: expected a share from 0 to 1, or a percentage such as \"5%\", got true"),  # noqa: E501
         ("name: good", "name: good\nlimits: {image_bytes: much}", "line 2: limits.image_bytes: expected a size such as 512MB, 1GB or 1GiB, got 'much'"),  # noqa: E501
         ("name: good", "name: good\nshards: {max_bytes: 0}", "line 2: shards.max_bytes: expected a size of at least 1 byte and at most 9007199254740991 bytes, got 0"),  # noqa: E501
         ("name: good", "name: good\nsplit: {eval: 1}", "line 2: split.eval: expected a number below 1, got 1"),

@@ -41,6 +41,11 @@ def test_sizes_are_bytes_in_decimal_units(number, unit):
     assert recipe.shards.max_bytes == number * unit[1]
 
 
+@pytest.mark.parametrize(("said", "share"), [("5%", 0.05), ("100%", 1.0), (0, 0.0), (1, 1.0), (0.125, 0.125)])
+def test_what_may_be_dropped_is_a_share_or_a_percentage(said, share):
+    assert recipe_from({**DATA, "limits": {"dropped": said}}).limits.dropped == share
+
+
 def test_sources_and_stores_that_nothing_uses_are_warnings(tmp_path):
     text = GOOD.replace("images:\n", "images:\n  spare: x.zip\n", 1).replace("with: [llava]", "with: cgd")
     text = text.replace("from: llava", "from: cgd")
@@ -61,6 +66,8 @@ def test_resolved_is_plain_json_with_variables_written_out_and_defaults_filled_i
         "image_tokens": 256,
         "image_pixels": 100_000_000,
         "image_bytes": 100_000_000,
+        "dropped": 0.05,
+        "cut": True,
     }
 
 
@@ -82,6 +89,8 @@ def test_the_hash_does_not_depend_on_the_order_of_keys(items):
     ("old", "new"),
     [
         ("name: good", "# said twice\nname: 'good'"),
+        ("name: good", "name: good\nlimits: {dropped: 12.5%}"),
+        ("name: good", "name: good\nlimits: {cut: false}"),
         ("name: good", "name: good\nseed: 0\nlimits: {images: 8, image_bytes: 100MB}\nshards: {max_bytes: 1GB}"),
         ("{data: ./data}", "{data: '${root}/data', root: '.', unused: 3}"),
         ("from: llava", "from: [llava]"),

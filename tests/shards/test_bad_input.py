@@ -24,8 +24,11 @@ def blend_of(records, root, out, **images):
         "images": {"store": str(root / "images")},
         "sources": {"llava": {"format": "llava", "files": str(root / "data.json"), "images": "store"}},
         "blend": [{"name": "llava", "from": "llava"}],
+        "limits": {"dropped": "100%"},
         "split": {"eval": 0},
     }
+    if not any("image" in each for each in records):
+        del recipe["sources"]["llava"]["images"]
     (root / "recipe.yaml").write_text(json.dumps(recipe))
     write_blend(load_recipe(root / "recipe.yaml"), out, workers=1)
     assert not [problem for verdict in verify_blend(out) for problem in verdict.problems]
@@ -193,6 +196,6 @@ def test_missing_files_and_stores_are_all_named_at_once(tmp_path, own_corpus):
 
 def test_images_of_a_source_without_a_store_are_missing(tmp_path, own_corpus):
     path = corpora.write_recipe(own_corpus, lambda recipe: recipe["sources"]["llava_dial"].pop("images"))
-    plan = make_plan(load_recipe(path), tmp_path)
+    plan = make_plan(load_recipe(path), tmp_path, refuse=False)
     reasons = plan.ledger().filter(source="llava_dial")["reason"]
     assert set(reasons) == {"image_missing"}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from blender.inspection.lint import answers, numbers, texts
+from blender.inspection.lint import answers, marks, numbers, texts, unshown
 from blender.inspection.lint.material import Chunk, Samples, SourceFile
 from blender.inspection.tokens import SampleEncoder
 from blender.parallel import map_unordered
@@ -23,8 +23,10 @@ FLAGS: Mapping[str, Callable[[pl.DataFrame], pl.Series]] = {
     "answer_empty": answers.is_empty,
     "answer_one_word": answers.is_one_word,
     "image_number_missing": numbers.names_missing,
+    "image_not_shown": unshown.speaks_of_unshown,
     "mojibake": texts.is_mojibake,
-    "template_marker": texts.has_marker,
+    "control_character": texts.has_control,
+    "template_marker": marks.has_marker,
 }
 
 _TURNS = {

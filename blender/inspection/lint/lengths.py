@@ -1,9 +1,9 @@
-"""Samples that do not fit into a model's context, or cannot be trained on at all; known only with a tokenizer."""
+"""Conversations that a limit cut, and samples that do not fit a model's context; these only with a tokenizer."""
 
 import polars as pl
 
 from blender.inspection.lint.check import Check
-from blender.inspection.lint.material import Material, hits_in, no_hits
+from blender.inspection.lint.material import Material, hits_beyond, hits_in, no_hits
 
 
 def _find_unusable(material: Material) -> pl.DataFrame:
@@ -33,7 +33,20 @@ def _uncounted(material: Material) -> str | None:
     return None if material.max_tokens is not None else "no --tokenizer was given"
 
 
+def _find_cut(material: Material) -> pl.DataFrame:
+    rows = material.source.cut.iter_rows()
+    return hits_beyond([(None, f"{source}: {turns:,} turns of {records:,} records") for source, turns, records in rows])
+
+
 CHECKS = (
+    Check(
+        "turns_cut",
+        "notice",
+        "sources lost turns of long conversations to a limit",
+        "The first turns of such a conversation are kept, or those that fit where their order is free. Raise "
+        "`limits.tokens` or `limits.characters` to keep all; `limits: {cut: false}` drops these conversations whole.",
+        _find_cut,
+    ),
     Check(
         "sample_unusable",
         "error",

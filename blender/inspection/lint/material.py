@@ -60,6 +60,10 @@ class Samples(Protocol):
     def rows(self) -> pl.DataFrame:
         """Columns key, dataset, split; one row per sample."""
 
+    @property
+    def cut(self) -> pl.DataFrame:
+        """Columns source, turns, records: turns that long conversations lost to a limit; rows where there are any."""
+
     def chunks(self) -> list[Chunk]:
         """Cut them up."""
 
@@ -93,6 +97,12 @@ class Material:
     alike: pl.DataFrame | None
     #: positions that a sample may take; None where no tokenizer is given
     max_tokens: int | None
+
+
+def sum_cut(ledger: pl.DataFrame) -> pl.DataFrame:
+    """Sum the turns that a ledger counts as cut by source: source, turns, records."""
+    cut = ledger.filter(pl.col("turns_cut") > 0).group_by("source", maintain_order=True)
+    return cut.agg(pl.col("turns_cut").sum().alias("turns"), pl.len().alias("records"))
 
 
 #: columns of what a check finds: sample and turn are null where none is at fault, detail where it is said later

@@ -9,7 +9,7 @@ import polars as pl
 
 from blender.blend.plan import Plan
 from blender.images import ImageStore, open_store
-from blender.inspection.lint.material import Chunk, Readable, SourceFile
+from blender.inspection.lint.material import Chunk, Readable, SourceFile, sum_cut
 from blender.shards.job import Job, lay_down_texts, open_job
 from blender.shards.make import make_samples
 from blender.shards.sample import Sample
@@ -83,6 +83,11 @@ class PlannedSamples:
     def rows(self) -> pl.DataFrame:
         """Columns key, dataset, split."""
         return self.plan.samples.select("key", "dataset", "split")
+
+    @property
+    def cut(self) -> pl.DataFrame:
+        """Turns that long conversations lost to a limit, by source."""
+        return sum_cut(self.plan.ledger())
 
     def chunks(self) -> list[Chunk]:
         """Cut the samples up, a thousand in a piece."""

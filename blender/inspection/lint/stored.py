@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from blender.inspection.lint.material import Chunk, Readable, SourceFile
+from blender.inspection.lint.material import Chunk, Readable, SourceFile, sum_cut
 from blender.inspection.samples import Place, SampleTable, decode_sample, read_table
 from blender.shards.read import Blend
 from blender.shards.sample import Sample
@@ -63,6 +63,12 @@ class StoredSamples:
     def rows(self) -> pl.DataFrame:
         """Columns key, dataset, split."""
         return self.table.rows.select("key", "dataset", "split")
+
+    @property
+    def cut(self) -> pl.DataFrame:
+        """Turns that long conversations lost to a limit, by source; none where the blend is of an older program."""
+        ledger = self.blend.ledger
+        return sum_cut(ledger if "turns_cut" in ledger.columns else ledger.with_columns(turns_cut=pl.lit(0, pl.UInt32)))
 
     def chunks(self) -> list[Chunk]:
         """Cut the samples up, a thousand in a piece."""

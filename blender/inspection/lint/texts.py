@@ -1,4 +1,4 @@
-"""Texts with something in them that no person wrote: characters read in the wrong encoding, marks of templates.
+"""Texts with characters in them that no person wrote: read in the wrong encoding, or control characters.
 
 UTF-8 that was read as Latin-1 or Windows-1252 shows as pairs and triples such as ``Ã©`` and ``â€™``. Such runs are
 read back here, and count when what comes out is a character that texts are made of; ``Spaß“`` and ``CAFÉ’S`` hold the
@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from blender.characters import CONTROL, find_control
 from blender.inspection.lint.check import Check
 from blender.inspection.lint.excerpts import excerpt
 from blender.inspection.lint.material import Material, hits_in
 from blender.shards.sample import Sample, SampleTurn
-from blender.template import IMAGE, TEMPLATES
 
 #: what the bytes 80 to 9F are in Windows-1252, where they are anything but control characters
 _WINDOWS = {bytes([byte]).decode("cp1252"): byte for byte in range(0x80, 0xA0) if byte not in b"\x81\x8d\x8f\x90\x9d"}
@@ -34,20 +34,7 @@ _IN_WORDS = re.compile(
 )
 _RUN_PATTERN = re.compile(_RUN)
 _LOST_PATTERN = re.compile(_LOST)
-
-_MARKERS = "|".join(
-    (
-        re.escape(IMAGE),
-        *sorted({template.markers for template in TEMPLATES.values()} - {""}),
-        r"<\|[A-Za-z_][A-Za-z0-9_]*\|>",
-        r"</?s>",
-        r"\[/?INST\]|<</?SYS>>",
-        r"<(?:start|end)_of_turn>",
-        r"</?[Ii]mg>|<ImageHere>|IMAGE#[0-9]",
-        r"(?m:^[ \t]*(?:###?[ \t]*)?(?:USER|ASSISTANT|SYSTEM|Human|Assistant|GPT|Instruction|Response)[ \t]*:)",
-    )
-)
-_MARKER_PATTERN = re.compile(_MARKERS)
+_CONTROLS = re.compile(CONTROL)
 
 
 def is_mojibake(turns: pl.DataFrame) -> pl.Series:
@@ -61,9 +48,9 @@ def is_mojibake(turns: pl.DataFrame) -> pl.Series:
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 
-def has_marker(turns: pl.DataFrame) -> pl.Series:
-    """Say of each turn whether one of its texts holds a mark of some template."""
-    held = pl.any_horizontal(pl.col("question", "answer").str.contains(_MARKERS))
+def has_control(turns: pl.DataFrame) -> pl.Series:
+    """Say of each turn whether one of its texts holds a control character that no text needs."""
+    held = pl.any_horizontal(pl.col("question", "answer").str.contains(CONTROL))
     return turns.select(held.alias("found"))["found"]
 
 
@@ -105,10 +92,10 @@ def _describe_mojibake(sample: Sample, turn: int) -> str:
     return ""
 
 
-def _describe_marker(sample: Sample, turn: int) -> str:
+def _describe_control(sample: Sample, turn: int) -> str:
     for name, text in _texts(sample.turns[turn]):
-        if found := _MARKER_PATTERN.search(text):
-            return f"{found[0].strip()} in the {name} {excerpt(text, found.start())}"
+        if found := find_control(text):
+            return f"U+{ord(found[0]):04X} in the {name} {excerpt(_CONTROLS.sub('�', text), found.start())}"
     return ""
 
 
@@ -116,8 +103,8 @@ def _find_mojibake(material: Material) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("mojibake").select("sample", "turn"))
 
 
-def _find_markers(material: Material) -> pl.DataFrame:
-    return hits_in(material, material.turns.filter("template_marker").select("sample", "turn"))
+def _find_control(material: Material) -> pl.DataFrame:
+    return hits_in(material, material.turns.filter("control_character").select("sample", "turn"))
 
 
 CHECKS = (
@@ -131,12 +118,12 @@ CHECKS = (
         _describe_mojibake,
     ),
     Check(
-        "template_marker",
+        "control_character",
         "warning",
-        "turns hold marks of a template inside their text",
-        "They come from another program's preparation of the data. They never become structure here, but a model "
-        "learns to write them. Take them out of the source's files.",
-        _find_markers,
-        _describe_marker,
+        "turns hold control characters",
+        "NUL and its kin end texts early in some programs and move the cursor in terminals; tokenizers make bytes of "
+        "them. Take them out of the source's files.",
+        _find_control,
+        _describe_control,
     ),
 )

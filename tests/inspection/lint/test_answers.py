@@ -14,6 +14,11 @@ def test_empty_and_single_words_are_told_apart(answer):
     assert is_one_word(turns).item() == (len(answer.split()) == 1)
 
 
+@pytest.mark.parametrize("answer", ["\u200b\ufeff", "\u2800", "\u3164", "\u00ad", "\0", "\u00a0 \u200d"])
+def test_an_answer_of_invisible_characters_is_empty(answer):
+    assert is_empty(pl.DataFrame({"answer": [answer, f"{answer}是"]})).to_list() == [True, False]
+
+
 def test_one_word_is_told_with_its_question(made):
     made.plain(1)
     made.records().append(ask("1.jpg", ("Is there a dog?", "Yes"), ("And a cat?", "No, there is none.")))

@@ -56,6 +56,8 @@ def test_a_dataset_that_nobody_will_notice_is_told(made):
 
 def test_a_dataset_without_any_sample_is_told(made):
     made.plain(*range(3))
-    made.records("lost").append(plain(99))
+    made.plain(99, source="spared")
+    entries = [{"name": "llava", "from": "llava"}, {"name": "spared", "from": "spared", "repeat": 0.1}]
+    made.recipe["blend"] = entries
     report = made.lint()
-    assert details(report, "tiny_dataset") == ["lost has 0 of 3 samples (0.000%)"]
+    assert details(report, "tiny_dataset") == ["spared has 0 of 3 samples (0.000%)"]

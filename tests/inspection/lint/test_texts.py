@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.inspection.lint.texts import find_mojibake, has_marker, is_mojibake
+from blender.inspection.lint.texts import find_mojibake, has_control, is_mojibake
 from tests.inspection.lint.blends import ask, details, found
 
 WRONG = [
@@ -56,28 +56,6 @@ def test_the_columns_say_what_the_texts_do(text):
     assert is_mojibake(turns).to_list() == [find_mojibake(text) is not None] * 2 + [False]
 
 
-@pytest.mark.parametrize(
-    ("text", "is_marker"),
-    [
-        ("look at <image> here", True),
-        ("### Answer: yes", True),
-        ("ok</s>", True),
-        ("<|im_start|>user", True),
-        ("[INST] hi [/INST]", True),
-        ("as IMAGE#12 shows", True),
-        ("fine.\nASSISTANT: well", True),
-        ("### Human: hello", True),
-        ("The user: a person. An image: a picture.", False),
-        ("a < b and b > c, [1] <3", False),
-        ("Answer: yes. Question 3: no.", False),
-        ("# heading\n### three things", False),
-    ],
-)
-def test_marks_of_templates_are_told_from_prose(text, is_marker):
-    turns = pl.DataFrame({"question": ["Why?"], "answer": [text]})
-    assert has_marker(turns).to_list() == [is_marker]
-
-
 def test_both_are_told_with_the_place(made):
     made.plain(1, 2)
     made.draw(3, 4)
@@ -89,3 +67,23 @@ def test_both_are_told_with_the_place(made):
     assert details(report, "template_marker") == ["USER: in the answer “They walk. USER: what else?”"]
     places = {finding.check: finding.examples[0] for finding in report.findings}
     assert places["template_marker"].turn == 2
+
+
+@pytest.mark.parametrize("character", ["\0", "\x07", "\x1b", "\x7f", "\x0b", "\ufffe"])
+def test_control_characters_are_found(character):
+    turns = pl.DataFrame({"question": ["Why?", f"So{character}?"], "answer": [f"Be{character}cause.", "Yes."]})
+    assert has_control(turns).to_list() == [True, True]
+
+
+def test_line_breaks_tabs_and_marks_of_direction_are_no_control_characters():
+    turns = pl.DataFrame({"question": ["One\ttwo\r\nthree?"], "answer": ["\u200fשלום\u200e and 👩\u200d👩"]})
+    assert has_control(turns).to_list() == [False]
+
+
+def test_a_control_character_is_told_by_its_number(made):
+    made.plain(1)
+    made.draw(2)
+    made.records().append(ask("2.jpg", ("Where?", "In the gar\0den, under a tree.")))
+    report = made.lint()
+    assert found(report) == {"control_character": 1}
+    assert details(report, "control_character") == ["U+0000 in the answer “In the gar�den, under a tree.”"]

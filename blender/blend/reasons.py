@@ -1,0 +1,40 @@
+"""Why a record may be in no sample, in two kinds: the recipe asks for it, or something is wrong with the data.
+
+Only faults count against ``limits.dropped``. A reason that is not in :data:`ASKED_FOR` is a fault, whoever gives it:
+a reader or a check that is new, too.
+"""
+
+from typing import NamedTuple
+
+#: why a usable record is in no sample: an entry of the blend took only a part
+NOT_DRAWN = "not_drawn"
+#: why a record is in no sample though its conversation is: its turns were cut for a limit
+CUT = "cut"
+
+
+class AskedFor(NamedTuple):
+    """What leaves a record out on purpose."""
+
+    #: the recipe's key, or another cause
+    by: str
+
+
+#: reasons that are no faults
+ASKED_FOR: dict[str, AskedFor] = {
+    "too_many_images": AskedFor("limits.images"),
+    "too_many_characters": AskedFor("limits.characters"),
+    "too_many_tokens": AskedFor("limits.tokens"),
+    "image_too_many_pixels": AskedFor("limits.image_pixels"),
+    "image_too_many_bytes": AskedFor("limits.image_bytes"),
+    "straddles_split": AskedFor("split"),
+    "no_match": AskedFor("image_match"),
+    "over_limit": AskedFor("limits"),
+    "other_split": AskedFor("the part of the data set that is read"),
+    CUT: AskedFor("limits.characters and limits.tokens"),
+    NOT_DRAWN: AskedFor("samples, repeat or image_match"),
+}
+
+
+def is_fault(reason: str) -> bool:
+    """Tell whether a reason is a fault of the data, and nothing that the recipe asks for."""
+    return reason not in ASKED_FOR
