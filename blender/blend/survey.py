@@ -26,6 +26,7 @@ SCHEMA = {
     "width": pl.UInt32,
     "height": pl.UInt32,
     "extension": pl.String,
+    "sketch": pl.UInt64,
     "reason": pl.String,
     "detail": pl.String,
 }
@@ -40,7 +41,7 @@ class _Chunk:
     images: list[tuple[int, str, str]]
 
 
-_Row = tuple[int, str | None, int | None, int | None, int | None, str | None, str | None, str | None]
+_Row = tuple[int, str | None, int | None, int | None, int | None, str | None, int | None, str | None, str | None]
 
 
 def survey_images(
@@ -72,7 +73,7 @@ def survey_images(
         location = recipe.images.get(str(name[0]))
         if location is None:
             detail = "the record shows images, and its source names no image store"
-            rows += [(image, None, None, None, None, None, "image_missing", detail) for image in group["image"]]
+            rows += [(image, None, None, None, None, None, None, "image_missing", detail) for image in group["image"]]
             continue
         store = _open(str(name[0]), location, look)
         if store is None:
@@ -108,10 +109,10 @@ def _resolve(store: ImageStore, pairs: list[tuple[int, str]]) -> tuple[list[_Row
         if member is not None:
             present.append((image, name, member))
         elif refusal := store.refusal(name):
-            missing.append((image, None, None, None, None, None, "image_outside_store", refusal))
+            missing.append((image, None, None, None, None, None, None, "image_outside_store", refusal))
         else:
             detail = f"{name} is not in image store {store.name} ({store.location})"
-            missing.append((image, None, None, None, None, None, "image_missing", detail))
+            missing.append((image, None, None, None, None, None, None, "image_missing", detail))
     return missing, present
 
 
@@ -127,7 +128,7 @@ def _look(chunks: list[_Chunk], workers: int, on_progress: Callable[[int, int], 
 def _believe(chunks: list[_Chunk]) -> Iterator[_Row]:
     for chunk in chunks:
         for image, _, member in chunk.images:
-            yield image, member, None, None, None, None, None, None
+            yield image, member, None, None, None, None, None, None, None
 
 
 @cache
@@ -142,5 +143,7 @@ def _survey_chunk(chunk: _Chunk) -> list[_Row]:
         info = survey_image(store, member, chunk.limits)
         reason = f"image_{info.reason}" if info.reason else None
         detail = f"{name}: {info.detail}" if info.reason else None
-        rows.append((image, member, info.num_bytes, info.width, info.height, info.extension, reason, detail))
+        rows.append(
+            (image, member, info.num_bytes, info.width, info.height, info.extension, info.sketch, reason, detail)
+        )
     return rows
