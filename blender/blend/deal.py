@@ -64,7 +64,7 @@ def _scarcest_first(counts: Counts, targets: Ints, may: Bools) -> list[int]:
     fitting = may[counts.group] & (counts.count <= targets[counts.source])
     there = np.bincount(counts.source[fitting], weights=counts.count[fitting], minlength=len(targets))
     wanted = np.flatnonzero(targets)
-    return wanted[np.argsort(there[wanted] / targets[wanted], kind="stable")].tolist()
+    return [int(source) for source in wanted[np.argsort(there[wanted] / targets[wanted], kind="stable")]]
 
 
 def _fill(counts: Counts, left: Ints, may: Bools, place: Ints, chosen: Bools) -> None:

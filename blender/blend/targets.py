@@ -36,7 +36,7 @@ def count_targets(pool: Pool, amount: Amount, excluded: Bools) -> Ints:
     if isinstance(amount, int):
         _refuse_more(amount, total, "all sources together")
         return _spread(amount, sizes)
-    targets = np.rint(amount * sizes).astype(np.int64)
+    targets: Ints = np.rint(amount * sizes).astype(np.int64)
     if amount and not targets.any() and total > 1:
         targets[np.argmax(sizes)] = 1
     return targets

@@ -13,9 +13,9 @@ def split_rules(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
     """Find sources that do not exist, amounts that are none, and keys that do not go together."""
     split = mapping(recipe.get("split"))
     given = [key for key in split if split[key] is not None]
-    for source, amount in mapping(split.get("eval")).items():
-        yield from _amount(("split", "eval", source), amount)
-        yield from _source(("split", "eval", source), source, recipe)
+    for name, amount in mapping(split.get("eval")).items():
+        yield from _amount(("split", "eval", name), amount)
+        yield from _source(("split", "eval", name), name, recipe)
     for place, source in _excluded(split):
         yield from _source(place, source, recipe)
         if source in mapping(split.get("eval")):
