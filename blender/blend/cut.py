@@ -23,8 +23,8 @@ from blender.blend.pool import Bools, Ints
 _STARTS = 48
 #: images of a region, but for those few that may fill the graph
 _LEAST_REGION, _REGION = 24, 300
-#: losses per held-out conversation up to this many times the best's are taken in the same round
-_NEARLY_BEST = 1.25
+#: regions whose losses are worse than the best's by this share of them are held out in the same round
+_NEARLY_BEST = 0.25
 
 
 def cut_groups(
@@ -203,7 +203,9 @@ def _hold_out(graph: _Graph, wanted: int, random: np.random.Generator) -> None:
             return
         for number, part in enumerate(parts):
             fits = part.held <= wanted - graph.held
-            if part.losses <= parts[0].losses * _NEARLY_BEST and (fits or number == 0):
+            # joining two regions can lose less than nothing
+            nearly_best = part.losses <= parts[0].losses + _NEARLY_BEST * abs(parts[0].losses)
+            if number == 0 or (nearly_best and fits):
                 _take(graph, part.images)
         size = size.after(parts[0])
 

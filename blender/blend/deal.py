@@ -10,6 +10,9 @@ import numpy as np
 
 from blender.blend.pool import Bools, Floats, Ints
 
+#: a group of so many conversations breaks a tie for a source that has none yet
+_FEW = 4
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -106,7 +109,8 @@ def _mend(counts: Counts, left: Ints, targets: Ints, may: Bools, order: Ints, ch
 
 
 def _gain(counts: Counts, rows: Ints, left: Ints, targets: Ints) -> Floats:
-    """Tell how much nearer to its target each source would come; a source that has nothing yet breaks ties."""
+    """Tell how much nearer to its target each source would come; two are nearer to one than none is."""
     source, count = counts.source[rows], counts.count[rows]
-    nearer: Floats = np.abs(left[source]) - np.abs(left[source] - count) + 0.5 * (left[source] == targets[source])
+    first_of_few = (left[source] == targets[source]) & (count <= _FEW)
+    nearer: Floats = np.abs(left[source]) - np.abs(left[source] - count) + 0.5 * first_of_few
     return nearer

@@ -21,6 +21,7 @@ from blender.blend.deal import Counts, deal
 from blender.blend.pool import Bools, Ints, Pool
 from blender.blend.targets import Amount, count_targets
 from blender.components import components
+from blender.errors import PlanError
 
 #: a source that lacks a larger share of what is wanted of it has its groups cut
 _LACKING = 0.1
@@ -49,7 +50,7 @@ class _Groups:
     #: (n,) number of each one's group
     group: Ints
     counts: Counts
-    #: (G,) hold no conversation of an excluded source
+    #: (G,) can be held out: no conversation of an excluded source is in it, nor all that a source has
     free: Bools
 
 
@@ -72,7 +73,7 @@ def split_by_image(
     wanted = count_targets(pool, amount, excluded)
     held_out = _without_images(pool, wanted, random)
     still = np.maximum(0, wanted - _per_source(pool, held_out))
-    groups = _groups(pool, num_images, excluded)
+    groups = _groups(pool, num_images, excluded, wanted)
     chosen = deal(groups.counts, still, groups.free, random)
     lacking = _lacking(groups, chosen, still, ~excluded)
     image_held_out, cut = np.zeros(num_images, dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
@@ -121,13 +122,17 @@ def _without_images(pool: Pool, wanted: Ints, random: np.random.Generator) -> Bo
     return held_out
 
 
-def _groups(pool: Pool, num_images: int, excluded: Bools) -> _Groups:
+def _groups(pool: Pool, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
     conversations = np.flatnonzero(pool.usable & (pool.num_images > 0))
     labels, group = np.unique(conversation_groups(pool, num_images)[conversations], return_inverse=True)
     source = pool.source[conversations]
+    counts = Counts.of(group, source, len(labels))
     free = np.ones(len(labels), dtype=bool)
     free[group[excluded[source]]] = False
-    return _Groups(conversations, group, Counts.of(group, source, len(labels)), free)
+    # something of every source is left for train
+    sizes = _per_source(pool, pool.usable)
+    free[counts.group[(counts.count == sizes[counts.source]) & (wanted < sizes)[counts.source]]] = False
+    return _Groups(conversations, group, counts, free)
 
 
 def _lacking(groups: _Groups, chosen: Bools, wanted: Ints, may: Bools) -> Bools:
@@ -194,7 +199,15 @@ def split_samples(num_samples: int, amount: float | int, random: np.random.Gener
         num_samples: How many there are.
         amount: A share of them, or a number.
         random: Draws them.
+
+    Raises:
+        PlanError: There are no more than the number that is asked for.
     """
+    if isinstance(amount, int) and amount >= num_samples:
+        raise PlanError(
+            f"split.eval asks for {amount:,} samples; there are {num_samples:,}",
+            "ask for fewer; something must be left for train",
+        )
     count = amount if isinstance(amount, int) else round(amount * num_samples)
     held_out = np.zeros(num_samples, dtype=bool)
     held_out[random.permutation(num_samples)[:count]] = True

@@ -30,7 +30,7 @@ from blender.recipe.locations import expand, local_path, missing
 from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
-from blender.recipe.split import Split as Split
+from blender.recipe.split import Split
 from blender.recipe.stores import StoreOrLocation
 
 Kind = Literal["plain", "concatenate", "image_match"]
