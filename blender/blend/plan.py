@@ -19,6 +19,7 @@ from blender.blend.identity import identify
 from blender.blend.ledger import make_ledger
 from blender.blend.matching import hint_of_match
 from blender.blend.mix import SPLITS, Drawn, draw_entry
+from blender.blend.perceptual import group_by_looks
 from blender.blend.pool import Ints, Pool, make_pool
 from blender.blend.reading import PartRead
 from blender.blend.split import Split, split_by_image, split_by_list, split_samples
@@ -104,7 +105,10 @@ def make_plan(
     conversations = judge(corpus, images, recipe.limits)
     pool = make_pool(corpus, conversations, images["content"], recipe.limits)
     listed = read_eval_list(recipe.split.list_, corpus) if recipe.split.list_ else None
-    split = _split(pool, images, recipe, listed)
+    pictures = images["content"]
+    if look and recipe.split.perceptual is not None:
+        pictures = group_by_looks(images, recipe, recipe.split.perceptual, workers, progress.on_image)
+    split = _split(replace(pool, link_content=pictures.to_numpy()[pool.link_image]), pictures, recipe, listed)
     conversations = _drop_straddling(conversations, split)
     told = list(split_warnings(pool, split))
     pool = replace(pool, usable=pool.usable & ~split.straddling)
@@ -143,14 +147,15 @@ def _why(conversations: pl.DataFrame) -> str:
     return f" ({told})" if told else ""
 
 
-def _split(pool: Pool, images: pl.DataFrame, recipe: Recipe, listed: EvalList | None) -> Split:
+def _split(pool: Pool, pictures: pl.Series, recipe: Recipe, listed: EvalList | None) -> Split:
+    """Split by image; ``pictures`` says of each image which one it counts as."""
     if listed is not None:
-        held_out = np.zeros(images.height, dtype=bool)
-        held_out[images["content"].filter(pl.Series(listed.images)).to_numpy()] = True
+        held_out = np.zeros(len(pictures), dtype=bool)
+        held_out[pictures.filter(pl.Series(listed.images)).to_numpy()] = True
         return split_by_list(pool, held_out, listed.conversations)
     amount = recipe.split.eval if recipe.split.by == "image" else 0.0
     random = generator(recipe.seed, "split")
-    return split_by_image(pool, images.height, amount, random, recipe.split.exclude or ())
+    return split_by_image(pool, len(pictures), amount, random, recipe.split.exclude or ())
 
 
 def _drop_straddling(conversations: pl.DataFrame, split: Split) -> pl.DataFrame:

@@ -6,7 +6,7 @@ images hang together with none and are drawn one by one. A blend then works with
 the two.
 
 Pairs of images can tie a source into groups of which each is larger than all that is wanted. Such groups are cut
-(``cut``): some of their images are held out, with all that shows no others, and conversations that show an image of
+(``partition``): some of their images are held out, with all that shows no others, and conversations that show an image of
 each side, which then belong to neither, are dropped and told.
 """
 
@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from blender.blend.cut import cut_groups
 from blender.blend.deal import Counts, deal
+from blender.blend.partition import cut_groups
 from blender.blend.pool import Bools, Ints, Pool
 from blender.blend.targets import Amount, count_targets
 from blender.components import components

@@ -83,7 +83,8 @@ def test_samples_are_what_the_rule_alone_gives(conversations, contents, overlap,
         for conversation, _, offset in turns:
             if conversation != base:
                 used[offset].add(conversation)
-        assert any(conversation == base for conversation, *_ in turns)
+        asked = [turn for conversation, turn, _ in turns if conversation == base]
+        assert asked and len(set(asked)) == len(asked)
         assert all(own <= allowed for own, allowed in zip(used, wanted[base], strict=True))
         assert all(used[:-1])
 

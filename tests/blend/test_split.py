@@ -1,8 +1,7 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from blender.blend.split import conversation_groups, split_by_image, split_by_list, split_samples
 from blender.blend.split_report import split_warnings
