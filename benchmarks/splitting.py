@@ -55,6 +55,7 @@ GRAPHS: dict[str, tuple[Callable[[np.random.Generator, int, int], Ints], float]]
     "clusters": (clustered, 1),
     "neighbours": (neighbours, 1),
     "any two of a quarter of the images": (any_two, 0.25),
+    "clusters, a quarter of the images": (clustered, 0.25),
     "neighbours, a quarter of the images": (neighbours, 0.25),
 }
 

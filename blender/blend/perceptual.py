@@ -115,9 +115,8 @@ def _pairs(looks: pl.DataFrame, distance: int) -> tuple[Ints, Ints]:
         band = np.packbits(bits[:, begin:end], axis=1)
         _, group = np.unique(band, axis=0, return_inverse=True)
         order = np.argsort(group.ravel(), kind="stable")
-        for members in np.split(order, np.flatnonzero(np.diff(group.ravel()[order])) + 1):
-            if len(members) > 1:
-                found.append(_near(members, looks, colours, distance))
+        buckets = np.split(order, np.flatnonzero(np.diff(group.ravel()[order])) + 1)
+        found += [_near(members, looks, colours, distance) for members in buckets if len(members) > 1]
     numbers = looks["image"].to_numpy().astype(np.int64)
     pairs = numbers[np.unique(np.concatenate(found), axis=0)]
     return pairs[:, 0], pairs[:, 1]

@@ -6,8 +6,8 @@ images hang together with none and are drawn one by one. A blend then works with
 the two.
 
 Pairs of images can tie a source into groups of which each is larger than all that is wanted. Such groups are cut
-(``partition``): some of their images are held out, with all that shows no others, and conversations that show an image of
-each side, which then belong to neither, are dropped and told.
+(``partition``): some of their images are held out, with all that shows no others. Conversations that show an image of
+each side then belong to neither; they are dropped, and a warning gives their number.
 """
 
 from collections.abc import Collection

@@ -1,7 +1,8 @@
 """Which pictures look the same: first by a few numbers of each, then by looking at both.
 
-The numbers are those of a difference hash (``blender.images.looks``). They do not see a small thing that is there or not, which is what pairs for finding differences are made of. So
-two pictures whose numbers agree are opened again, and no part of one may differ from the same part of the other.
+The numbers are those of a difference hash (``blender.images.looks``). They do not see a small thing that is there or
+not, which is what pairs for finding differences are made of. So two pictures whose numbers agree are opened again, and
+no part of one may differ from the same part of the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
