@@ -16,7 +16,7 @@ def hint_of_match(pool: Pool, recipe: Recipe, entry: Entry) -> str | None:
     if stores[0] & stores[1] or "none" in stores[0] | stores[1]:
         return f"no image of {' and '.join(match.base)} is shown by {' or '.join(match.with_)}"
     return (
-        f"no image of store {base} has the bytes of one of store {others}; if they are the same pictures under the "
+        f"no image of store {base} is one of store {others}; if they are the same pictures under the "
         f"same names, say so: images: {{{base}: {{path: …, same_as: {others}}}}}"
     )
 

@@ -27,8 +27,15 @@ _FEW = 200
 _COLOUR = 24
 _NUM_BITS = 128
 
-_SCHEMA = {"image": pl.UInt32, "across": pl.UInt64, "down": pl.UInt64}
-_SCHEMA |= {"red": pl.Int16, "green": pl.Int16, "blue": pl.Int16, "flat": pl.Boolean}
+_SCHEMA = {
+    "image": pl.UInt32,
+    "across": pl.UInt64,
+    "down": pl.UInt64,
+    "red": pl.UInt8,
+    "green": pl.UInt8,
+    "blue": pl.UInt8,
+    "flat": pl.Boolean,
+}
 
 
 @dataclass(frozen=True)

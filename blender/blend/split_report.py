@@ -25,8 +25,8 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         wanted, got, cut = int(split.wanted[number]), int(held[number]), int(split.cut[number])
         if cut:
             yield (
-                f"split: {cut:,} conversations hang together through images with those of source {name}, more than the "
-                f"{wanted:,} of it that are asked for; {got:,} are held out by cutting that group"
+                f"split: source {name} is in a group of {cut:,} conversations that share images, more than the {wanted:,} "
+                f"of it that are asked for; {got:,} are held out by cutting the group"
             )
         elif abs(got - wanted) > max(_NEAR * wanted, 1):
             yield (

@@ -140,7 +140,7 @@ def test_a_chain_that_ties_all_together_is_cut_at_few_places(share):
     assert split.straddling.sum() <= 10
     (cut, lost) = split_warnings(pool, split)
     assert (
-        f"1,000 conversations hang together through images with those of source cgd, more than the {1_000 * share:,.0f}"
+        f"source cgd is in a group of 1,000 conversations that share images, more than the {1_000 * share:,.0f}"
         in cut
     )
     assert f"{split.straddling.sum():,} conversations show an image of each side and are lost" in lost
