@@ -66,6 +66,12 @@ def _inspection(options: argparse.Namespace) -> str:
     return inspection.run()
 
 
+def _split(options: argparse.Namespace) -> str:
+    from benchmarks import splitting
+
+    return splitting.run()
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "plan": _plan,
     "write": _write,
@@ -75,6 +81,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "step": _step,
     "chat": _chat,
     "inspection": _inspection,
+    "split": _split,
 }
 
 

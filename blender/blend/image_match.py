@@ -3,8 +3,10 @@
 For a base conversation on images 1..m, conversations about image 1 alone are asked first, then those about image 2,
 and so on, and turns of the base conversation at last. Every image but the last needs at least one conversation of its
 own; of the last there may be none, and the base's first turn shows it then. Bases that show one image twice are left
-out. So image n of the base is image n of the
-sample, and the base's texts stay true as they are.
+out. So image n of the base is image n of the sample, and the base's texts stay true as they are.
+
+Images are matched by what they are (``identity``), whatever they are called and wherever they lie; the sample shows the
+base's own.
 
 Source: arXiv 2309.14327, section 3.3 and the released code; the random subsets are uniform in size, then in content.
 """
@@ -76,12 +78,12 @@ def _shortened(pool: Pool, bases: Ints, base_turns: Ints, chosen: "_Leads") -> I
 def _candidates(pool: Pool, bases: Ints, leads: Ints) -> _Leads:
     """Pair each image of each base with every conversation about it, in the order of bases, images, conversations."""
     leads = leads[pool.num_images[leads] == 1]
-    image_of = pool.link_image[pool.first_link[leads]]
+    image_of = pool.link_content[pool.first_link[leads]]
     leads, image_of = (column[np.argsort(image_of, kind="stable")] for column in (leads, image_of))
     num_images = pool.num_images[bases]
     base = np.repeat(np.arange(len(bases)), num_images)
     position = expand(np.ones_like(num_images), num_images)
-    image = pool.link_image[expand(pool.first_link[bases], num_images)]
+    image = pool.link_content[expand(pool.first_link[bases], num_images)]
     low, high = np.searchsorted(image_of, image, "left"), np.searchsorted(image_of, image, "right")
     lead = leads[expand(low, high - low)]
     found = _Leads(np.repeat(base, high - low), np.repeat(position, high - low), lead, pool.num_turns[lead])
@@ -105,7 +107,7 @@ def _repeats_image(pool: Pool, bases: Ints) -> Bools:
     """Tell which bases show one image twice: their images could not be told apart by what was asked about them."""
     num_images = pool.num_images[bases]
     base = np.repeat(np.arange(len(bases)), num_images)
-    image = pool.link_image[expand(pool.first_link[bases], num_images)]
+    image = pool.link_content[expand(pool.first_link[bases], num_images)]
     most = int(image.max(initial=0)) + 1
     different: Bools = np.bincount(np.unique(base * most + image) // most, minlength=len(bases)) < num_images
     return different

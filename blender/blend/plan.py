@@ -5,7 +5,7 @@ only follows.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,13 +15,18 @@ import polars as pl
 
 from blender.blend.corpus import Corpus, read_corpus
 from blender.blend.cut import cut_long
+from blender.blend.eval_list import EvalList, read_eval_list
+from blender.blend.identity import identify
 from blender.blend.ledger import fates, make_ledger
 from blender.blend.losses import Loss, list_losses
+from blender.blend.matching import hint_of_match
 from blender.blend.mix import SPLITS, Drawn, draw_entry
-from blender.blend.pool import Bools, Ints, Pool, make_pool
+from blender.blend.perceptual import group_by_looks
+from blender.blend.pool import Ints, Pool, make_pool
 from blender.blend.reading import PartRead
 from blender.blend.refusal import LossError, refusal_of
-from blender.blend.split import Split, split_by_image, split_samples
+from blender.blend.split import Split, split_by_image, split_by_list, split_samples
+from blender.blend.split_report import split_warnings
 from blender.blend.survey import misplaced_images, survey_images
 from blender.blend.usable import judge
 from blender.errors import RecipeError
@@ -30,7 +35,7 @@ from blender.randomness import generator
 from blender.recipe import Recipe, Source
 
 #: part of every fingerprint: raise it when the same plan would give other shards
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 #: keys of a recipe on which no sample depends (what of ``sources`` does is hashed by itself)
 _INDECISIVE = frozenset({"images", "sources", "lint", "on_bad_record"})
 #: as many are put into words for the fingerprint at a time
@@ -45,7 +50,7 @@ class Plan:
 
     recipe: Recipe
     corpus: Corpus
-    #: store, name, member, num_bytes, width, height, extension, reason, detail; row n is image n
+    #: store, name, member, num_bytes, width, height, extension, sketch, reason, detail, content; row n is image n
     images: pl.DataFrame
     #: the corpus' conversations with reason and detail
     conversations: pl.DataFrame
@@ -108,10 +113,16 @@ def make_plan(
     if not look:
         let_go()
     images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
+    images = images.with_columns(identify(images, recipe, workers, progress.on_image))
     conversations = judge(corpus, images, recipe.limits)
-    pool = make_pool(corpus, conversations, recipe.limits)
-    split = _split(pool, corpus, recipe)
+    pool = make_pool(corpus, conversations, images["content"], recipe.limits)
+    listed = read_eval_list(recipe.split.list_, corpus) if recipe.split.list_ else None
+    pictures = images["content"]
+    if look and recipe.split.perceptual is not None:
+        pictures = group_by_looks(images, recipe, recipe.split.perceptual, workers, progress.on_image)
+    split = _split(replace(pool, link_content=pictures.to_numpy()[pool.link_image]), pictures, recipe, listed)
     conversations = _drop_straddling(conversations, split)
+    told = list(split_warnings(pool, split))
     pool = replace(pool, usable=pool.usable & ~split.straddling)
     held_out = split.held_out
     drawn = [part for entry in recipe.blend for part in draw_entry(pool, entry, held_out, recipe.seed)]
@@ -133,11 +144,12 @@ def make_plan(
         refusal=refusal,
         warnings=(
             *recipe.warnings,
-            *_absent_stores(recipe, look),
+            *_unopened(recipe, look),
             *misplaced,
-            *_warnings(recipe, pool, held_out, drawn),
+            *told,
+            *_warnings(recipe, pool, drawn),
         ),
-        fingerprint=_fingerprint(recipe, corpus, images),
+        fingerprint=_fingerprint(recipe, corpus, images, listed),
         looked=look,
     )
 
@@ -150,9 +162,15 @@ def _refuse_missing(recipe: Recipe, look: bool) -> None:
         raise RecipeError(recipe.origin, faults, hint)
 
 
-def _split(pool: Pool, corpus: Corpus, recipe: Recipe) -> Split:
-    share = recipe.split.eval if recipe.split.by == "image" else 0.0
-    return split_by_image(pool, corpus.images.height, share, generator(recipe.seed, "split"))
+def _split(pool: Pool, pictures: pl.Series, recipe: Recipe, listed: EvalList | None) -> Split:
+    """Split by image; ``pictures`` says of each image which one it counts as."""
+    if listed is not None:
+        held_out = np.zeros(len(pictures), dtype=bool)
+        held_out[pictures.filter(pl.Series(listed.images)).to_numpy()] = True
+        return split_by_list(pool, held_out, listed.conversations)
+    amount = recipe.split.eval if recipe.split.by == "image" else 0.0
+    random = generator(recipe.seed, "split")
+    return split_by_image(pool, len(pictures), amount, random, recipe.split.exclude or ())
 
 
 def _drop_straddling(conversations: pl.DataFrame, split: Split) -> pl.DataFrame:
@@ -171,7 +189,9 @@ def _arrange(drawn: list[Drawn], corpus: Corpus, images: pl.DataFrame, recipe: R
     """Mix the samples of all datasets, and cut each split into shards."""
     samples = pl.concat([_rows(part) for part in drawn])
     if recipe.split.by == "sample":
-        held_out = split_samples(samples.height, recipe.split.eval, generator(recipe.seed, "split"))
+        amount = recipe.split.eval
+        assert not isinstance(amount, Mapping), "the recipe's rules let no amounts of sources through"
+        held_out = split_samples(samples.height, amount, generator(recipe.seed, "split"))
         samples = samples.with_columns(split=pl.when(held_out).then(pl.lit("eval")).otherwise(pl.lit("train")))
     samples = samples.with_columns(num_bytes=_sizes(samples, corpus, images))
     mixed = []
@@ -233,23 +253,24 @@ def _cut(sizes: Ints, max_samples: int, max_bytes: int) -> list[int]:
     return shards
 
 
-def _absent_stores(recipe: Recipe, look: bool) -> list[str]:
-    return [] if look else [f"{fault.message}; its images are taken to be there" for fault in recipe.missing_stores()]
+def _unopened(recipe: Recipe, look: bool) -> list[str]:
+    if look:
+        return []
+    absent = [f"{fault.message}; its images are taken to be there" for fault in recipe.missing_stores()]
+    return [
+        *absent,
+        "images were not opened: images of different names or stores count as different, whatever they show",
+    ]
 
 
-def _warnings(recipe: Recipe, pool: Pool, held_out: Bools, drawn: list[Drawn]) -> list[str]:
+def _warnings(recipe: Recipe, pool: Pool, drawn: list[Drawn]) -> list[str]:
     found = []
-    wanted, got = recipe.split.eval, float(held_out.sum() / max(1, pool.usable.sum()))
-    if recipe.split.by == "image" and wanted and abs(got - wanted) > max(0.2 * wanted, 1 / max(1, pool.usable.sum())):
-        found.append(
-            f"split.eval: {wanted:.2%} asked, {got:.2%} of the conversations held out, because conversations that "
-            "share images stay together"
-        )
     for entry in recipe.blend:
         if not sum(part.draft.num_samples for part in drawn if part.dataset == entry.name):
-            found.append(f"blend entry {entry.name} gives no sample")
+            hint = hint_of_match(pool, recipe, entry)
+            found.append(f"blend entry {entry.name} gives no sample" + (f": {hint}" if hint else ""))
         elif (
-            wanted
+            (recipe.split.eval or recipe.split.list_)
             and recipe.split.by == "image"
             and not sum(part.draft.num_samples for part in drawn if part.dataset == entry.name and part.split == "eval")
         ):
@@ -263,7 +284,7 @@ def _read_as(source: Source) -> list[tuple[str, str]]:
     return [(name, value) for name, value in options.items() if value not in (None, "skip")]
 
 
-def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
+def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame, listed: EvalList | None) -> str:
     """Hash everything that the shards depend on: recipe, annotation files, and the images as the survey found them.
 
     Where files and images lie does not matter, so that a blend goes on after its inputs have moved.
@@ -272,6 +293,7 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
     sources = [(name, source.format, source.images, *_read_as(source)) for name, source in recipe.sources.items()]
     decisive = {key: said[key] for key in sorted(said) if key not in _INDECISIVE}
     decisive["limits"] = recipe.decisive_limits()
+    decisive["split"] = {**said["split"], "list": listed.sha256 if listed else None}
     wanted = [LAYOUT_VERSION, sources, decisive]
     digest = hashlib.sha256(msgspec.json.encode(wanted, order="deterministic"))
     for file in corpus.files:
@@ -282,6 +304,8 @@ def _fingerprint(recipe: Recipe, corpus: Corpus, images: pl.DataFrame) -> str:
         pl.col("name").str.len_bytes(),
         pl.col("name"),
         pl.col("num_bytes"),
+        pl.col("sketch"),
+        pl.col("content"),
         pl.col("reason"),
     ]
     rows = pl.concat_str([part.cast(pl.String).fill_null("-") for part in said_of_image], separator="\x1f")

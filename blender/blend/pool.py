@@ -52,6 +52,8 @@ class Pool:
     link_turn: Ints
     #: (L,) image number
     link_image: Ints
+    #: (L,) the same for images that are one (``identity``): number of the first of them
+    link_content: Ints
 
     def of(self, sources: tuple[str, ...]) -> Ints:
         """Return the usable conversations of some sources, in the order of the files."""
@@ -62,8 +64,15 @@ class Pool:
         return np.isin(self.source, [number for number, name in enumerate(self.sources) if name in sources])
 
 
-def make_pool(corpus: Corpus, judged: pl.DataFrame, limits: Limits) -> Pool:
-    """Lay the judged conversations out as arrays."""
+def make_pool(corpus: Corpus, judged: pl.DataFrame, contents: pl.Series, limits: Limits) -> Pool:
+    """Lay the judged conversations out as arrays.
+
+    Args:
+        corpus: The tables.
+        judged: Its conversations, with reasons.
+        contents: Of each image the number of the first that is the same.
+        limits: The recipe's limits.
+    """
     sources = judged["source"].unique().sort().to_list()
     links = corpus.links.sort("conversation", "position", maintain_order=True)
     num_images, num_turns = (judged[name].to_numpy().astype(np.int64) for name in ("num_images", "num_turns"))
@@ -85,6 +94,7 @@ def make_pool(corpus: Corpus, judged: pl.DataFrame, limits: Limits) -> Pool:
         first_link=np.concatenate([[0], np.cumsum(num_images)]),
         link_turn=links["turn"].to_numpy().astype(np.int64),
         link_image=links["image"].to_numpy().astype(np.int64),
+        link_content=contents.gather(links["image"]).to_numpy().astype(np.int64),
     )
 
 

@@ -1,21 +1,30 @@
 """Train and eval without a shared image.
 
 Conversations hang together when they show the same image, directly or through others. Such a group goes to one side as
-a whole; groups are drawn at random until the asked share of conversations is reached. A blend then works within each
-side, so that no sample can join the two.
+a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. Conversations without
+images hang together with none and are drawn one by one. A blend then works within each side, so that no sample can join
+the two.
 
-Pairs of images can tie a whole source into one group too large to be held out. Such a source would have no evaluation
-at all; so some of its conversations are held out by themselves, and those that show an image of each side, which then
-belong to neither, are dropped and told.
+Pairs of images can tie a source into groups of which each is larger than all that is wanted. Such groups are cut
+(``partition``): some of their images are held out, with all that shows no others. Conversations that show an image of
+each side then belong to neither; they are dropped, and a warning gives their number.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from blender.blend.deal import Counts, deal
+from blender.blend.partition import cut_groups
 from blender.blend.pool import Bools, Ints, Pool
+from blender.blend.targets import Amount, count_targets
 from blender.components import components
+from blender.errors import PlanError
+
+#: a source that lacks a larger share of what is wanted of it has its groups cut
+_LACKING = 0.1
 
 
 @dataclass(frozen=True)
@@ -26,62 +35,153 @@ class Split:
     held_out: Bools
     #: (N,) show an image of each side
     straddling: Bools
+    #: (S,) conversations wanted of each source of the pool
+    wanted: Ints
+    #: (S,) conversations in the largest group that was cut for a source; 0 where none was
+    cut: Ints
 
 
-def split_by_image(pool: Pool, num_images: int, share: float, random: np.random.Generator) -> Split:
+@dataclass(frozen=True)
+class _Groups:
+    """The usable conversations with images, by the groups that they hang together in. ``n`` conversations."""
+
+    #: (n,) numbers in the pool
+    conversations: Ints
+    #: (n,) number of each one's group
+    group: Ints
+    counts: Counts
+    #: (G,) can be held out: no conversation of an excluded source is in it, nor all that a source has
+    free: Bools
+
+
+def split_by_image(
+    pool: Pool, num_images: int, amount: Amount, random: np.random.Generator, exclude: Collection[str] = ()
+) -> Split:
     """Choose the conversations held out for evaluation.
 
     Args:
         pool: The conversations; only usable ones count.
         num_images: Number of images of the corpus.
-        share: Wanted share of usable conversations, 0 to 1.
+        amount: What is wanted: a share from 0 to 1, a number of conversations, or one of these for each source.
         random: Draws the groups.
+        exclude: Sources of which nothing is held out; the images that they show are train's.
+
+    Raises:
+        PlanError: More is asked for than there is.
     """
-    nothing = np.zeros(len(pool.usable), dtype=bool)
-    if share == 0 or not pool.usable.any():
-        return Split(nothing, nothing)
-    held_out = _whole_groups(pool, num_images, share, random)
-    seeds = _unrepresented(pool, held_out, share, random)
-    return _cut(pool, num_images, held_out, seeds) if len(seeds) else Split(held_out, nothing)
+    excluded = np.isin(pool.sources, list(exclude))
+    wanted = count_targets(pool, amount, excluded)
+    held_out = _without_images(pool, wanted, random)
+    still = np.maximum(0, wanted - _per_source(pool, held_out))
+    groups = _groups(pool, num_images, excluded, wanted)
+    chosen = deal(groups.counts, still, groups.free, random)
+    lacking = _lacking(groups, chosen, still, ~excluded)
+    image_held_out, cut = np.zeros(num_images, dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
+    if lacking.any():
+        missing = np.where(lacking, still - groups.counts.sums(chosen, len(still)), 0)
+        image_held_out = _cut(pool, num_images, groups, chosen, missing, excluded, random)
+        inside, straddling = _sides(pool, image_held_out)
+        broken = np.zeros(groups.counts.num_groups, dtype=bool)
+        broken[groups.group[(inside | straddling)[groups.conversations]]] = True
+        cut = _largest(groups, broken, lacking)
+        # what came along of other sources need not be dealt
+        still = np.maximum(0, still - _per_source(pool, inside))
+        chosen = deal(groups.counts, still, groups.free & ~broken, random)
+    held_out[groups.conversations[chosen[groups.group]]] = True
+    inside, straddling = _sides(pool, image_held_out)
+    return Split(held_out | inside, straddling, wanted, cut)
 
 
-def _whole_groups(pool: Pool, num_images: int, share: float, random: np.random.Generator) -> Bools:
-    usable = np.flatnonzero(pool.usable)
-    _, group = np.unique(conversation_groups(pool, num_images)[usable], return_inverse=True)
-    sizes = np.bincount(group)
-    left = max(1, round(share * len(usable)))
-    chosen = np.zeros(len(sizes), dtype=bool)
-    for candidate in random.permutation(len(sizes)):
-        if sizes[candidate] <= left:
-            chosen[candidate] = True
-            left -= sizes[candidate]
-        if left == 0:
-            break
+def split_by_list(pool: Pool, image_held_out: Bools, listed: Bools) -> Split:
+    """Hold out what a list names: some images, with all that shows no others, and some conversations.
+
+    Args:
+        pool: The conversations; only usable ones count.
+        image_held_out: (I,) images of the list.
+        listed: (N,) conversations of the list; their images are held out, too.
+    """
+    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
+    image_held_out = image_held_out.copy()
+    image_held_out[pool.link_content[(listed & pool.usable)[owner]]] = True
+    inside, straddling = _sides(pool, image_held_out)
+    held_out = inside | (listed & pool.usable)
+    return Split(held_out, straddling, _per_source(pool, held_out), np.zeros(len(pool.sources), dtype=np.int64))
+
+
+def _per_source(pool: Pool, chosen: Bools) -> Ints:
+    return np.bincount(pool.source[chosen], minlength=len(pool.sources))
+
+
+def _without_images(pool: Pool, wanted: Ints, random: np.random.Generator) -> Bools:
+    """Draw, of the conversations of each source that show no image, the share that is wanted of all of it."""
     held_out = np.zeros(len(pool.usable), dtype=bool)
-    held_out[usable] = chosen[group]
+    sizes = _per_source(pool, pool.usable)
+    for source in np.flatnonzero(wanted):
+        own = np.flatnonzero(pool.usable & (pool.num_images == 0) & (pool.source == source))
+        held_out[random.permutation(own)[: round(int(wanted[source]) * len(own) / int(sizes[source]))]] = True
     return held_out
 
 
-def _unrepresented(pool: Pool, held_out: Bools, share: float, random: np.random.Generator) -> Ints:
-    """Draw conversations for evaluation from sources that have none there though their share asks for some."""
-    drawn = [np.empty(0, dtype=np.int64)]
-    for source in np.unique(pool.source[pool.usable]):
-        own = np.flatnonzero(pool.usable & (pool.source == source))
-        if not held_out[own].any():
-            drawn.append(random.permutation(own)[: round(share * len(own))])
-    return np.concatenate(drawn)
+def _groups(pool: Pool, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
+    conversations = np.flatnonzero(pool.usable & (pool.num_images > 0))
+    labels, group = np.unique(conversation_groups(pool, num_images)[conversations], return_inverse=True)
+    source = pool.source[conversations]
+    counts = Counts.of(group, source, len(labels))
+    free = np.ones(len(labels), dtype=bool)
+    free[group[excluded[source]]] = False
+    # something of every source is left for train
+    sizes = _per_source(pool, pool.usable)
+    free[counts.group[(counts.count == sizes[counts.source]) & (wanted < sizes)[counts.source]]] = False
+    return _Groups(conversations, group, counts, free)
 
 
-def _cut(pool: Pool, num_images: int, held_out: Bools, seeds: Ints) -> Split:
-    """Hold out the images of some conversations as well, and with them all that shows no other image."""
+def _lacking(groups: _Groups, chosen: Bools, wanted: Ints, may: Bools) -> Bools:
+    """Tell which sources lack more than all groups have that are left and not larger than what is wanted; (S,)."""
+    counts = groups.counts
+    missing = wanted - counts.sums(chosen, len(wanted))
+    small = (groups.free & ~chosen)[counts.group] & (counts.count <= wanted[counts.source])
+    left = np.bincount(counts.source[small], weights=counts.count[small], minlength=len(wanted))
+    return may & (missing > _LACKING * wanted) & (left < missing)
+
+
+def _largest(groups: _Groups, broken: Bools, sources: Bools) -> Ints:
+    """Return the size of the largest broken group that has conversations of each source; (S,)."""
+    sizes = np.bincount(groups.group, minlength=groups.counts.num_groups)
+    largest = np.zeros(len(sources), dtype=np.int64)
+    rows = np.flatnonzero(broken[groups.counts.group] & sources[groups.counts.source])
+    np.maximum.at(largest, groups.counts.source[rows], sizes[groups.counts.group[rows]])
+    return largest
+
+
+def _cut(
+    pool: Pool,
+    num_images: int,
+    groups: _Groups,
+    chosen: Bools,
+    missing: Ints,
+    excluded: Bools,
+    random: np.random.Generator,
+) -> Bools:
+    """Choose images to be held out of groups that were not dealt; (I,)."""
+    wanted_here = np.zeros(groups.counts.num_groups, dtype=bool)
+    wanted_here[groups.counts.group[missing[groups.counts.source] > 0]] = True
+    open_conversations = np.zeros(len(pool.usable), dtype=bool)
+    open_conversations[groups.conversations[(wanted_here & ~chosen)[groups.group]]] = True
     owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
-    chosen = held_out.copy()
-    chosen[seeds] = True
-    image_held_out = np.zeros(num_images, dtype=bool)
-    image_held_out[pool.link_image[chosen[owner]]] = True
-    shown = np.bincount(owner, weights=image_held_out[pool.link_image], minlength=len(pool.usable))
-    inside = pool.usable & (pool.num_images > 0) & (shown == pool.num_images)
-    return Split(chosen | inside, pool.usable & (shown > 0) & (shown < pool.num_images))
+    kept = open_conversations[owner]
+    forbidden = np.zeros(num_images, dtype=bool)
+    forbidden[pool.link_content[kept & excluded[pool.source[owner]]]] = True
+    return cut_groups(owner[kept], pool.link_content[kept], pool.source, missing, forbidden, random)
+
+
+def _sides(pool: Pool, image_held_out: Bools) -> tuple[Bools, Bools]:
+    """Tell which conversations show only images that are held out, and which show some of each side; (N,) each."""
+    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
+    shown = np.bincount(owner, weights=image_held_out[pool.link_content], minlength=len(pool.usable))
+    return (
+        pool.usable & (pool.num_images > 0) & (shown == pool.num_images),
+        pool.usable & (shown > 0) & (shown < pool.num_images),
+    )
 
 
 def conversation_groups(pool: Pool, num_images: int) -> Ints:
@@ -89,11 +189,26 @@ def conversation_groups(pool: Pool, num_images: int) -> Ints:
     owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
     used = pool.usable[owner]
     num_nodes = num_images + len(pool.num_images)
-    return components(num_nodes, pool.link_image[used], num_images + owner[used])[num_images:]
+    return components(num_nodes, pool.link_content[used], num_images + owner[used])[num_images:]
 
 
-def split_samples(num_samples: int, share: float, random: np.random.Generator) -> pl.Series:
-    """Choose samples held out for evaluation, each as likely as any other."""
+def split_samples(num_samples: int, amount: float | int, random: np.random.Generator) -> pl.Series:
+    """Choose samples held out for evaluation, each as likely as any other.
+
+    Args:
+        num_samples: How many there are.
+        amount: A share of them, or a number.
+        random: Draws them.
+
+    Raises:
+        PlanError: There are no more than the number that is asked for.
+    """
+    if isinstance(amount, int) and amount >= num_samples:
+        raise PlanError(
+            f"split.eval asks for {amount:,} samples; there are {num_samples:,}",
+            "ask for fewer; something must be left for train",
+        )
+    count = amount if isinstance(amount, int) else round(amount * num_samples)
     held_out = np.zeros(num_samples, dtype=bool)
-    held_out[random.permutation(num_samples)[: round(share * num_samples)]] = True
+    held_out[random.permutation(num_samples)[:count]] = True
     return pl.Series("eval", held_out)

@@ -50,7 +50,7 @@ class PlanSummary(msgspec.Struct, frozen=True):
     images_per_sample: dict[int, int]
     #: number of samples, by how many turns they have
     turns_per_sample: dict[int, int]
-    #: number of images, by how often they are shown
+    #: number of images, by how often they are shown; one under several names counts once
     repeats_per_image: dict[int, int]
     #: None: image sizes were not looked at
     num_bytes: int | None
@@ -82,7 +82,7 @@ def summarise(plan: Plan) -> PlanSummary:
     found = totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
     datasets = _datasets(plan)
     shards = plan.samples.group_by("split", maintain_order=True).agg(pl.col("shard").max() + 1)
-    shown = plan.samples["images"].explode().drop_nulls().value_counts()["count"]
+    shown = plan.images["content"].gather(plan.samples["images"].explode().drop_nulls()).value_counts()["count"]
     return PlanSummary(
         name=plan.recipe.name,
         fingerprint=plan.fingerprint,

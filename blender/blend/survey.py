@@ -27,6 +27,7 @@ SCHEMA = {
     "width": pl.UInt32,
     "height": pl.UInt32,
     "extension": pl.String,
+    "sketch": pl.UInt64,
     "reason": pl.String,
     "detail": pl.String,
 }
@@ -41,7 +42,7 @@ class _Chunk:
     images: list[tuple[int, str, str]]
 
 
-_Row = tuple[int, str | None, int | None, int | None, int | None, str | None, str | None, str | None]
+_Row = tuple[int, str | None, int | None, int | None, int | None, str | None, int | None, str | None, str | None]
 
 
 def survey_images(
@@ -73,7 +74,7 @@ def survey_images(
         location = recipe.images.get(str(name[0]))
         if location is None:
             detail = "the record shows images, and its source names no image store"
-            rows += [(image, None, None, None, None, None, "image_missing", detail) for image in group["image"]]
+            rows += [(image, None, None, None, None, None, None, "image_missing", detail) for image in group["image"]]
             continue
         store = _open(str(name[0]), location, look)
         if store is None:
@@ -112,7 +113,7 @@ def _resolve(store: ImageStore, pairs: list[tuple[int, str]]) -> tuple[list[_Row
         reason, detail = _why_missing(store, name)
         suggestion = store.suggest(name)
         missing.append(
-            (image, None, None, None, None, None, reason, f"{detail}; {suggestion}" if suggestion else detail)
+            (image, None, None, None, None, None, None, reason, f"{detail}; {suggestion}" if suggestion else detail)
         )
     return missing, present
 
@@ -153,7 +154,7 @@ def _look(chunks: list[_Chunk], workers: int, on_progress: Callable[[int, int], 
 def _believe(chunks: list[_Chunk]) -> Iterator[_Row]:
     for chunk in chunks:
         for image, _, member in chunk.images:
-            yield image, member, None, None, None, None, None, None
+            yield image, member, None, None, None, None, None, None, None
 
 
 @cache
@@ -168,5 +169,7 @@ def _survey_chunk(chunk: _Chunk) -> list[_Row]:
         info = survey_image(store, member, chunk.limits)
         reason = f"image_{info.reason}" if info.reason else None
         detail = f"{name}: {info.detail}" if info.reason else None
-        rows.append((image, member, info.num_bytes, info.width, info.height, info.extension, reason, detail))
+        rows.append(
+            (image, member, info.num_bytes, info.width, info.height, info.extension, info.sketch, reason, detail)
+        )
     return rows

@@ -14,6 +14,7 @@ from msgspec import Struct
 from blender.errors import StoreError
 from blender.images.files import ByteFile, SeekableFile
 from blender.images.formats import MARK_BYTES, TAIL_BYTES, Format, decode, foreign_kind, format_of, size_in
+from blender.images.identity import sketch
 from blender.images.names import extension_of
 from blender.images.store import ImageStore, VanishedError
 
@@ -45,6 +46,8 @@ class ImageInfo(Struct, frozen=True, gc=False):
     reason: str | None = None
     #: the same as a sentence
     detail: str | None = None
+    #: hash of its size, first and last bytes (``identity.sketch``); None where it cannot be used
+    sketch: int | None = None
 
 
 class _Unusable(Exception):
@@ -64,10 +67,11 @@ class _Survey:
         self.num_bytes = 0
         self.size = (0, 0)
         self.format: Format | None = None
+        self.sketch: int | None = None
 
     def info(self, reason: str | None = None, detail: str | None = None) -> ImageInfo:
         extension = extension_of(self.name) or (self.format.extension if self.format else "")
-        return ImageInfo(self.num_bytes, *self.size, extension, reason, detail)
+        return ImageInfo(self.num_bytes, *self.size, extension, reason, detail, None if reason else self.sketch)
 
 
 def survey_image(store: ImageStore, member: str, limits: ImageLimits) -> ImageInfo:
@@ -108,6 +112,7 @@ def _look(file: ByteFile, survey: _Survey, limits: ImageLimits) -> None:
         many = f"{name} claims {width} x {height} pixels, more than the {limits.max_pixels:,} allowed"
         raise _Unusable("too_many_pixels", many)
     tail = head[-TAIL_BYTES:] if file.num_bytes <= len(head) else _tail(file)
+    survey.sketch = sketch(head, tail, file.num_bytes)
     if not survey.format.is_complete(head, tail, file.num_bytes):
         _decode(survey, file)
 

@@ -85,7 +85,7 @@ def plan_figures(plan: Plan) -> Figures:
     samples = samples.with_columns(tokens=pl.col("text_tokens") + images)
     order = [entry.name for entry in plan.recipe.blend]
     figures = _figures(samples, _flow(plan.ledger().lazy(), order), order, exact=exact)
-    shown = plan.samples["images"].explode().drop_nulls()
+    shown = plan.images["content"].gather(plan.samples["images"].explode().drop_nulls())
     sizes = _sizes(plan.images[shown.unique()].lazy()) if plan.looked else None
     return replace(figures, repeats=_repeats(shown.value_counts()["count"]), sizes=sizes)
 

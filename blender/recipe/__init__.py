@@ -5,9 +5,10 @@
 """
 
 from blender.recipe.load import load_recipe, recipe_from
-from blender.recipe.model import Entry, ImageMatch, Limits, Recipe, Shards, Source, Split
+from blender.recipe.model import Entry, ImageMatch, Limits, Recipe, Shards, Source
 from blender.recipe.schema import blend_recipe_schema
 from blender.recipe.shipped import list_shipped_recipes
+from blender.recipe.split import Split
 
 __all__ = [
     "Entry",

@@ -31,6 +31,8 @@ from blender.recipe.locations import expand, local_path, missing
 from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
+from blender.recipe.split import Split
+from blender.recipe.stores import StoreOrLocation
 from blender.sources.options import LeadingAnswer, OnBadRecord, ReadOptions, System
 
 Kind = Literal["plain", "concatenate", "image_match"]
@@ -150,17 +152,6 @@ class Limits(Section):
     )
 
 
-class Split(Section):
-    """What is kept back for evaluation."""
-
-    eval: Annotated[float, Field(ge=0, lt=1)] = Field(
-        default=0.01, description="Share kept back for evaluation; 0 keeps back nothing."
-    )
-    by: Literal["image", "sample"] = Field(
-        default="image", description="image: train and eval share no image; sample: samples are drawn one by one."
-    )
-
-
 class Shards(Section):
     """How large the written files become."""
 
@@ -172,9 +163,11 @@ class Recipe(BaseRecipe):
     """A blend recipe: which published data become which conversations."""
 
     template: str = Field(default="deepspeed-visualchat", description="How a conversation is written out as text.")
-    images: Mapping[Name, Location] = Field(
+    stores: Mapping[Name, StoreOrLocation] = Field(
+        alias="images",
         default_factory=dict,
-        description="Image stores by name: a folder, .zip, .tar, .parquet or base64 .json; a path or a URL.",
+        description="Image stores by name: a folder, .zip, .tar, .parquet or base64 .json; a path or a URL. Or "
+        "{path: …, same_as: …}.",
     )
     sources: Annotated[Mapping[Name, Source], Field(min_length=1)] = Field(
         description="Annotation files by source name."
@@ -198,10 +191,20 @@ class Recipe(BaseRecipe):
         return ReadOptions(own.on_bad_record or self.on_bad_record, own.system or "skip", own.leading_answer or "skip")
 
     @property
+    def images(self) -> dict[str, str]:
+        """Where each image store is."""
+        return {name: store.path for name, store in self.stores.items()}
+
+    @property
+    def same_stores(self) -> dict[str, str]:
+        """The stores that hold the same images as another, and which."""
+        return {name: store.same_as for name, store in self.stores.items() if store.same_as}
+
+    @property
     def warnings(self) -> list[str]:
         """What is allowed but was hardly meant: sources and image stores that nothing uses."""
         used = {name for entry in self.blend for name in entry.sources}
-        stores = {source.images for source in self.sources.values()}
+        stores = {source.images for source in self.sources.values()} | set(self.same_stores.values())
         return [
             *(f"source '{name}' is used by no entry of the blend" for name in self.sources if name not in used),
             *(f"image store '{name}' is used by no source" for name in self.images if name not in stores),
@@ -246,7 +249,7 @@ class Recipe(BaseRecipe):
             for number, location in enumerate(source.files)
         ]
         problems = [Problem(place, text) for place, location in wanted if (text := missing(location))]
-        return self.faults([*problems, *self._missing_tokenizer()])
+        return self.faults([*problems, *self._missing_tokenizer(), *self._missing_list()])
 
     def missing_stores(self) -> list[Fault]:
         """Look for the image stores that should be on this machine, and return a fault for each that is not there."""
@@ -266,6 +269,10 @@ class Recipe(BaseRecipe):
             absent = f"'{location}' holds no tokenizer.json"
         if absent:
             yield Problem(("limits", "tokenizer"), absent)
+
+    def _missing_list(self) -> Iterator[Problem]:
+        if self.split.list_ and (absent := missing(self.split.list_)):
+            yield Problem(("split", "list"), absent)
 
 
 #: recipes of blends

@@ -4,7 +4,7 @@ Every step of loading (YAML, overrides, variables, types, rules) finds faults of
 keys and list numbers that lead to a value, so that one table from places to lines can turn them into faults with lines.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
@@ -77,3 +77,20 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     if near:
         return f"; did you mean '{names[near[0]]}'?"
     return f"; known: {', '.join(names.values())}" if 0 < len(names) <= 12 else ""
+
+
+def unknown(place: Place, value: Plain, known: Collection[str] | None, noun: str) -> Iterator[Problem]:
+    """Find out whether a text is none of the known names; None: they are not known themselves."""
+    if isinstance(value, str) and known is not None and value not in known:
+        yield Problem(place, f"unknown {noun} {quoted(value)}{suggestion(value, known)}")
+
+
+def names_in(recipe: Mapping[str, Plain], section: str) -> Collection[str] | None:
+    """List the names that a section defines; None when it is not usable and its names are not known."""
+    names = recipe.get(section, {} if section == "images" else None)
+    return names if isinstance(names, dict) else None
+
+
+def mapping(value: Plain) -> Mapping[str, Plain]:
+    """Give keys and values; none for a value that has none."""
+    return value if isinstance(value, dict) else {}

@@ -8,7 +8,11 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 from blender.recipe.lint import LINT_CHECKS
-from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+from blender.recipe.places import Place, Plain, Problem, quoted
+from blender.recipe.places import mapping as _mapping
+from blender.recipe.places import names_in as _names
+from blender.recipe.places import unknown as _unknown
+from blender.recipe.split_rules import split_rules
 from blender.sources import SOURCES
 from blender.sources.options import FORMATS_WITH_ROLES
 from blender.template import TEMPLATES
@@ -23,7 +27,9 @@ def broken_rules(data: Plain) -> Iterator[Problem]:
         yield from _unknown((*place, "format"), keys.get("format"), SOURCES, "format")
         yield from _unknown((*place, "images"), keys.get("images"), _names(recipe, "images"), "image store")
         yield from _without_roles(place, keys)
+    yield from _stores(recipe)
     yield from _entries(recipe)
+    yield from split_rules(recipe)
     yield from _suppressions(recipe)
     limits = _mapping(recipe.get("limits"))
     if limits.get("tokens") is not None and limits.get("tokenizer") is None:
@@ -37,6 +43,17 @@ def _without_roles(place: Place, source: Mapping[str, Plain]) -> Iterator[Proble
         for key in ("system", "leading_answer"):
             if source.get(key) not in (None, "skip"):
                 yield Problem((*place, key), f"{key} means nothing for format {format}, whose records have no roles")
+
+
+def _stores(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
+    stores = _mapping(recipe.get("images"))
+    for name, store in stores.items():
+        place, other = ("images", name, "same_as"), _mapping(store).get("same_as")
+        yield from _unknown(place, other, stores, "image store")
+        if other == name:
+            yield Problem(place, f"{quoted(name)} cannot be the same as itself")
+        elif isinstance(other, str) and _mapping(stores.get(other)).get("same_as") is not None:
+            yield Problem(place, f"{quoted(other)} is itself the same as another store; name that one")
 
 
 def _entries(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
@@ -94,18 +111,3 @@ def _references(place: Place, entry: Mapping[str, Plain]) -> Iterator[tuple[Plac
             yield from (((*way, number), item) for number, item in enumerate(value))
         else:
             yield way, value
-
-
-def _unknown(place: Place, value: Plain, known: Collection[str] | None, noun: str) -> Iterator[Problem]:
-    if isinstance(value, str) and known is not None and value not in known:
-        yield Problem(place, f"unknown {noun} {quoted(value)}{suggestion(value, known)}")
-
-
-def _names(recipe: Mapping[str, Plain], section: str) -> Collection[str] | None:
-    """List the names that a section defines; None when it is not usable and its names are not known."""
-    names = recipe.get(section, {} if section == "images" else None)
-    return names if isinstance(names, dict) else None
-
-
-def _mapping(value: Plain) -> Mapping[str, Plain]:
-    return value if isinstance(value, dict) else {}

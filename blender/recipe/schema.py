@@ -29,6 +29,12 @@ def blend_recipe_schema() -> dict[str, Any]:
     }
     definitions["Limits"] |= {"if": _given("tokens"), "then": _given("tokenizer")}
     _let_checks_stand_alone(definitions)
+    each = definitions["Split"]["properties"]["eval"]["anyOf"][-1]["additionalProperties"]
+    each["anyOf"] = [*each["anyOf"], _REFERENCE]
+    # a location alone is a store, too
+    stores = schema["properties"]["images"]["patternProperties"]
+    for pattern, store in stores.items():
+        stores[pattern] = {"anyOf": [{"type": "string", "minLength": 1}, store]}
     return finish_schema("visualchat blend recipe", schema)
 
 

@@ -10,7 +10,7 @@ import polars as pl
 from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
 from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
-from blender.errors import BlenderError
+from blender.errors import BlenderError, ShardError
 from blender.files import whole_file, write_whole
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
@@ -19,6 +19,7 @@ from blender.shards.executors import run_shards
 from blender.shards.folder import BlendFolder, hold_folder
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.job import lay_down, tasks_of
+from blender.shards.leaks import refuse_leaks
 from blender.shards.manifest import (
     MANIFEST_NAME,
     Manifest,
@@ -104,7 +105,19 @@ def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progres
             notes[result.path] = result
     if failures:
         raise _told(failures, len(notes), len(tasks))
-    return Written(_finish(plan, folder, [notes[task.name] for task in tasks]), len(left))
+    ordered = [notes[task.name] for task in tasks]
+    if plan.recipe.split.by == "image":
+        _refuse_leaks(plan, folder, ordered)
+    return Written(_finish(plan, folder, ordered), len(left))
+
+
+def _refuse_leaks(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> None:
+    """Throw away what was written when eval turns out to share images with train."""
+    try:
+        refuse_leaks(notes, plan.images)
+    except ShardError:
+        folder.clear()
+        raise
 
 
 def _is_whole(folder: Path, shard: ManifestShard) -> bool:

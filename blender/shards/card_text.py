@@ -15,6 +15,9 @@ from blender.shards.sample import Sample
 #: characters of the example, at most
 EXAMPLE_CHARACTERS = 2_400
 
+#: from this layout on blends know images by their content
+_BY_CONTENT = 2
+
 
 def card_text(manifest: Manifest, example: Sample | None) -> str:
     """Write what stands below a card's header.
@@ -139,11 +142,13 @@ def _limit_lines(manifest: Manifest, known: Mapping[str, Sequence[Published | No
     split = manifest.recipe.get("split", {})
     if split.get("by") == "sample":
         yield "Train and eval were parted by sample: they may share images."
-    elif split.get("eval"):
+    elif (split.get("eval") or split.get("list")) and manifest.layout < _BY_CONTENT:
         yield (
-            "Train and eval share no image by name. Copies under other names are not looked for while blending; "
-            "`visualchat lint` finds them."
+            "Train and eval share no image by name. Copies under other names were not looked for; `visualchat lint` "
+            "finds them."
         )
+    elif split.get("eval") or split.get("list"):
+        yield "Train and eval share no image, whatever its names: files were compared by their bytes."
     yield "Images are as they were published: of any size, and a rotation that EXIF notes is not applied."
     yield from (f"Noted while planning: {_code(warning)}." for warning in manifest.warnings)
 

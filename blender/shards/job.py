@@ -82,7 +82,7 @@ def lay_down(plan: "Plan", out: Path, work: Path) -> Job:
     tables = {
         "samples": plan.samples.drop("num_bytes"),
         "turns": turns.select(records["source"].gather(turns["record"]), "shown", "record"),
-        "images": plan.images,
+        "images": plan.images.with_row_index("image"),
     }
     for name, table in tables.items():
         # never into a file that somebody has mapped

@@ -17,6 +17,7 @@ import msgspec
 import polars as pl
 
 from blender.errors import BlenderError, FolderError, ShardError
+from blender.images.identity import content_hash
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.job import Job, OpenJob, ShardTask, open_job
@@ -44,6 +45,10 @@ class ShardNote(msgspec.Struct, frozen=True):
     sha256: str
     #: (record number, references rewritten), for records with any
     rewritten: list[tuple[int, int]]
+    #: numbers of the images that were written, each once
+    images: list[int] = []
+    #: their content hashes, one behind the other
+    contents: bytes = b""
 
 
 class ShardFailure(msgspec.Struct, frozen=True):
@@ -113,10 +118,11 @@ def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
     partial = job.work / "partial" / f"{task.stem}.{os.getpid()}"
     index: list[dict[str, object]] = []
     rewritten: dict[int, int] = {}
+    contents: dict[int, bytes] = {}
     try:
         with partial.with_suffix(".tar").open("wb", buffering=0) as file:
             writer = _Writer(file)
-            _fill(writer, open_job(job), task, index, rewritten, tell)
+            _fill(writer, open_job(job), task, index, rewritten, contents, tell)
             writer.put(tar.END)
             writer.flush()
         pl.DataFrame(index, schema=SCHEMA).write_ipc(partial.with_suffix(".arrow"))
@@ -129,6 +135,8 @@ def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
             num_bytes=writer.position,
             sha256=writer.digest.hexdigest(),
             rewritten=sorted(rewritten.items()),
+            images=list(contents),
+            contents=b"".join(contents.values()),
         )
         partial.with_suffix(".json").write_bytes(msgspec.json.encode(note))
         partial.with_suffix(".tar").replace(job.out / task.name)
@@ -146,6 +154,7 @@ def _fill(
     task: ShardTask,
     index: list[dict[str, object]],
     rewritten: dict[int, int],
+    contents: dict[int, bytes],
     tell: Tell,
 ) -> None:
     told = 0
@@ -153,7 +162,7 @@ def _fill(
         sample, offset = made.sample, writer.position
         places = [writer.add(f"{sample.key}.json", msgspec.json.encode(sample))]
         places += [
-            writer.add(f"{sample.key}.image{place}.{image['extension']}", _read(tables, image))
+            writer.add(f"{sample.key}.image{place}.{image['extension']}", _read(tables, image, contents))
             for place, image in enumerate(made.images, 1)
         ]
         index.append(_index_row(sample, task, offset, writer.position, places))
@@ -182,7 +191,8 @@ def _index_row(
     }
 
 
-def _read(tables: OpenJob, image: dict[str, Any]) -> bytes:
+def _read(tables: OpenJob, image: dict[str, Any], contents: dict[int, bytes]) -> bytes:
+    """Read an image, and note its content hash."""
     store = tables.stores[image["store"]]
     content = store.read(image["member"])
     if len(content) != image["num_bytes"]:
@@ -191,4 +201,6 @@ def _read(tables: OpenJob, image: dict[str, Any]) -> bytes:
             f"{image['num_bytes']:,} bytes then, {len(content):,} now",
             "run the same command again with --overwrite once the images are at rest",
         )
+    if image["image"] not in contents:
+        contents[image["image"]] = content_hash(content)
     return content

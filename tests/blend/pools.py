@@ -6,13 +6,17 @@ from hypothesis import strategies as st
 from blender.blend.pool import Pool
 
 
-def make(conversations, capacity=(8, np.inf, np.inf)):
-    """Build a pool from (source, ordered, pinned, [images shown by each turn])."""
+def make(conversations, capacity=(8, np.inf, np.inf), contents=None):
+    """Build a pool from (source, ordered, pinned, [images shown by each turn]).
+
+    ``contents`` gives, of each image, the first that is the same; by default all differ.
+    """
     num_turns = np.array([len(turns) for *_, turns in conversations], dtype=np.int64)
     num_images = np.array([sum(map(len, turns)) for *_, turns in conversations], dtype=np.int64)
     links = [(number, image) for *_, turns in conversations for number, shown in enumerate(turns) for image in shown]
     weights = np.column_stack([num_images, 10 * num_turns, 10 * num_turns]).astype(float)
     sources = sorted({source for source, *_ in conversations})
+    link_image = np.array([image for _, image in links], dtype=np.int64)
     return Pool(
         sources=tuple(sources),
         source=np.array([sources.index(source) for source, *_ in conversations], dtype=np.int64),
@@ -30,7 +34,8 @@ def make(conversations, capacity=(8, np.inf, np.inf)):
         capacity=np.array(capacity, dtype=float),
         first_link=np.concatenate([[0], np.cumsum(num_images)]).astype(np.int64),
         link_turn=np.array([turn for turn, _ in links], dtype=np.int64),
-        link_image=np.array([image for _, image in links], dtype=np.int64),
+        link_image=link_image,
+        link_content=link_image if contents is None else np.array(contents, dtype=np.int64)[link_image],
     )
 
 

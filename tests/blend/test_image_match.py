@@ -33,6 +33,72 @@ def test_exactly_the_bases_with_a_match_for_every_image_but_the_last_become_samp
     assert sorted(draft.left_out["conversation"].to_list()) == sorted(set(bases.tolist()) - set(wanted))
 
 
+def conversations_with(image, leads, pool):
+    """List the leads that show one image, this one or one that is the same."""
+    return [lead for lead in leads if pool.link_content[slice(*pool.first_link[lead : lead + 2])].tolist() == [image]]
+
+
+def by_the_rule(pool, bases, leads):
+    """Say of each base what its sample must be made of, straight from the rule; None where there can be no sample.
+
+    For each image but the last at least one conversation that shows it alone, for the last none or more; a base is no
+    lead of its own; behind other images only what can be renumbered; no base that shows one image twice.
+    """
+    made = {}
+    for base in bases:
+        images = pool.link_content[slice(*pool.first_link[base : base + 2])].tolist()
+        allowed = [
+            {
+                lead
+                for lead in conversations_with(image, leads, pool)
+                if lead != base and (not place or not pool.pinned[lead])
+            }
+            for place, image in enumerate(images)
+        ]
+        complete = images and len(set(images)) == len(images) and all(allowed[:-1])
+        made[base] = allowed if complete and not (pool.ordered[base] and pool.pinned[base]) else None
+    return made
+
+
+graphs = st.lists(st.one_of(pools.single(), pools.single("cgd"), pools.pair(), pools.dialogue("cgd")), max_size=40)
+same_images = st.lists(st.integers(0, 3), min_size=10, max_size=10).map(
+    lambda others: [image - image % 2 if other else image for image, other in enumerate(others)]
+)
+
+
+@given(graphs, same_images, st.booleans(), st.integers(0, 99))
+def test_samples_are_what_the_rule_alone_gives(conversations, contents, overlap, seed):
+    pool = pools.make(conversations, contents=contents)
+    bases = np.flatnonzero(pool.is_from("cgd"))
+    leads = np.arange(len(conversations)) if overlap else np.flatnonzero(pool.is_from("llava"))
+    draft = image_match(pool, bases, leads, np.random.default_rng(seed))
+    wanted = by_the_rule(pool, bases.tolist(), leads.tolist())
+    samples = pools.samples_of(pool, draft)
+    kept = [base for base in wanted if wanted[base] is not None]
+    assert len(samples) == len(kept)
+    assert sorted(draft.left_out["conversation"].to_list()) == [base for base in wanted if wanted[base] is None]
+    for base, (turns, shows) in zip(kept, samples, strict=True):
+        assert [image for _, image in shows] == pool.link_image[slice(*pool.first_link[base : base + 2])].tolist()
+        used = [set() for _ in wanted[base]]
+        for conversation, _, offset in turns:
+            if conversation != base:
+                used[offset].add(conversation)
+        asked = [turn for conversation, turn, _ in turns if conversation == base]
+        assert asked and len(set(asked)) == len(asked)
+        assert all(own <= allowed for own, allowed in zip(used, wanted[base], strict=True))
+        assert all(used[:-1])
+
+
+def test_a_base_is_never_its_own_lead():
+    alone = ("cgd", False, False, [[0]])
+    pool = pools.make([alone, ("cgd", False, False, [[0, 1]])])
+    everything = np.arange(2)
+    for seed in range(10):
+        first, second = pools.samples_of(pool, image_match(pool, everything, everything, np.random.default_rng(seed)))
+        assert [conversation for conversation, *_ in first[0]] == [0]
+        assert [conversation for conversation, *_ in second[0]] == [0, 1]
+
+
 @given(mixed, st.integers(0, 99))
 def test_image_numbers_stay_true(conversations, seed):
     pool = pools.make(conversations)

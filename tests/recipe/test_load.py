@@ -56,8 +56,25 @@ def changed(old: str, new: str) -> str:
         ("name: good", "name: good\nlimits: {dropped: true}", "line 2: limits.dropped: expected a share from 0 to 1, or a percentage such as \"5%\", got true"),  # noqa: E501
         ("name: good", "name: good\nlimits: {image_bytes: much}", "line 2: limits.image_bytes: expected a size such as 512MB, 1GB or 1GiB, got 'much'"),  # noqa: E501
         ("name: good", "name: good\nshards: {max_bytes: 0}", "line 2: shards.max_bytes: expected a size of at least 1 byte and at most 9007199254740991 bytes, got 0"),  # noqa: E501
-        ("name: good", "name: good\nsplit: {eval: 1}", "line 2: split.eval: expected a number below 1, got 1"),
-        ("name: good", "name: good\nsplit: {eval: .nan}", "line 2: split.eval: expected a finite number, got nan"),
+        ("name: good", "name: good\nsplit: {eval: 1.0}", "line 2: split.eval: expected a share below 1, such as 0.02 or \"2%\", or a whole number, got 1.0"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: 100%}", "line 2: split.eval: expected a share below 1, such as 0.02 or \"2%\", or a whole number, got '100%'"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: .nan}", "line 2: split.eval: expected a share below 1, such as 0.02 or \"2%\", or a whole number, got nan"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: {}}", "line 2: split.eval: expected an amount, or sources with an amount each, got none"),  # noqa: E501
+        ("name: good", "name: good\nsplit:\n  eval:\n    llava: -1", "line 4: split.eval.llava: expected a share below 1, such as 0.02 or \"2%\", or a whole number, got -1"),  # noqa: E501
+        ("name: good", "name: good\nsplit:\n  eval:\n    lava: 1%", "line 4: split.eval.lava: unknown source 'lava'; did you mean 'llava'?"),  # noqa: E501
+        ("name: good", "name: good\nsplit:\n  eval:\n    two: 1%", "line 4: split.eval.two: 'two' is an entry of the blend; name the sources it is made of"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {exclude: [cgt]}", "line 2: split.exclude.0: unknown source 'cgt'; did you mean 'cgd'?"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: {cgd: 5}, exclude: cgd}", "line 2: split.exclude: 'cgd' has an amount under eval; it cannot be excluded as well"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: 5, list: a.txt}", "line 2: split.list: list and eval cannot both be given: a list says all of it"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {exclude: cgd, list: a.txt}", "line 2: split.list: list and exclude cannot both be given: a list says all of it"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {exclude: cgd, by: sample}", "line 2: split.exclude: exclude needs by: image"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {eval: {cgd: 5}, by: sample}", "line 2: split.eval: an amount for each source needs by: image"),  # noqa: E501
+        ("name: good", "name: good\nsplit: {perceptual: 99}", "line 2: split.perceptual: expected a number of at most 16, got 99"),  # noqa: E501
+        ("  coco: ${data}/coco", "  coco: {path: x, same_as: cocoa}", "line 4: images.coco.same_as: unknown image store 'cocoa'; did you mean 'coco'?"),  # noqa: E501
+        ("  coco: ${data}/coco", "  coco: {path: x, same_as: coco}", "line 4: images.coco.same_as: 'coco' cannot be the same as itself"),  # noqa: E501
+        ("  coco: ${data}/coco", "  coco: {path: x, same: coco}", "line 4: images.coco.same: unknown key 'same'; did you mean 'same_as'?"),  # noqa: E501
+        ("  coco: ${data}/coco", "  coco: {path: x, same_as: a}\n  a: {path: y, same_as: b}\n  b: z", "line 4: images.coco.same_as: 'a' is itself the same as another store; name that one"),  # noqa: E501
+        ("  coco: ${data}/coco", "  coco: 3", "line 4: images.coco: expected a path, a URL, or {path: …, same_as: …}, got 3"),  # noqa: E501
         ("name: good", "name: good\nsplit: {by: turn}", "line 2: split.by: expected 'image' or 'sample', got 'turn'"),
         ("name: good", "name: good\ntemplate: plane", "line 2: template: unknown template 'plane'; did you mean 'plain'?"),  # noqa: E501
         ("{data: ./data}", "{data: ./data, many: [1]}", "line 2: variables.many: a variable is a text or a number, got a list"),  # noqa: E501

@@ -85,7 +85,16 @@ SECTIONS = {
         optional={"images": COUNTS, "tokens": COUNTS, "image_tokens": COUNTS, "image_bytes": SIZES},
     ),
     "split": st.fixed_dictionaries(
-        {}, optional={"eval": mostly(0, 0.5, "${share}", bad=(1,)), "by": mostly("image", "${by}", bad=("turn",))}
+        {},
+        optional={
+            "eval": mostly(0, 0.5, 12, "3%", {"llava": "1%", "cgd": "${n}"}, "${share}", bad=(1.0, "x", {"x": 1}, {})),
+            "by": mostly("image", "${by}", bad=("turn",)),
+            "exclude": mostly("llava", ["cgd"], bad=("other", [])),
+            "perceptual": mostly(4, "${n}", bad=(99,)),
+        },
+    ),
+    "images": st.fixed_dictionaries(
+        {"coco": st.just("x"), "other": mostly({"path": "y", "same_as": "coco"}, bad=(3,))}
     ),
     "shards": st.fixed_dictionaries({}, optional={"max_samples": COUNTS, "max_bytes": SIZES}),
 }
@@ -111,6 +120,10 @@ def test_whatever_loads_validates(changes):
         {"limits": {"tokens": 5}},
         {"limits": {"image_bytes": "3 apples"}},
         {"split": {"by": "turn"}},
+        {"split": {"eval": 1.5}},
+        {"split": {"eval": {"llava": "x"}}},
+        {"split": {"perceptual": 99}},
+        {"images": {"coco": {"path": "x", "same": "y"}}},
         {"sources": {"a b": {"format": "llava", "files": "x"}}},
         {"sources": {"a": {"format": "llama", "files": "x"}}},
         {"sources": {"a": {"format": "llava", "files": []}}},

@@ -1,5 +1,6 @@
 import re
 
+import msgspec
 import pytest
 import yaml
 
@@ -60,7 +61,12 @@ def test_dropped_records_and_rewritten_references_are_told(blend, card):
     ledger = blend.manifest.ledger
     assert f"{ledger['read']:,} records were read; {ledger['emitted']:,} of them" in card
     assert f"{ledger['references_rewritten']:,} references to images were renumbered" in card
-    assert "share no image by name" in card
+    assert "Train and eval share no image, whatever its names" in card
+
+
+def test_the_card_of_a_blend_of_an_older_layout_promises_no_more_than_was_done(blend):
+    older = msgspec.structs.replace(blend.manifest, layout=1)
+    assert "share no image by name" in dataset_card(older, index_of(blend), None)
 
 
 def test_a_card_knows_whether_somebody_wrote_on_it(card):

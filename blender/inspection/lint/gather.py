@@ -13,6 +13,7 @@ from blender.inspection.lint import answers, marks, numbers, texts, unshown
 from blender.inspection.lint.material import Chunk, Samples, SourceFile
 from blender.inspection.tokens import SampleEncoder
 from blender.parallel import map_unordered
+from blender.recipe.stores import store_locations
 from blender.shards.sample import Sample, SampleImage
 
 #: an answer of fewer than five words may be repeated by chance
@@ -98,7 +99,7 @@ def gather(
     Raises:
         ShardError: A sample cannot be read.
     """
-    settings = _Settings(source.files, source.recipe.get("images", {}), tokens)
+    settings = _Settings(source.files, store_locations(source.recipe), tokens)
     chunks = source.chunks()
     found: list[Gathered] = [_table([], 0, settings)]
     done = 0

@@ -14,6 +14,7 @@ from blender.images.names import extension_of
 from blender.inspection.lint.check import Check
 from blender.inspection.lint.looks import Pair, Wanted, are_alike
 from blender.inspection.lint.material import Material, Samples, hits_beyond, hits_in, no_hits
+from blender.recipe.stores import store_locations
 
 #: pixels of the shorter side
 _SMALL = 32
@@ -139,7 +140,7 @@ def _find_unused(material: Material) -> pl.DataFrame:
 def _stores(material: Material) -> Iterator[tuple[ImageStore, list[str]]]:
     """Open the stores that are at hand, with the names that samples show of them."""
     shown = dict(material.images.group_by("store").agg("name").iter_rows())
-    for name, location in material.source.recipe.get("images", {}).items():
+    for name, location in store_locations(material.source.recipe).items():
         try:
             store = open_store(name, location)
         except StoreError:
@@ -166,7 +167,7 @@ def _listed(store: ImageStore) -> set[str] | None:
 
 
 def _unlisted(material: Material) -> str | None:
-    unlisted = {name for name in material.source.recipe.get("images", {})}
+    unlisted = set(store_locations(material.source.recipe))
     unlisted -= {store.name for store, _ in _stores(material) if _listed(store) is not None}
     return f"the images of {', '.join(sorted(unlisted))} cannot be listed from here" if unlisted else None
 

@@ -67,8 +67,8 @@ CHECKS = (
         "image_in_both_splits",
         "error",
         "images of eval are shown in train, too",
-        "Figures measured on eval are too good. `split: {by: image}` keeps an image on one side; where the same image "
-        "has several names or stores, let the sources use one store and one name.",
+        "Figures measured on eval are too good. `split: {by: image}` keeps an image on one side, whatever its names "
+        "and stores; where it is there already, write the blend again with this version of the program.",
         _find_images,
         hindrance=_opened,
     ),

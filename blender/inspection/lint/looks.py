@@ -1,12 +1,8 @@
 """Which pictures look the same: first by a few numbers of each, then by looking at both.
 
-A difference hash (Krawetz, "Kind of Like That", 2013): the picture is made grey and 9 x 9 pixels small, and each bit
-says whether brightness rises to the next pixel, 64 of them across and 64 down. Copies that were compressed, resized or
-brightened differ in a few bits, other pictures in about half. The mean colour keeps a blue box from an orange one of
-the same shape; a picture without any shape, whose bits are noise, is compared by its colour alone.
-
-Such numbers do not see a small thing that is there or not, which is what pairs for finding differences are made of. So
-two pictures whose numbers agree are opened again, and no part of one may differ from the same part of the other.
+The numbers are those of a difference hash (``blender.images.looks``). They do not see a small thing that is there or
+not, which is what pairs for finding differences are made of. So two pictures whose numbers agree are opened again, and
+no part of one may differ from the same part of the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,27 +10,18 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from PIL import Image
 
 from blender.errors import BlenderError
-from blender.images.decoding import open_image
+from blender.images.looks import Look, look_at, look_the_same
 from blender.inspection.lint.material import Readable
 from blender.parallel import map_unordered
 
-_SIDE = 9
-#: brightness that a picture's darkest and lightest ninths must differ by for its bits to mean anything
-_FLAT = 6
 #: bits of 128 that near-duplicates may differ in
 _BITS = 12
 #: steps of 255 that their mean colours may differ by, each
 _COLOUR = 24
 _CHUNK = 64
-#: pixels of a side at which two pictures are compared, and of the parts whose means are
-_COMPARED, _PART = 64, 4
-#: steps of 255 by which the colour of a part may differ: brightening takes up to 20, a small thing more than 35
-_DIFFERENCE = 24
 
 #: columns of what is found out: bits and colours are null where only the bytes were compared, or nothing can be decoded
 LOOKS = {
@@ -47,17 +34,6 @@ LOOKS = {
     "blue": pl.UInt8,
     "flat": pl.Boolean,
 }
-
-
-class Look(NamedTuple):
-    """What a picture looks like."""
-
-    across: int
-    down: int
-    red: int
-    green: int
-    blue: int
-    flat: bool
 
 
 class Wanted(NamedTuple):
@@ -78,53 +54,6 @@ class Pair(NamedTuple):
     image_other: int
     place: Readable
     place_other: Readable
-
-
-def look_at(content: bytes) -> Look:
-    """Work out what a picture looks like.
-
-    Args:
-        content: The image file's bytes.
-
-    Raises:
-        OSError: It cannot be decoded.
-    """
-    colours = _made_small(content, _SIDE)
-    grey = np.asarray(colours.convert("L"), dtype=np.int16)
-    red, green, blue = np.asarray(colours, dtype=np.float64).mean(axis=(0, 1)).round().astype(int).tolist()
-    across = np.diff(grey[:-1], axis=1) > 0
-    down = np.diff(grey[:, :-1], axis=0) > 0
-    return Look(_packed(across), _packed(down), red, green, blue, bool(np.ptp(grey) < _FLAT))
-
-
-def look_the_same(content: bytes, other: bytes) -> bool:
-    """Say whether no part of a picture differs visibly from the same part of another.
-
-    A change of colour or brightness that all parts share does not count.
-
-    Args:
-        content: The bytes of an image file.
-        other: Those of another.
-
-    Raises:
-        OSError: One of them cannot be decoded.
-    """
-    first, second = (np.asarray(_made_small(each, _COMPARED), dtype=np.float64) for each in (content, other))
-    difference = first - second
-    difference -= np.median(difference, axis=(0, 1))
-    parts = difference.reshape(_COMPARED // _PART, _PART, _COMPARED // _PART, _PART, 3).mean(axis=(1, 3))
-    return float(np.abs(parts).max()) <= _DIFFERENCE
-
-
-def _made_small(content: bytes, side: int) -> Image.Image:
-    with open_image(content) as opened:
-        # a JPEG is decoded at an eighth of its size, where that is enough
-        opened.draft("RGB", (8 * side, 8 * side) if side < 16 else (2 * side, 2 * side))
-        return opened.convert("RGB").resize((side, side), Image.Resampling.BOX)
-
-
-def _packed(bits: npt.NDArray[np.bool_]) -> int:
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def look_at_all(wanted: Sequence[Wanted], workers: int, tell: Callable[[int, int], None] | None = None) -> pl.DataFrame:

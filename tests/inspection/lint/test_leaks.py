@@ -1,6 +1,6 @@
 import shutil
 
-from tests.inspection.lint.blends import Made, ask, details, found, plain
+from tests.inspection.lint.blends import Made, ask, details, found
 
 
 def test_a_blend_that_is_split_by_image_is_clean(made):
@@ -31,17 +31,22 @@ def counts(made):
     return open_blend(made.root / "blend").manifest.counts
 
 
-def with_copies(made: Made):
-    """Give every picture a copy under another name, so that a split by name parts some from their copies."""
+def with_copies(made: Made, **split):
+    """Give every picture a copy under another name."""
     made.plain(*range(20))
     for number in range(20):
         shutil.copy(made.root / "images" / f"{number}.jpg", made.root / "images" / f"copy{number}.jpg")
         made.records().append(ask(f"copy{number}.jpg", (f"Question {number}?", f"Yes, {number}.")))
-    made.recipe["split"] = {"eval": 0.5}
+    made.recipe["split"] = {"eval": 0.5, **split}
+
+
+def test_copies_under_other_names_stay_on_one_side(made):
+    with_copies(made)
+    assert found(made.lint()) == {}
 
 
 def test_copies_under_other_names_are_told_by_their_bytes(made):
-    with_copies(made)
+    with_copies(made, by="sample")
     report = made.lint()
     assert set(found(report)) == {"image_in_both_splits"}
     assert ".jpg of photos, is also in train-" in details(report, "image_in_both_splits")[0]
@@ -49,23 +54,38 @@ def test_copies_under_other_names_are_told_by_their_bytes(made):
 
 
 def test_without_images_only_names_count(made):
-    with_copies(made)
+    with_copies(made, by="sample")
     report = made.lint(look=False)
     assert found(report) == {}
     assert "by name only" in report.not_made["image_in_both_splits"]
 
 
-def test_two_stores_at_one_place_hold_the_same_images(made):
+def with_two_stores(made, other, **split):
+    """Let two sources show the same pictures out of two stores."""
     made.plain(*range(20))
-    made.records("other").extend(plain(number) for number in range(20))
+    made.records("other").extend(
+        ask(f"{number}.jpg", (f"Another, {number}?", f"No, {number}.")) for number in range(20)
+    )
     made.load()
-    made.recipe["images"] = {"photos": str(made.root / "images"), "again": str(made.root / "images")}
-    file = {"format": "llava", "files": str(made.root / "llava.json")}
-    made.recipe["sources"] = {"llava": {**file, "images": "photos"}, "other": {**file, "images": "again"}}
-    made.recipe["split"] = {"eval": 0.5}
-    report = made.lint(look=False)
-    assert found(report)["image_in_both_splits"] > 0
-    assert found(report)["source_read_twice"] == 1
+    made.recipe["images"] = {"photos": str(made.root / "images"), "again": str(other)}
+    made.recipe["sources"] = {
+        name: {"format": "llava", "files": str(made.root / f"{name}.json"), "images": store}
+        for name, store in (("llava", "photos"), ("other", "again"))
+    }
+    made.recipe["split"] = {"eval": 0.5, **split}
+
+
+def test_identical_names_in_two_stores_do_not_leak(made):
+    with_two_stores(made, made.root / "copies")
+    shutil.copytree(made.root / "images", made.root / "copies")
+    report = made.lint()
+    assert found(report) == {}
+    assert {count.split for count in counts(made) if count.samples} == {"train", "eval"}
+
+
+def test_two_stores_at_one_place_hold_the_same_images(made):
+    with_two_stores(made, made.root / "images", by="sample")
+    assert found(made.lint(look=False))["image_in_both_splits"] > 0
 
 
 def test_long_answers_that_repeat_are_told_and_short_ones_are_not(made):

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from blender.inspection.lint.looks import LOOKS, are_alike, look_at, look_the_same
+from blender.images.looks import look_at, look_the_same
+from blender.inspection.lint.looks import LOOKS, are_alike
 
 
 def picture(seed, size=(320, 240)):

@@ -1,0 +1,49 @@
+"""What a split could not give as it was asked, in sentences, with the numbers and what can be done about it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from blender.blend.pool import Ints, Pool
+from blender.blend.split import Split
+
+#: a source may differ by this share of what was asked before it is told
+_NEAR = 0.2
+
+
+def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
+    """Say where a split by image differs from what was asked, and what was lost to it.
+
+    Args:
+        pool: The conversations as they were before the split.
+        split: The split.
+    """
+    held, lost = (
+        np.bincount(pool.source[chosen], minlength=len(pool.sources)) for chosen in (split.held_out, split.straddling)
+    )
+    for number, name in enumerate(pool.sources):
+        wanted, got, cut = int(split.wanted[number]), int(held[number]), int(split.cut[number])
+        if cut:
+            yield (
+                f"split: source {name} is in a group of {cut:,} conversations that share images, more than the "
+                f"{wanted:,} of it that are asked for; {got:,} are held out by cutting the group"
+            )
+        elif abs(got - wanted) > max(_NEAR * wanted, 1):
+            yield (
+                f"split.eval: {wanted:,} conversations of source {name} asked for, {got:,} held out, because "
+                "conversations that share images stay together"
+            )
+    if lost.any():
+        yield _lost(pool.sources, lost, split.cut)
+
+
+def _lost(sources: tuple[str, ...], lost: Ints, cut: Ints) -> str:
+    each = ", ".join(f"{count:,} of {name}" for name, count in zip(sources, lost.tolist(), strict=True) if count)
+    said = f"split: {int(lost.sum()):,} conversations show an image of each side and are lost (straddles_split): {each}"
+    if not cut.any():
+        return said
+    named = ", ".join(name for name, size in zip(sources, cut.tolist(), strict=True) if size)
+    return (
+        f"{said}; to lose none, hold nothing of it out (split: {{exclude: [{named}]}}), ask for a smaller share, or "
+        "blend fewer sources that share its images"
+    )
