@@ -30,7 +30,7 @@ from blender.randomness import generator
 from blender.recipe import Recipe, Source
 
 #: part of every fingerprint: raise it when the same plan would give other shards
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 #: keys of a recipe on which no sample depends (what of ``sources`` does is hashed by itself)
 _INDECISIVE = frozenset({"images", "sources", "lint", "on_bad_record"})
 #: as many are put into words for the fingerprint at a time
