@@ -49,7 +49,7 @@ def read(text: str, num_images: int, several: bool | None = None) -> Reading:
     pins = [reference for reference in found if not reference.parts]
     # who writes "the first image" counts images; then "the other" is one of them, also in a record of one
     counting = several or bool(understood)
-    others = [*spelled(text, several), *(signs(text, understood) if counting else ())]
+    others = [*spelled(text, several), *(signs(text, understood, several) if counting else ())]
     pins += [*_beside(sorted(others, key=_where), found), *_foreign(text, counting)]
     return Reading(understood, sorted(pins, key=_where))
 

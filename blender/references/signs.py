@@ -1,8 +1,8 @@
 """Words that could point at one of several images, in what understood references leave of a text.
 
-Only for records of several images. Such a text may stand behind other images if every one of these words is known to
-point at something else ("at first", "two dogs", "each other", "one of images 3 and 4"); any other keeps its record in
-front.
+Only for records of several images, and for texts that count the one image of theirs. Such a text may stand behind other
+images if every one of these words is known to point at something else ("at first", "two dogs", "each other", "one of
+images 3 and 4"); any other keeps its record in front.
 """
 
 import re
@@ -85,12 +85,14 @@ _PLURAL_NOUN = compiled(
 )
 
 
-def signs(text: str, understood: list[Reference]) -> Iterator[Reference]:
+def signs(text: str, understood: list[Reference], several: bool) -> Iterator[Reference]:
     """Find the words that could point at an image and are in no understood reference.
 
     Args:
-        text: A text of a record of several images.
+        text: A text that speaks of its record's images by number or order.
         understood: Its references.
+        several: Whether the record has several images; in a record of one, numbers and letters elsewhere than in a
+            sentence with a reference are those of other things.
     """
     rest = _without(text, understood)
     named = _PLURAL_NOUN.search(rest)
@@ -105,7 +107,8 @@ def signs(text: str, understood: list[Reference]) -> Iterator[Reference]:
                 done = max(harmless.end(), word.end())
                 continue
             behind = f"{beside} plural" if plural_from < word.start() else beside
-            if found := _sign(rest, word.start(), behind):
+            found = _sign(rest, word.start(), behind)
+            if found and (several or "sentence" in beside or found.reason not in ("count", "letter")):
                 yield found
 
 
