@@ -72,6 +72,12 @@ def _split(options: argparse.Namespace) -> str:
     return splitting.run()
 
 
+def _pinned(options: argparse.Namespace) -> str:
+    from benchmarks import pinned
+
+    return pinned.run(Path(options.data) if options.data else None)
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "plan": _plan,
     "write": _write,
@@ -82,6 +88,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "chat": _chat,
     "inspection": _inspection,
     "split": _split,
+    "pinned": _pinned,
 }
 
 
@@ -92,6 +99,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measure each so many times, in turn")
     parser.add_argument("--small", dest="large", action="store_false", help="leave out ten times the published size")
     parser.add_argument("--peers-python", help="a Python in whose environment other people's packages are installed")
+    parser.add_argument("--data", help="a folder of the published layout, for what is measured on texts")
     parser.add_argument("--keep", action="store_true", help="put the results into benchmarks/RESULTS.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):

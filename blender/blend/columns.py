@@ -4,6 +4,7 @@ A blend has half a million conversations and more turns than that, so nothing he
 done by counting, with numpy.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from blender.records import Batch
-from blender.references import COARSE, unresolvable
+from blender.references import Pin, find_pin, must_be_read
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -35,10 +36,14 @@ CONVERSATIONS = {
     "num_images": pl.UInt16,
     "characters": pl.UInt32,
     "tokens": pl.UInt32,
+    # why it may not stand behind other images, and the phrase that says so; null: it may, or this was not looked at
     "pinned": pl.String,
+    "pinned_by": pl.String,
 }
 LINKS = {"conversation": pl.UInt32, "turn": pl.UInt16, "position": pl.UInt16, "name": pl.String}
 TEXTS = {"question": pl.String, "answer": pl.String, "system": pl.String}
+#: of a text that is pinned as a whole, so much is kept
+_LONGEST_PHRASE = 80
 
 
 class Numbered(NamedTuple):
@@ -86,15 +91,15 @@ def lay_out(batch: Batch, before: Numbered, looked_at: tuple[bool, bool]) -> Col
     Args:
         batch: What a reader yielded.
         before: Rows before these.
-        looked_at: Whether to look in texts for references that cannot be renumbered: in conversations whose turns have
-            no order, and in those whose turns have one.
+        looked_at: Whether to look for what keeps texts from standing behind other images: in conversations whose turns
+            have no order, and in those whose turns have one.
     """
     layout = _layout(batch)
     texts = pl.DataFrame([batch.questions, batch.answers, _systems(batch)], schema=TEXTS)
     turn_table = _turns(batch, layout, texts, before)
     ordered = np.array(batch.ordered, bool)
     suspects = np.array(looked_at)[ordered.astype(np.int64)][layout.owner]
-    pinned = _pinned(texts, turn_table["shown"], layout.owner, suspects, len(ordered))
+    pinned = _pinned(texts, turn_table["shown"], layout, suspects)
     return Columns(
         records=_records(batch),
         conversations=_conversations(ordered, layout, turn_table["characters"], pinned, before),
@@ -167,7 +172,7 @@ def _turns(batch: Batch, layout: _Layout, texts: pl.DataFrame, before: Numbered)
 
 
 def _conversations(
-    ordered: Bools, layout: _Layout, characters: pl.Series, pinned: pl.Series, before: Numbered
+    ordered: Bools, layout: _Layout, characters: pl.Series, pinned: Sequence[Pin | None], before: Numbered
 ) -> pl.DataFrame:
     columns = {
         "ordered": ordered,
@@ -176,7 +181,8 @@ def _conversations(
         "num_images": layout.num_images,
         "characters": sums(characters.to_numpy(), layout.num_turns),
         "tokens": pl.repeat(None, len(ordered), dtype=pl.UInt32, eager=True),
-        "pinned": pinned,
+        "pinned": [pin and pin.reason for pin in pinned],
+        "pinned_by": [pin and pin.phrase[:_LONGEST_PHRASE] for pin in pinned],
     }
     return pl.DataFrame(columns, schema=CONVERSATIONS)
 
@@ -193,21 +199,20 @@ def _links(layout: _Layout, names: list[str], before: Numbered) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=LINKS)
 
 
-def _pinned(texts: pl.DataFrame, shown: pl.Series, owner: Ints, suspects: Bools, num_conversations: int) -> pl.Series:
-    """Find for each conversation the first reference that could not be renumbered; null where there is none.
+def _pinned(texts: pl.DataFrame, shown: pl.Series, layout: _Layout, suspects: Bools) -> list[Pin | None]:
+    """Find for each conversation what first keeps it from standing behind other images; None where nothing does.
 
     Args:
         texts: Question, answer and system text of each turn.
         shown: Images shown up to each turn.
-        owner: Conversation of each turn.
+        layout: Which turns belong to which conversation.
         suspects: Turns to look at.
-        num_conversations: Number of conversations.
     """
-    found: dict[int, str] = {}
-    table = texts.with_columns(conversation=pl.Series(owner), shown=shown).filter(pl.Series(suspects))
-    table = table.filter(pl.any_horizontal(pl.col(texts.columns).str.contains(COARSE)))
-    for *own, conversation, num_shown in table.iter_rows():
+    found: list[Pin | None] = [None] * len(layout.num_turns)
+    several = pl.Series("several", (layout.num_images > 1)[layout.owner])
+    table = texts.with_columns(several, conversation=pl.Series(layout.owner), shown=shown).filter(pl.Series(suspects))
+    doubtful = pl.any_horizontal(must_be_read(pl.col(name)) for name in texts.columns)
+    for *own, is_several, conversation, num_shown in table.filter(pl.col("several") | doubtful).iter_rows():
         for text in own:
-            if conversation not in found and (phrase := unresolvable(text, num_shown)) is not None:
-                found[conversation] = phrase
-    return pl.Series("pinned", [found.get(number) for number in range(num_conversations)], dtype=pl.String)
+            found[conversation] = found[conversation] or find_pin(text, num_shown, is_several)
+    return found

@@ -40,7 +40,7 @@ class Corpus:
 
     #: source, file (label), index, id, reason and detail (set: the reader could not use it)
     records: pl.DataFrame
-    #: source, ordered, first_turn, num_turns, num_images, characters, tokens, pinned
+    #: source, ordered, first_turn, num_turns, num_images, characters, tokens, pinned, pinned_by
     conversations: pl.DataFrame
     #: conversation, record, shown (images of the conversation shown up to this turn), num_bytes, characters, tokens
     turns: pl.DataFrame

@@ -26,7 +26,8 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
     Returns:
         One row per record, in the order of the files: source, file, index, record, num_samples, emitted (list of
         dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason),
-        turns_cut (turns of the record that were cut for a limit).
+        turns_cut (turns of the record that were cut for a limit), pinned and pinned_by (what keeps the record's
+        conversation from standing behind other images).
     """
     ledger = _with_reasons(corpus, judged, left_out).join(
         _uses(corpus, samples), on="record_number", how="left", maintain_order="left"
@@ -44,6 +45,8 @@ def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, lef
         pl.when(used).then(None).otherwise("detail").alias("detail"),
         "left_out",
         "turns_cut",
+        "pinned",
+        "pinned_by",
     )
 
 
@@ -67,6 +70,8 @@ def _with_reasons(corpus: Corpus, judged: pl.DataFrame, left_out: pl.DataFrame) 
         .with_columns(
             conversation_reason=judged["reason"].gather(conversation),
             conversation_detail=judged["detail"].gather(conversation),
+            pinned=judged["pinned"].gather(conversation),
+            pinned_by=judged["pinned_by"].gather(conversation),
         )
         .join(_cut_turns(corpus, judged), on="record_number", how="left", maintain_order="left")
         .join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
@@ -79,6 +84,8 @@ def _with_reasons(corpus: Corpus, judged: pl.DataFrame, left_out: pl.DataFrame) 
         pl.coalesce("detail", "conversation_detail", "cut_detail", "refusal_detail", pl.lit(part)).alias("detail"),
         "left_out",
         pl.col("turns_cut").fill_null(0),
+        "pinned",
+        "pinned_by",
     )
 
 
@@ -162,15 +169,20 @@ def totals_ahead(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, le
 
 
 def totals(ledger: pl.DataFrame) -> dict[str, Any]:
-    """Return the ledger's totals: records read, emitted, dropped by reason, uses of records in samples, turns cut."""
-    dropped = ledger.filter(pl.col("num_samples") == 0).group_by("reason").len().sort("reason")
+    """Return the ledger's totals: records read, emitted, dropped by reason, uses, turns cut, pinned."""
     return {
         "read": ledger.height,
         "emitted": int((ledger["num_samples"] > 0).sum()),
-        "dropped": {str(reason): int(count) for reason, count in dropped.iter_rows()},
+        "dropped": _counted(ledger.filter(pl.col("num_samples") == 0)["reason"]),
         "uses": int(ledger["num_samples"].sum()),
         "turns_cut": int(ledger["turns_cut"].sum()),
+        "pinned": _counted(ledger["pinned"].drop_nulls()),
     }
+
+
+def _counted(reasons: pl.Series) -> dict[str, int]:
+    counts = reasons.value_counts().sort(reasons.name)
+    return {str(reason): int(count) for reason, count in counts.iter_rows()}
 
 
 def balance(ledger: pl.DataFrame, num_records: int, num_uses: int) -> None:

@@ -33,7 +33,7 @@ class Pool:
     num_turns: Ints
     num_images: Ints
     ordered: Bools
-    #: has a reference to an image that could not be renumbered: may not stand behind other images
+    #: not proved harmless: may not stand behind other images
     pinned: Bools
     usable: Bools
     #: (N, 3) images, characters, and tokens (image tokens included) of each

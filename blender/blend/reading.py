@@ -38,7 +38,7 @@ class Part:
     number: int
     #: tokenizer.json to count tokens with; None: tokens are not counted
     tokenizer: str | None = None
-    #: only in these are references looked at; that takes longer than all the rest
+    #: only these are asked whether they may stand behind other images; that takes longer than all the rest
     movable: Movable = "all"
     options: ReadOptions = ReadOptions()
 

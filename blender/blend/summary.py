@@ -67,6 +67,8 @@ class PlanSummary(msgspec.Struct, frozen=True):
     turns_cut: int
     #: why the blend may not be written; None: it may
     refusal: str | None
+    #: records that may not stand behind other images, by reason
+    pinned: dict[str, int]
     #: conversations that an entry could not use, though another may have, by dataset and reason
     left_out: dict[str, dict[str, int]]
     warnings: list[str]
@@ -100,6 +102,7 @@ def summarise(plan: Plan) -> PlanSummary:
         losses=list(plan.losses),
         turns_cut=found["turns_cut"],
         refusal=plan.refusal.message if plan.refusal else None,
+        pinned=found["pinned"],
         left_out=_left_out(plan.left_out),
         warnings=list(plan.warnings),
     )

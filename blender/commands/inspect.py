@@ -312,3 +312,6 @@ def print_ledger(screen: "Console", manifest: "Manifest") -> None:
         screen.print(f"[bold]turns[/]  {ledger['turns_cut']:,} cut from long conversations, to keep the limits")
     for reason, count in sorted(ledger["dropped"].items(), key=lambda item: -item[1]):
         screen.print(f"  {count:>9,}  {reason}", markup=False)
+    if pinned := ledger.get("pinned"):
+        told = ", ".join(f"{count:,} {reason}" for reason, count in pinned.items())
+        screen.print(f"[bold]never behind other images[/]  {sum(pinned.values()):,} records: {told}")

@@ -115,6 +115,9 @@ def print_plan(summary: "PlanSummary") -> None:
     for dataset, reasons in summary.left_out.items():
         told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
         out.print(f"  {dataset} could not use: {told}", markup=False)
+    if summary.pinned:
+        told = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
+        out.print(f"[bold]never behind other images[/]  {sum(summary.pinned.values()):,} records: {told}")
     if summary.unusable_images:
         out.print("[bold]images that cannot be used[/]")
     for row in summary.unusable_images:

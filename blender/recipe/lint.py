@@ -23,6 +23,7 @@ LINT_CHECKS = (
     "answer_repeated",
     "image_number_missing",
     "image_not_shown",
+    "reference_not_understood",
     "mojibake",
     "control_character",
     "template_marker",

@@ -4,10 +4,12 @@ import re
 from dataclasses import dataclass
 from functools import cached_property
 
-from blender.references.reference import Reference
+from blender.references.reference import Reason, Reference
 from blender.references.words import GAP, STEM, compiled
 
 NOUN = compiled(rf"(?<![\w-])(?P<stem>{STEM})(?P<plural>s|\(s\)|{GAP}or{GAP}(?P=stem)s)?(?![a-z_]|-[a-z])")
+#: how many characters before a noun a phrase may reach
+_REACH = 100
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,10 @@ class Noun:
     match: re.Match[str]
     #: how many images the record has shown
     num_images: int
+    #: whether the record shows several images, now or later
+    several: bool
+    #: whether some image of the text is named by a letter from B on
+    lettered: bool = False
     #: some of its images, named earlier in the text
     named: frozenset[int] = frozenset()
 
@@ -34,19 +40,19 @@ class Noun:
     @cached_property
     def before(self) -> str:
         """The text before the noun, as far as a phrase may reach."""
-        return self.text[max(0, self.match.start() - 100) : self.match.start()]
+        return self.text[max(0, self.match.start() - _REACH) : self.match.start()]
 
     def start(self, phrase: re.Match[str] | None = None) -> int:
         """Where in the text the noun begins, or a phrase found in ``before``."""
         return self.match.start() - (len(self.before) - phrase.start() if phrase else 0)
 
-    def lost(self, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference:
+    def lost(self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference:
         """A reference that cannot be renumbered."""
-        return Reference(self.start(phrase), end or self.end)
+        return Reference(self.start(phrase), end or self.end, reason=reason)
 
-    def doubtful(self, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference | None:
+    def doubtful(self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference | None:
         """A phrase that is a reference in a record of several images, and prose in a record of one."""
-        return self.lost(phrase, end) if self.num_images > 1 else None
+        return self.lost(reason, phrase, end) if self.several else None
 
     def called(self, several: bool, capital: bool) -> str:
         """The writer's noun, singular or plural, to put in place of a phrase that may have begun with a capital."""

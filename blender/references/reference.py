@@ -2,6 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+#: why a text may not stand behind other images
+Reason = Literal[
+    "number",  # an image number that the record does not have, or that cannot be read
+    "relative",  # "the previous image": depends on what is shown around it
+    "all_images",  # "the images", "both images": cannot be said to be exactly the record's images
+    "some_image",  # "another image", "the second street photo": one of several, not said which
+    "spelling",  # "Image-1", "figure 2", "1st screenshot": may name an image, but not in a form that is rewritten
+    "ordinal",  # "the second one", "the former"
+    "letter",  # "A is brighter than B"
+    "count",  # "Number 1 is a cat", "all four show dogs"
+    "holder",  # "both", "the other", "which one", "they"
+    "side",  # "the one on the right"
+    "comparison",  # "Is it brighter?"
+    "language",  # not recognised as English
+]
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,8 @@ class Reference:
     end: int
     #: the phrase with the record's image numbers in it; empty when it cannot be renumbered
     parts: tuple[Part, ...] = ()
+    #: why it cannot be renumbered
+    reason: Reason = "number"
 
     @property
     def named(self) -> frozenset[int]:

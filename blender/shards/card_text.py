@@ -130,6 +130,7 @@ def _limit_lines(manifest: Manifest, known: Mapping[str, Sequence[Published | No
     if written:
         yield f"Language models wrote the texts of {', '.join(written)}. They contain errors, about the images, too."
     ledger = manifest.ledger
+    pinned = sum(ledger.get("pinned", {}).values())
     dropped = ", ".join(f"{count:,} {_code(reason)}" for reason, count in ledger["dropped"].items())
     yield (
         f"{ledger['read']:,} records were read; {ledger['emitted']:,} of them are in samples, some several times "
@@ -138,6 +139,11 @@ def _limit_lines(manifest: Manifest, known: Mapping[str, Sequence[Published | No
     yield (
         f"{ledger['references_rewritten']:,} references to images were renumbered by rules for English texts, such as "
         "“the first image”."
+        + (
+            f" {pinned:,} records stand behind no other images, since such rules cannot tell what they mean there."
+            if pinned
+            else ""
+        )
     )
     split = manifest.recipe.get("split", {})
     if split.get("by") == "sample":

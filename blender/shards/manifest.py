@@ -67,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True):
     files: list[ManifestFile]
     counts: list[ManifestCount]
     shards: list[ManifestShard]
-    #: read, emitted, dropped by reason, uses, turns_cut; and references_rewritten
+    #: read, emitted, dropped by reason, uses, turns_cut, pinned by reason; and references_rewritten
     ledger: dict[str, Any]
     warnings: list[str]
 

@@ -82,7 +82,7 @@ def _table_problems(blend: Blend) -> Iterator[str]:
     """Check index and ledger, and what other loaders were given of them."""
     try:
         found, told = totals(blend.ledger), blend.manifest.ledger
-        if any(found[name] != told[name] for name in found):
+        if any(found[name] != told.get(name) for name in found):
             yield "ledger.parquet and manifest.json tell different totals"
         if blend.index.height != blend.manifest.num_samples:
             yield f"the index has {blend.index.height} samples, manifest.json {blend.manifest.num_samples}"

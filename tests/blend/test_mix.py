@@ -124,6 +124,9 @@ def test_a_conversation_with_a_reference_out_of_its_range_never_stands_behind_im
     (root / "detail.json").write_text(json.dumps(records))
     plan = plan_of(root, tmp_path)
     assert plan.conversations["pinned"].is_not_null().sum() == 20
+    ledger = plan.ledger()
+    assert set(ledger.filter(pl.col("pinned") == "all_images")["pinned_by"]) == {"Which of the two images"}
+    assert totals(ledger)["pinned"] == summarise(plan).pinned == {"all_images": 20}
     pinned = set(plan.conversations.with_row_index("n").filter(pl.col("pinned").is_not_null())["n"].to_list())
     for turns, offsets in plan.samples.select("turns", "offsets").iter_rows():
         for turn, offset in zip(turns, offsets, strict=True):

@@ -13,7 +13,7 @@ from PIL import Image
 from blender.demo import CorpusError, draw_corpus
 from blender.errors import FolderError
 from blender.records import Conversation
-from blender.references import unresolvable
+from blender.references import find_pin
 from blender.sources import read_file
 from tests.demo.conftest import NUM_IMAGES
 
@@ -137,7 +137,7 @@ def test_pictures_that_share_a_text_form_small_groups(drawn):
 def test_the_instructions_can_stand_behind_other_images(drawn):
     for each in conversations(drawn, "MIMIC-IT/CGD_instructions.json"):
         for turn in each.turns:
-            assert unresolvable(turn.question, 2) is None and unresolvable(turn.answer, 2) is None
+            assert find_pin(turn.question, 2) is None and find_pin(turn.answer, 2) is None
 
 
 @pytest.mark.parametrize("name", SPARKLES)

@@ -23,5 +23,7 @@ class Check:
     find: Callable[[Material], pl.DataFrame]
     #: says a sentence about a hit that has no detail yet: (sample, turn from 0)
     describe: Callable[[Sample, int], str] | None = None
+    #: the same, where more than the sample must be known
+    describe_in: Callable[[Material, Sample, int], str] | None = None
     #: why the check cannot be made, or not in full; None where it can
     hindrance: Callable[[Material], str | None] = lambda material: None

@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from blender.inspection.lint import answers, marks, numbers, texts, unshown
 from blender.inspection.lint.material import Chunk, Samples, SourceFile
+from blender.inspection.lint.standing import entry_of, standings
 from blender.inspection.tokens import SampleEncoder
 from blender.parallel import map_unordered
 from blender.recipe.stores import store_locations
@@ -19,7 +20,7 @@ from blender.shards.sample import Sample, SampleImage
 #: an answer of fewer than five words may be repeated by chance
 _TELLING = r"\S(?:\s+\S+){4}"
 
-#: what is looked for in texts: name of the check → who says it of each turn (question, answer, shown)
+#: what is looked for in texts: name of the check → who says it of each turn, whose columns are those of ``_TURNS``
 FLAGS: Mapping[str, Callable[[pl.DataFrame], pl.Series]] = {
     "answer_empty": answers.is_empty,
     "answer_one_word": answers.is_one_word,
@@ -27,6 +28,7 @@ FLAGS: Mapping[str, Callable[[pl.DataFrame], pl.Series]] = {
     "image_not_shown": unshown.speaks_of_unshown,
     "mojibake": texts.is_mojibake,
     "control_character": texts.has_control,
+    "reference_not_understood": numbers.is_not_understood,
     "template_marker": marks.has_marker,
 }
 
@@ -36,6 +38,8 @@ _TURNS = {
     "record": pl.String,
     "file": pl.UInt16,
     "shown": pl.UInt16,
+    "num_before": pl.UInt16,
+    "num_own": pl.UInt16,
     "question": pl.String,
     "answer": pl.String,
 }
@@ -80,9 +84,14 @@ class _Settings:
     """What every process must know."""
 
     files: Sequence[SourceFile]
-    #: locations of the image stores
-    places: Mapping[str, str]
+    #: the recipe, resolved
+    recipe: Mapping[str, Any]
     tokens: Tokens | None
+
+    @property
+    def places(self) -> Mapping[str, str]:
+        """Locations of the image stores."""
+        return store_locations(self.recipe)
 
 
 def gather(
@@ -99,7 +108,7 @@ def gather(
     Raises:
         ShardError: A sample cannot be read.
     """
-    settings = _Settings(source.files, store_locations(source.recipe), tokens)
+    settings = _Settings(source.files, source.recipe, tokens)
     chunks = source.chunks()
     found: list[Gathered] = [_table([], 0, settings)]
     done = 0
@@ -133,7 +142,7 @@ def _table(samples: Sequence[Sample], first: int, settings: _Settings) -> Gather
         orient="row",
     )
     return Gathered(
-        turns=_with_flags(_turns(samples, first, settings.files)),
+        turns=_with_flags(_turns(samples, first, settings)),
         shows=shows.select("sample", "position", "image"),
         images=shows.unique("image", keep="first", maintain_order=True),
         lengths=_lengths(samples, first, settings.tokens),
@@ -153,15 +162,19 @@ def _number(image: SampleImage, places: Mapping[str, str]) -> int:
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")
 
 
-def _turns(samples: Sequence[Sample], first: int, files: Sequence[SourceFile]) -> pl.DataFrame:
+def _turns(samples: Sequence[Sample], first: int, settings: _Settings) -> pl.DataFrame:
     rows = []
-    starts = [(f"{file.source}/{file.label}/", number) for number, file in enumerate(files)]
+    starts = [(f"{file.source}/{file.label}/", number) for number, file in enumerate(settings.files)]
     for number, sample in enumerate(samples, first):
         of_source = [_file_of(source, starts) for source in sample.sources]
         shown = accumulate(len(turn.images) for turn in sample.turns)
+        own = standings(sample, entry_of(settings.recipe, sample.dataset))
         rows += [
-            (number, place, sample.sources[turn.source], of_source[turn.source], num_shown, turn.question, turn.answer)
-            for place, (turn, num_shown) in enumerate(zip(sample.turns, shown, strict=True))
+            (
+                *(number, place, sample.sources[turn.source], of_source[turn.source]),
+                *(num_shown, of_turn.num_before, of_turn.num_own, turn.question, turn.answer),
+            )
+            for place, (turn, num_shown, of_turn) in enumerate(zip(sample.turns, shown, own, strict=True))
         ]
     return pl.DataFrame(rows, schema=_TURNS, orient="row")
 

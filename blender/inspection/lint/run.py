@@ -151,6 +151,8 @@ def _examples(check: Check, hits: pl.DataFrame, material: Material, number: int)
         key, split = material.samples.select("key", "split").row(sample)
         if detail is None and check.describe:
             detail = check.describe(material.source.read(sample), turn)
+        if detail is None and check.describe_in:
+            detail = check.describe_in(material, material.source.read(sample), turn)
         yield Example(detail or "", key, dataset or "", split, 0 if turn is None else turn + 1)
 
 

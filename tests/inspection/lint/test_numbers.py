@@ -3,7 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.inspection.lint.numbers import find_missing, names_missing
+from blender.inspection.lint import LintSettings
+from blender.inspection.lint.numbers import find_missing, find_untrue, is_not_understood, names_missing
+from blender.inspection.lint.run import lint_samples
+from blender.shards.sample import Sample, SampleImage, SampleTurn
 from tests.inspection.lint.blends import ask, details, found
 
 
@@ -61,4 +64,102 @@ def test_a_sample_is_told_with_the_phrase(made):
     assert details(report, "image_number_missing") == [
         "‘image 2’, and 1 image is shown by then, in the answer "
         "“Unlike the first image, image 2 shows a dog in a park.”"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "num_own", "found"),
+    [
+        ("Image 3 shows a dog, image 4 has two.", 2, None),
+        ("Which of images 3 and 4 is darker?", 2, None),
+        ("The other is darker.", 2, ("holder", "other")),
+        ("Both images are dark.", 2, ("all_images", "Both images")),
+        ("The first image is dark.", 2, ("number", "The first image")),
+        ("Image 2 is dark.", 1, ("number", "Image 2")),
+        ("Image 4 is dark, the other dog is asleep.", 1, None),
+        ("See Image-4", 1, ("spelling", "Image-4")),
+        ("¿Qué muestra la segunda imagen?", 1, ("language", "¿Qué muestra la segunda imagen?")),
+    ],
+)
+def test_what_may_mean_an_image_of_another_record(text, num_own, found):
+    assert find_untrue(text, num_before=4 - num_own, num_own=num_own, num_shown=4) == found
+    turns = pl.DataFrame(
+        {"question": ["Why?", text], "answer": [text, "So."], "shown": [4, 4], "num_before": [4 - num_own] * 2}
+    ).with_columns(num_own=pl.lit(num_own))
+    assert is_not_understood(turns).to_list() == [found is not None] * 2
+    assert not is_not_understood(turns.with_columns(num_before=pl.lit(0))).any()
+
+
+class Written:
+    """Samples as another program may have written them."""
+
+    name = "written"
+    files = ()
+
+    def __init__(self, entry, *samples):
+        self.recipe = {"blend": [{"name": "made"} | entry]}
+        self.samples_made = samples
+        self.rows = pl.DataFrame({"key": [one.key for one in samples], "dataset": "made", "split": "train"})
+        self.first = 0
+
+    def samples(self):
+        return iter(self.samples_made)
+
+    def chunks(self):
+        return [self]
+
+    def read(self, row):
+        return self.samples_made[row]
+
+    def picture_bytes(self, images):
+        return pl.Series([1] * images.height)
+
+    def pictures(self, images):
+        return []
+
+
+def sample(*turns):
+    """Make a sample of (record, images shown, text)."""
+    records, made, shown = list(dict.fromkeys(record for record, _, _ in turns)), [], 0
+    for record, num_images, text in turns:
+        numbers = list(range(shown + 1, shown + num_images + 1))
+        made.append(SampleTurn(numbers, text, "It is a dog in a park, or so.", records.index(record)))
+        shown += num_images
+    images = [SampleImage("photos", f"{number}.jpg", 64, 64) for number in range(shown)]
+    return Sample("train-0", "made", records, images, made, "plain", [])
+
+
+def linted(entry, *turns):
+    report = lint_samples(Written(entry, sample(*turns)), LintSettings(look=False))
+    return [
+        (example.turn, example.detail)
+        for finding in report.findings
+        if finding.check == "reference_not_understood"
+        for example in finding.examples
+    ]
+
+
+CONCATENATED = {"from": ["a", "b"], "concatenate": [1, 2]}
+
+
+def test_a_written_turn_that_is_not_proved_harmless_behind_other_images_is_told():
+    turns = (("a/f/1", 1, "What is it?"), ("b/f/1", 2, "Which one is brighter, and why?"))
+    assert linted(CONCATENATED, *turns) == [
+        (2, "‘Which’ (holder) behind 1 image of other records, in the question “Which one is brighter, and why?”")
+    ]
+    assert linted({"from": ["a", "b"]}, *turns) == []
+
+
+def test_the_record_that_opens_a_sample_may_say_anything():
+    assert linted(CONCATENATED, ("b/f/1", 2, "Which one is brighter?"), ("a/f/1", 1, "What is it?")) == []
+    # two records of the file, asked about the same images
+    assert linted(CONCATENATED, ("b/f/1", 2, "Which one is brighter?"), ("b/f/2", 0, "And the other one?")) == []
+
+
+def test_the_base_of_a_match_counts_the_images_of_the_sample():
+    entry = {"image_match": {"base": ["b"], "with": ["a"]}}
+    base = ("b/f/1", 1, "Which one is brighter?")
+    assert linted(entry, ("a/f/1", 1, "What is it?"), base) == []
+    assert linted(entry, ("a/f/1", 1, "What is it?"), ("a/f/2", 1, "And in the first image?"), base) == [
+        (2, "‘the first image’ (number) behind 1 image of other records, in the question “And in the first image?”")
     ]

@@ -1,18 +1,9 @@
-import re
-
-import polars as pl
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.references import COARSE, rewrite_references, unresolvable
-
-
-def behind(text, num_images, num_before=2):
-    """The text of a record of ``num_images`` images, behind ``num_before`` others."""
-    numbers = range(num_before + 1, num_before + num_images + 1)
-    return rewrite_references(text, numbers, num_before + num_images).text
-
+from blender.references import rewrite_references
+from tests.references.reading import behind, pinned_by
 
 ONE_IMAGE = {
     "the first image": "image 3",
@@ -83,6 +74,25 @@ TWO_IMAGES = {
     "the given images": "images 3 and 4",
     "the second of the images": "the second of images 3 and 4",
     "the two\nimages": "images 3 and 4",
+    "image #1 & #2": "image #3 & #4",
+    "pictures #1 and #2": "pictures #3 and #4",
+    "images #1-#2": "images #3-#4",
+    "Images #1 to #2": "Images #3 to #4",
+    "image #1, #2": "image #3, #4",
+    "image #1 vs. #2": "image #3 vs. #4",
+    "photos no. 1 and no. 2": "photos no. 3 and no. 4",
+    "photos No. 1 & No. 2": "photos No. 3 & No. 4",
+    "Image number 1 and number 2": "Image number 3 and number 4",
+    "pictures 1 and #2": "pictures 3 and #4",
+    "Image 1 has one dog and image 2 has none.": "Image 3 has one dog and image 4 has none.",
+    "Neither: image 1 and image 2 both show two dogs.": "Neither: image 3 and image 4 both show two dogs.",
+    "In image 1, a ring is in the top left; in image 2, it is gone.": (
+        "In image 3, a ring is in the top left; in image 4, it is gone."
+    ),
+    "Which is brighter, image 1 or image 2?": "Which is brighter, image 3 or image 4?",
+    "The one in image 2 is older than the one in image 1.": "The one in image 4 is older than the one in image 3.",
+    "Two people in image 1 look at each other.": "Two people in image 3 look at each other.",
+    "At first, image 2 looks calm.": "At first, image 4 looks calm.",
 }
 
 FOUR_IMAGES = {
@@ -103,6 +113,8 @@ FOUR_IMAGES = {
     "all four images": "all of images 3, 4, 5 and 6",
     "two of the images": "two of images 3, 4, 5 and 6",
     "Compare the images.": "Compare images 3, 4, 5 and 6.",
+    "images #1, #2 and #4": "images #3, #4 and #6",
+    "images #2-#4": "images #4-#6",
 }
 
 
@@ -112,109 +124,7 @@ FOUR_IMAGES = {
 )
 def test_references_are_renumbered(text, expected, num_images):
     assert behind(text, num_images) == expected
-    assert unresolvable(text, num_images) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "num_images", "phrase"),
-    [
-        ("Is the second image darker?", 1, "the second image"),
-        ("Are both images dark?", 1, "both images"),
-        ("Are both images dark?", 3, "both images"),
-        ("these three images", 2, "these three images"),
-        ("between two images", 3, "between two images"),
-        ("In image b, a dog.", 1, "image b"),
-        ("image 12", 2, "image 12"),
-        ("image 2023", 1, "image 2023"),
-        ("image 2.5", 2, "image 2.5"),
-        ("image 0", 2, "image 0"),
-        ("images 1 and 3", 2, "images 1 and 3"),
-        ("the 21st image", 2, "the 21st image"),
-        ("the first three images", 2, "the first three images"),
-        ("the first few images", 4, "the first few images"),
-        ("The previous image was darker.", 1, "The previous image"),
-        ("the next image", 2, "the next image"),
-        ("the other image", 2, "the other image"),
-        ("the second-to-last image", 3, "the second-to-last image"),
-        ("Compare the images.", 1, "the images"),
-        ("Which image is darker?", 1, "Which image"),
-        ("two images", 1, "two images"),
-        ("use two images to tell a story", 4, "two images"),
-        ("in the left image", 2, "left image"),
-        ("the image on the left", 2, "image on the left"),
-        ("another image", 2, "another image"),
-        ("in one image", 2, "one image"),
-        ("is there any image", 2, "any image"),
-        ("Which image between 1 and 2 is darker?", 3, "image between 1"),
-        ("image (2)", 2, "image (2)"),
-        ("the two street images", 2, "the two street images"),
-        ("one dog in image 1 and 2 dogs in image 2", 2, "image 1 and 2"),
-        ("in the image two men stand", 2, "image two"),
-        ("From image one can see a dog.", 2, "image one"),
-        ("the second one", 2, "the second one"),
-        ("The first image has one dog, the second has two.", 2, "the second has"),
-        ("In the first, a dog.", 2, "In the first"),
-        ("The second.", 2, "The second."),
-        ("2", 2, "2"),
-        ("B.", 2, "B."),
-        ("the first photo of the dog", 2, "the first photo"),
-        ("his first picture", 2, "first picture"),
-        ("the second photo album", 2, "the second photo"),
-        ("Images 1 and 3 are dark. These images", 4, "These images"),
-    ],
-)
-def test_what_cannot_be_renumbered_is_named_and_left(text, num_images, phrase):
-    assert unresolvable(text, num_images) == phrase
-    assert phrase in behind(text, num_images)
-
-
-def test_the_first_phrase_that_cannot_be_renumbered_is_named():
-    assert unresolvable("The first image, the next image, the other image", 2) == "the next image"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "In the image a man stands on the left of the image.",
-        "In the image 2 men are standing.",
-        "In this image, two men; in the picture one can see three.",
-        "The picture pictures two dogs.",
-        "Picture a beach.",
-        "Is this image a good example of a first class picture-perfect day?",
-        "At first, the image looks calm.",
-        "The first thing in the image is a dog, the second thing a cat.",
-        "Satellite images are useful. Images of dogs are common.",
-        "Image sizes 1 and 2, 2 dogs, sections A and B.",
-        "The pictures on the wall and the first picture hanging above the sofa.",
-        "The left image of a mirror, the image on the left.",
-        "his first picture, the first photo of the day, the first photo album",
-        "a photo c. 1920, a photo f/2.8, image 3D, an 8-bit image, image 8-bit",
-        "Describe the following image. This image, that image, the image, an image.",
-        "...as seen in the image\n2. The dog\n3. The cat",
-        "At first image editing is hard.",
-        "The second one is darker; in the second, a dog.",
-        "2",
-        "Imagery, imagesize, imaginary 2, epic 2, topics 1 and 2, photosynthesis 3",
-    ],
-)
-def test_prose_of_a_record_with_one_image_is_left_alone(text):
-    assert rewrite_references(text, [3], 3) == rewrite_references(text, [1], 1)
-    assert unresolvable(text, 1) is None
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "the image, this image, that image, an image, the latter image, the same image",
-        "In the image a man stands.",
-        "Satellite images are useful.",
-        "image sizes 1 and 2",
-        "At first, the image looks calm.",
-    ],
-)
-def test_prose_of_a_record_with_several_images_is_left_alone(text):
-    assert behind(text, 2) == text
-    assert unresolvable(text, 2) is None
+    assert pinned_by(text, num_images) is None
 
 
 def test_each_changed_phrase_is_counted():
@@ -225,6 +135,11 @@ def test_each_changed_phrase_is_counted():
 
 def test_only_words_that_change_are_counted():
     assert rewrite_references("image 1 and image 2", [1, 3], 3).num_rewritten == 1
+
+
+def test_a_text_that_is_not_understood_as_a_whole_is_not_rewritten_in_part():
+    assert behind("Image 1 is dark, the other is bright.", 2) == "Image 1 is dark, the other is bright."
+    assert behind("la première image et l'image 2", 2) == "la première image et l'image 2"
 
 
 def test_images_shown_apart_keep_their_own_numbers():
@@ -284,8 +199,9 @@ def meant(sentence, num_before):
     return template.replace("{n}", noun).replace("{N}", noun.title()).format(*spelled)
 
 
-plain = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30).filter(
-    lambda text: not re.search("(?i)im|pic|ph|snap|the", text)
+#: text of which no word points at anything
+plain = st.text(alphabet=" \t,;:'\"“”*()", max_size=30) | st.sampled_from(
+    ["A dog is lying there", "There are 2 dogs on a table", "What are the people in this scene doing", "It is 10:30 am"]
 )
 
 
@@ -293,7 +209,7 @@ plain = st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=30).
 def test_nothing_but_the_references_changes(sentence, before, after, num_before):
     text = f"{before} . {sentence[0][0]} . {after}"
     assert behind(text, 4, num_before) == f"{before} . {meant(sentence, num_before)} . {after}"
-    assert unresolvable(text, 4) is None
+    assert pinned_by(text, 4) is None
 
 
 @given(sentences(), st.integers(1, 4), st.integers(1, 4))
@@ -302,107 +218,3 @@ def test_moving_twice_is_moving_once(sentence, near, far):
     once = rewrite_references(text, range(near + 1, near + 5), near + 4).text
     twice = rewrite_references(once, range(far + 1, far + near + 5), far + near + 4).text
     assert twice == behind(text, 4, near + far)
-
-
-WORDS = [
-    *("image", "images", "Image", "PICTURES", "photo", "photograph", "pics", "pic", "snapshot", "image(s)", "images'"),
-    *(
-        "the",
-        "a",
-        "The",
-        "A",
-        "b",
-        "B",
-        "these",
-        "both",
-        "all",
-        "of",
-        "each",
-        "which",
-        "any",
-        "every",
-        "between",
-        "from",
-    ),
-    *("first", "second", "2nd", "last", "final", "most recent", "previous", "other", "another", "one", "two", "three"),
-    *(
-        "1",
-        "2",
-        "3",
-        "12",
-        "2.5",
-        "#",
-        "no.",
-        "number",
-        "and",
-        "or",
-        "to",
-        "-",
-        ",",
-        "&",
-        "vs.",
-        "given",
-        "left",
-        "few",
-    ),
-    *("is", "shows", "can", "street", "dogs", "on", "wall", "in", "at", "his", "'s", "(2)", '"b"', "pair", "couple of"),
-    *(
-        ".",
-        "\n",
-        "\u00a0",
-        "\r\n",
-        "\t",
-        "\u017f",
-        "\u0131mage",
-        "\u212a",
-        "é",
-        "second-to-last",
-        "top",
-        "your",
-        "one.",
-    ),
-]
-soup = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(["", " ", " ", " ", "  ", "\n"])), max_size=9).map(
-    lambda words: "".join(word + gap for word, gap in words)
-)
-
-
-@given(soup, st.integers(0, 4))
-@example("images.", 1)
-@example("which image", 0)
-@example("\u0131mage 2", 1)
-@example('image "b"', 2)
-@example("any  of snapshot", 3)
-@example("\u212apic 1", 1)
-@example("the first couple of given image", 2)
-def test_whatever_can_be_found_passes_the_sieve(text, num_images):
-    found = unresolvable(text, num_images) is not None or behind(text, num_images) != text
-    if found:
-        assert re.search(COARSE, text)
-        assert pl.Series([text]).str.contains(COARSE)[0]
-
-
-@given(soup | st.text(), st.integers(0, 4))
-def test_the_identity_changes_nothing(text, num_images):
-    rewrite = rewrite_references(text, range(1, num_images + 1), num_images)
-    assert (rewrite.text, rewrite.num_rewritten) == (text, 0)
-
-
-@given(soup, st.integers(1, 4))
-def test_a_phrase_that_cannot_be_renumbered_is_part_of_the_text(text, num_images):
-    phrase = unresolvable(text, num_images)
-    assert phrase is None or (phrase and phrase in text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "What do you see in this image?",
-        "The image shows a man; on the left side of the picture, two dogs. In the middle of the photo, a car.",
-        "The first thing in this image is a dog, the second a cat, and one of the men is pictured in the photo.",
-        "All in all, the small picture is a good example of the topics 1 and 2.",
-    ],
-)
-def test_everyday_prose_does_not_pass_the_sieve(text):
-    assert not re.search(COARSE, text)
-    assert not pl.Series([text]).str.contains(COARSE)[0]
