@@ -5,7 +5,7 @@ only follows.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,6 +73,7 @@ def make_plan(
     workers: int = 1,
     *,
     look: bool = True,
+    without: Collection[tuple[str, str]] = (),
     progress: PlanProgress | None = None,
 ) -> Plan:
     """Read the sources of a recipe and plan its blend.
@@ -82,6 +83,7 @@ def make_plan(
         folder: An existing folder for the texts; it must outlive the plan.
         workers: Number of processes.
         look: False to open no image.
+        without: (store, name) of images that are left out, because they are listed as damaged.
         progress: What to call meanwhile.
 
     Raises:
@@ -95,7 +97,7 @@ def make_plan(
     corpus = read_corpus(recipe, folder, workers, progress.on_read)
     if not look:
         let_go()
-    images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
+    images = survey_images(corpus, recipe, workers, look=look, without=without, on_progress=progress.on_image)
     conversations = judge(corpus, images, recipe.limits)
     pool = make_pool(corpus, conversations, recipe.limits)
     split = _split(pool, corpus, recipe)
@@ -116,7 +118,12 @@ def make_plan(
         conversations=conversations,
         samples=samples,
         left_out=pl.concat([_name(part) for part in drawn]),
-        warnings=(*recipe.warnings, *_absent_stores(recipe, look), *_warnings(recipe, pool, held_out, drawn)),
+        warnings=(
+            *recipe.warnings,
+            *_absent_stores(recipe, look),
+            *_unknown(images, without),
+            *_warnings(recipe, pool, held_out, drawn),
+        ),
         fingerprint=_fingerprint(recipe, corpus, images),
         looked=look,
     )
@@ -221,6 +228,16 @@ def _cut(sizes: Ints, max_samples: int, max_bytes: int) -> list[int]:
 
 def _absent_stores(recipe: Recipe, look: bool) -> list[str]:
     return [] if look else [f"{fault.message}; its images are taken to be there" for fault in recipe.missing_stores()]
+
+
+def _unknown(images: pl.DataFrame, without: Collection[tuple[str, str]]) -> list[str]:
+    if not without:
+        return []
+    unknown = set(without).difference(images.select("store", "name").iter_rows())
+    if not unknown:
+        return []
+    store, name = min(unknown)
+    return [f"{len(unknown):,} of the {len(set(without)):,} images to leave out are not shown, such as {store}/{name}"]
 
 
 def _warnings(recipe: Recipe, pool: Pool, held_out: Bools, drawn: list[Drawn]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+from blender.commands.options import JsonOption, RecipeArgument, SetOption, WithoutOption, WorkersOption
 
 if TYPE_CHECKING:
     from blender.blend.plan import PlanProgress
@@ -33,6 +33,7 @@ def plan(
         bool, typer.Option("--no-images", help="Open no image: faster, but broken images and sizes stay unknown.")
     ] = False,
     workers: WorkersOption = None,
+    without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe will give: samples, images, bytes, and what will be dropped and why. Writes nothing."""
@@ -49,8 +50,12 @@ def plan(
     ):
         from blender.blend.plan import make_plan
         from blender.blend.summary import summarise
+        from blender.blend.without import read_without
 
-        made = make_plan(loaded, Path(folder), workers, look=not no_images, progress=planning_progress(meter))
+        listed = read_without(without) if without else frozenset[tuple[str, str]]()
+        made = make_plan(
+            loaded, Path(folder), workers, look=not no_images, without=listed, progress=planning_progress(meter)
+        )
         summary = summarise(made)
     if as_json:
         print_json(summary)

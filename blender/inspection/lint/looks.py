@@ -19,7 +19,7 @@ import polars as pl
 from PIL import Image
 
 from blender.errors import BlenderError
-from blender.images.decoding import open_image
+from blender.images.decoding import explaining_damage, open_image
 from blender.inspection.lint.material import Readable
 from blender.parallel import map_unordered
 
@@ -117,7 +117,7 @@ def look_the_same(content: bytes, other: bytes) -> bool:
 
 
 def _made_small(content: bytes, side: int) -> Image.Image:
-    with open_image(content) as opened:
+    with explaining_damage(), open_image(content) as opened:
         # a JPEG is decoded at an eighth of its size, where that is enough
         opened.draft("RGB", (8 * side, 8 * side) if side < 16 else (2 * side, 2 * side))
         return opened.convert("RGB").resize((side, side), Image.Resampling.BOX)
@@ -166,7 +166,7 @@ def _rows(wanted: Sequence[Wanted]) -> Iterator[tuple[object, ...]]:
 def _seen(content: bytes) -> tuple[object, ...]:
     try:
         return look_at(content)
-    except (OSError, ValueError, SyntaxError, EOFError):
+    except OSError:
         return (None,) * len(Look._fields)
 
 
@@ -212,5 +212,5 @@ def _compare_some(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 def _compare(pair: Pair) -> bool:
     try:
         return look_the_same(pair.place.read(), pair.place_other.read())
-    except (BlenderError, OSError, ValueError, SyntaxError, EOFError):
+    except (BlenderError, OSError):
         return False

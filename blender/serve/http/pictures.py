@@ -4,7 +4,9 @@ import base64
 import binascii
 import re
 
-from blender.images.decoding import open_image
+from blender.images.damage import DamagedImage
+from blender.images.decoding import measure_image
+from blender.images.formats import NAMES
 from blender.serve.http.faults import RequestError
 
 _HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
@@ -52,11 +54,10 @@ def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> N
         RequestError: It is no image, or too large.
     """
     try:
-        width, height = open_image(content).size
-    except OSError as error:
-        # Pillow's words name an object in memory
-        reason = "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file" if "cannot identify" in str(error) else str(error)
-        raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from error
+        width, height = measure_image(content)
+    except DamagedImage as damage:
+        reason = f"it is no {NAMES} file" if damage.reason == "not_an_image" else damage.why
+        raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from damage
     if width * height > max_pixels:
         told = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
         raise RequestError(told, param=param, code="image_too_large")
