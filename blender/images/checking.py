@@ -100,7 +100,7 @@ def _check_jpeg(content: bytes, looked: Looked, limits: ImageLimits, check: Chec
     if not frame.is_plain:
         decode_whole(content, limits.max_pixels)
     elif check == "decode":
-        from blender.images.structure import jpeg_decoding
+        from blender.images import jpeg_decoding
 
         jpeg_decoding.decode(content, walk)
 

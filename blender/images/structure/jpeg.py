@@ -23,7 +23,7 @@ _MAX_WORK = 4_000_000_000
 #: metadata that Pillow is given to read; more than this, and only what orientation and colours need is kept
 _MAX_METADATA = 256 * 1024
 
-_MARKER = re.compile(rb"\xff+([^\x00\xff])")
+_MARKER = re.compile(rb"\xff([^\x00\xff])")
 SOI, EOI, SOS, DQT, DHT, DAC, DRI, DNL, COM, TEM = 0xD8, 0xD9, 0xDA, 0xDB, 0xC4, 0xCC, 0xDD, 0xDC, 0xFE, 0x01
 APP0, APP1, APP14, APP15 = 0xE0, 0xE1, 0xEE, 0xEF
 RESTARTS = range(0xD0, 0xD8)
@@ -65,6 +65,10 @@ class Frame:
     def is_plain(self) -> bool:
         """Whether it is coded with Huffman codes and a cosine transform, as nearly all JPEGs are."""
         return self.marker not in ARITHMETIC and self.marker != _LOSSLESS
+
+    def takes_several_scans(self, num_components: int) -> bool:
+        """Say whether more scans follow a first one that shows so many components."""
+        return self.marker in PROGRESSIVE or num_components < len(self.components)
 
     def num_units(self, identifiers: list[int]) -> int:
         """Count the units (MCUs) of a scan of some components."""
@@ -119,7 +123,10 @@ class Walk:
     segments: list[tuple[int, int, int]] = field(default_factory=list)
     scanned: set[int] = field(default_factory=set)
     num_scans: int = 0
-    _stray: int = 0
+    #: bytes of no segment, other than fill bytes
+    num_stray: int = 0
+    _num_skipped: int = 0
+    _several_scans: bool = False
     _quantization: set[int] = field(default_factory=set)
     _huffman: dict[int, HuffmanTable] = field(default_factory=dict)
     _restart_interval: int = 0
@@ -167,8 +174,10 @@ class Walk:
         """Find a marker behind fill bytes or bytes of no segment."""
         window = self.file.read_at(self.position, _MAX_STRAY + 4)
         match = _MARKER.search(window)
-        self._stray += (match.end() if match else len(window)) - 2
-        if self._stray > _MAX_STRAY:
+        skipped = window[: match.end() - 2] if match else window
+        self._num_skipped += len(skipped)
+        self.num_stray += len(skipped) - skipped.count(b"\xff")
+        if self._num_skipped > _MAX_STRAY:
             raise DamagedImage(
                 "unreadable", f"more than {_MAX_STRAY:,} bytes at byte {self.position:,} belong to no segment"
             )
@@ -181,6 +190,10 @@ class Walk:
     def _segment(self, marker: int, start: int) -> bytes:
         head = self._bytes(self.position, self.position + 2)
         length = int.from_bytes(head, "big")
+        skipped = is_metadata(marker) or marker == DNL
+        if skipped:
+            # decoders take a length that does not count itself for an empty segment
+            length = max(2, length)
         end = self.position + length
         if len(head) < 2 or end > self.file.num_bytes:
             raise truncated(f"its segment at byte {start:,}")
@@ -190,8 +203,7 @@ class Walk:
             raise DamagedImage("unreadable", f"it has more than {_MAX_SEGMENTS:,} segments")
         self.segments.append((marker, start, end))
         reader = _READERS.get(marker)
-        skipped = APP0 <= marker <= APP15 or marker in (COM, DNL)
-        if not skipped and reader is None and marker not in _FRAMES and marker not in (SOS, DAC):
+        if not (skipped or reader or marker in _FRAMES or marker == SOS):
             raise self._foreign(marker, start)
         body = b"" if skipped else self._bytes(self.position + 2, end)
         self.position = end
@@ -237,6 +249,11 @@ class Walk:
             raise _damaged(start, "a Huffman table is malformed")
         self._huffman |= tables
 
+    def _read_conditioning(self, start: int, body: bytes) -> None:
+        pairs = list(zip(body[::2], body[1::2], strict=False))
+        if len(body) % 2 or any(index > 31 or (index < 16 and value & 15 > value >> 4) for index, value in pairs):
+            raise _damaged(start, "the conditioning of an arithmetic coder is malformed")
+
     def _read_interval(self, start: int, body: bytes) -> None:
         if len(body) != 2:
             raise _damaged(start, "the segment with the restart interval has a wrong length")
@@ -248,7 +265,10 @@ class Walk:
         count = body[0] if body else 0
         if not 1 <= count <= 4 or len(body) != 4 + 2 * count:
             raise _damaged(start, "the header of a scan has a wrong length")
+        if self.num_scans and not self._several_scans:
+            raise _damaged(start, "another scan begins after one that showed everything")
         self.num_scans += 1
+        self._several_scans = self._several_scans or self.frame.takes_several_scans(count)
         if too_much_work(self.frame, self.num_scans):
             raise DamagedImage("unreadable", f"it has {self.num_scans} scans or more, which take too long to decode")
         components = list(body[1 : 1 + 2 * count : 2])
@@ -300,7 +320,12 @@ class Walk:
         return table
 
 
-_READERS = {DQT: Walk._read_quantization, DHT: Walk._read_huffman, DRI: Walk._read_interval}
+_READERS = {
+    DQT: Walk._read_quantization,
+    DHT: Walk._read_huffman,
+    DAC: Walk._read_conditioning,
+    DRI: Walk._read_interval,
+}
 
 
 def read_size(file: ByteFile) -> tuple[int, int]:
@@ -330,7 +355,7 @@ def vet(content: bytes) -> bytes:
 def _bound_scans(content: bytes, walk: Walk, first: Scan) -> None:
     """Refuse more scans than a decoder should walk through, where it walks through more than one."""
     assert walk.frame is not None
-    if walk.frame.marker not in PROGRESSIVE and len(first.components) == len(walk.frame.components):
+    if not walk.frame.takes_several_scans(len(first.components)):
         return
     end = content.find(b"\xff\xd9", first.data)
     num_scans = content.count(b"\xff\xda", first.data, end if end >= 0 else len(content)) + 1

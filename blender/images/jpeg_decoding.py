@@ -12,6 +12,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from blender.images.damage import DamagedImage
+from blender.images.decoding import explaining_damage, open_image
 from blender.images.structure.jpeg import PROGRESSIVE, SOS, Walk, strip
 
 #: the value of a pixel whose data are missing
@@ -33,6 +34,8 @@ def decode(content: bytes, walk: Walk) -> None:
         DamagedImage: The decoder fails or warns, or the lower part of the picture is dead.
     """
     assert walk.frame is not None
+    if walk.num_stray:
+        raise DamagedImage("damaged", f"{walk.num_stray:,} bytes before its pixels belong to no segment")
     plain = _plain(content, walk)
     channels = len(walk.frame.components)
     pixels = _decoded(plain, "CMYK" if channels == 4 else "GRAY")
@@ -42,7 +45,7 @@ def decode(content: bytes, walk: Walk) -> None:
 
 
 def _plain(content: bytes, walk: Walk) -> bytes:
-    """Leave out what a decoder may warn of though it does not matter: metadata, bytes of no segment, the rest."""
+    """Leave out what a decoder may warn of though it does not matter: metadata, fill bytes, what follows the end."""
     assert walk.frame is not None
     first = next(number for number, (marker, _, _) in enumerate(walk.segments) if marker == SOS)
     data = walk.segments[first][2]
@@ -58,10 +61,20 @@ def _decoded(plain: bytes, colours: str) -> NDArray[np.uint8]:
         pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(plain, colours, min_height=1, min_width=1, strict=True)
     except ValueError as error:
         words = str(error).strip()
+        if "subsampling level" in words:
+            return _decoded_by_pillow(plain, colours)
         if not _HARMLESS.search(words):
             raise DamagedImage("damaged", f"its decoder says: {words}") from error
         pixels = simplejpeg.decode_jpeg(plain, colours, min_height=1, min_width=1, strict=False)
     return pixels
+
+
+def _decoded_by_pillow(plain: bytes, colours: str) -> NDArray[np.uint8]:
+    """Decode what libjpeg-turbo's simple interface does not take: rare factors of subsampling."""
+    with explaining_damage(), open_image(plain) as image:
+        image.draft("L" if colours == "GRAY" else None, (1, 1))
+        pixels = np.asarray(image)
+    return pixels.reshape(image.height, image.width, -1)
 
 
 def _num_dead_rows(pixels: NDArray[np.uint8]) -> int:
