@@ -7,7 +7,8 @@ them one at a time.
 
 import re
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from blender.images.damage import DamagedImage, truncated
 from blender.images.files import ByteFile, MemoryFile
@@ -42,8 +43,7 @@ PROGRESSIVE, ARITHMETIC = {0xC2, 0xCA}, {0xC9, 0xCA}
 _LOSSLESS = 0xC3
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(NamedTuple):
     """A channel: how many blocks of it are in a unit of an interleaved scan, and its quantization table."""
 
     across: int
@@ -70,10 +70,14 @@ class Frame:
         """Say whether more scans follow a first one that shows so many components."""
         return self.marker in PROGRESSIVE or num_components < len(self.components)
 
+    @cached_property
+    def _most(self) -> tuple[int, int]:
+        parts = self.components.values()
+        return max(part.across for part in parts), max(part.down for part in parts)
+
     def num_units(self, identifiers: list[int]) -> int:
         """Count the units (MCUs) of a scan of some components."""
-        across = max(component.across for component in self.components.values())
-        down = max(component.down for component in self.components.values())
+        across, down = self._most
         if len(identifiers) > 1:
             return _ceil(self.width, 8 * across) * _ceil(self.height, 8 * down)
         only = self.components[identifiers[0]]
@@ -81,22 +85,21 @@ class Frame:
         return _ceil(width, 8) * _ceil(height, 8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HuffmanTable:
-    """Code lengths and symbols."""
+    """Code lengths and symbols; one object for all files that have the same."""
 
     #: number of codes of 1 to 16 bits
     counts: bytes
     symbols: bytes
 
-    @property
+    @cached_property
     def shortest(self) -> int:
         """Bits of the shortest code."""
         return next((length for length, count in enumerate(self.counts, 1) if count), 16)
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """A scan: what its header says, and the tables that hold for it."""
 
     #: of the marker
@@ -163,15 +166,14 @@ class Walk:
         return self.known[start:end] if end <= len(self.known) else self.file.read_at(start, end - start)
 
     def _marker(self) -> tuple[int, int]:
-        start = self.position
-        mark = self._bytes(start, start + 2)
-        if len(mark) == 2 and mark[0] == 0xFF and 0 < mark[1] < 0xFF:
+        start, known = self.position, self.known
+        if start + 2 <= len(known) and known[start] == 0xFF and 0 < known[start + 1] < 0xFF:
             self.position = start + 2
-            return mark[1], start
+            return known[start + 1], start
         return self._stray_marker()
 
     def _stray_marker(self) -> tuple[int, int]:
-        """Find a marker behind fill bytes or bytes of no segment."""
+        """Find a marker that was not read yet, or is behind fill bytes or bytes of no segment."""
         window = self.file.read_at(self.position, _MAX_STRAY + 4)
         match = _MARKER.search(window)
         skipped = window[: match.end() - 2] if match else window
@@ -210,32 +212,15 @@ class Walk:
         if reader:
             reader(self, start, body)
         elif marker in _FRAMES:
-            self._read_frame(marker, start, body)
+            if self.frame is not None:
+                raise _damaged(start, "its size is said twice")
+            self.frame = _frame(marker, start, body)
         return body
 
     def _foreign(self, marker: int, start: int) -> DamagedImage:
         if marker in _OTHER_FRAMES:
             return DamagedImage("unsupported_format", f"it is a {_OTHER_FRAMES[marker]} JPEG, which is not read")
         return _damaged(start, f"marker 0x{marker:02X} has no meaning there")
-
-    def _read_frame(self, marker: int, start: int, body: bytes) -> None:
-        if self.frame is not None:
-            raise _damaged(start, "its size is said twice")
-        if len(body) < 6 or len(body) != 6 + 3 * body[5]:
-            raise _damaged(start, "the segment that says its size has a wrong length")
-        if body[0] != 8:
-            raise DamagedImage("unsupported_format", f"it is a JPEG of {body[0]} bits a sample, which is not read")
-        if body[5] not in (1, 3, 4):
-            raise DamagedImage("unsupported_format", f"it is a JPEG of {body[5]} components, which is not read")
-        components = {
-            body[at]: Component(body[at + 1] >> 4, body[at + 1] & 15, body[at + 2]) for at in range(6, len(body), 3)
-        }
-        if len(components) != body[5]:
-            raise _damaged(start, "two components have the same number")
-        if not all(1 <= each.across <= 4 and 1 <= each.down <= 4 for each in components.values()):
-            raise _damaged(start, "a component has no possible sampling factor")
-        height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-        self.frame = Frame(marker, width, height, components)
 
     def _read_quantization(self, start: int, body: bytes) -> None:
         numbers = _quantization_tables(body)
@@ -389,6 +374,25 @@ def _kept_for_pillow(content: bytes, metadata: list[tuple[int, int, int]]) -> se
             wanted.remove(kind)
             kept.add(start)
     return kept
+
+
+@lru_cache
+def _frame(marker: int, start: int, body: bytes) -> Frame:
+    """Read a start of frame; the pictures of a data set have few different ones."""
+    if len(body) < 6 or len(body) != 6 + 3 * body[5]:
+        raise _damaged(start, "the segment that says its size has a wrong length")
+    if body[0] != 8:
+        raise DamagedImage("unsupported_format", f"it is a JPEG of {body[0]} bits a sample, which is not read")
+    if body[5] not in (1, 3, 4):
+        raise DamagedImage("unsupported_format", f"it is a JPEG of {body[5]} components, which is not read")
+    components = {
+        body[at]: Component(body[at + 1] >> 4, body[at + 1] & 15, body[at + 2]) for at in range(6, len(body), 3)
+    }
+    if len(components) != body[5]:
+        raise _damaged(start, "two components have the same number")
+    if not all(1 <= each.across <= 4 and 1 <= each.down <= 4 for each in components.values()):
+        raise _damaged(start, "a component has no possible sampling factor")
+    return Frame(marker, int.from_bytes(body[3:5], "big"), int.from_bytes(body[1:3], "big"), components)
 
 
 @lru_cache

@@ -58,17 +58,17 @@ class _Marks:
 
     def __init__(self, content: bytes, start: int) -> None:
         data = np.frombuffer(content, np.uint8, offset=start)
-        positions = np.flatnonzero(data[:-1] == 0xFF)
+        positions = (data[:-1] == 0xFF).nonzero()[0]
         codes = data[positions + 1]
         kept = (codes != 0) & (codes != 0xFF)
         self._positions: NDArray[np.int64] = positions[kept] + start
         self._codes: NDArray[np.uint8] = codes[kept]
-        self._ends = np.flatnonzero((self._codes < RESTARTS.start) | (self._codes >= RESTARTS.stop))
+        self._ends = ((self._codes < RESTARTS.start) | (self._codes >= RESTARTS.stop)).nonzero()[0]
 
     def from_(self, start: int) -> tuple[int | None, NDArray[np.uint8]]:
         """Return where the data that begin at a byte end, and the restart markers up to there."""
-        first = int(np.searchsorted(self._positions, start))
-        following = int(np.searchsorted(self._ends, first))
+        first = int(self._positions.searchsorted(start))
+        following = int(self._ends.searchsorted(first))
         if following == len(self._ends):
             return None, self._codes[first:]
         last = int(self._ends[following])
