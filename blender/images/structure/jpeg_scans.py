@@ -6,6 +6,8 @@ anything does. Three signs of such a change cost little and are looked for: rest
 order, less data than so many blocks need, and a hole of zeros where the codes mean that no real picture has one.
 """
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,9 @@ _HOLE = bytes(64)
 _LONG_REST = 64
 #: codes of the standard tables have two bits or more
 _SHORTEST_STANDARD = 2
+#: second bytes of markers that do not end a scan: restarts, and fill bytes before another marker
+_PASSED = {*RESTARTS, 0xFF}
+_NO_CODES = np.empty(0, np.uint8)
 
 
 def check(content: bytes, walk: Walk) -> Walk:
@@ -57,22 +62,48 @@ class _Marks:
     """All markers from a byte on: each 0xFF that is neither followed by a zero (then it is data) nor by another."""
 
     def __init__(self, content: bytes, start: int) -> None:
+        self._content, self._start = content, start
         data = np.frombuffer(content, np.uint8, offset=start)
-        positions = (data[:-1] == 0xFF).nonzero()[0]
-        codes = data[positions + 1]
-        kept = (codes != 0) & (codes != 0xFF)
-        self._positions: NDArray[np.int64] = positions[kept] + start
-        self._codes: NDArray[np.uint8] = codes[kept]
-        self._ends = ((self._codes < RESTARTS.start) | (self._codes >= RESTARTS.stop)).nonzero()[0]
+        # every pass over the data counts: they are most of what a check costs
+        self._marked: NDArray[np.bool_] = data[:-1] == 0xFF
+        self._marked &= data[1:] != 0
 
     def from_(self, start: int) -> tuple[int | None, NDArray[np.uint8]]:
         """Return where the data that begin at a byte end, and the restart markers up to there."""
+        after = self._marked[start - self._start :]
+        first = int(after.argmax()) if len(after) else 0
+        if not len(after) or not after[first]:
+            return None, _NO_CODES
+        if self._content[start + first + 1] in _PASSED:
+            return self._beyond_restarts(start)
+        return start + first, _NO_CODES
+
+    def _beyond_restarts(self, start: int) -> tuple[int | None, NDArray[np.uint8]]:
         first = int(self._positions.searchsorted(start))
         following = int(self._ends.searchsorted(first))
         if following == len(self._ends):
             return None, self._codes[first:]
         last = int(self._ends[following])
         return int(self._positions[last]), self._codes[first:last]
+
+    @cached_property
+    def _found(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        positions = self._marked.nonzero()[0] + self._start
+        codes = np.frombuffer(self._content, np.uint8)[positions + 1]
+        kept = codes != 0xFF
+        return positions[kept], codes[kept]
+
+    @property
+    def _positions(self) -> NDArray[np.int64]:
+        return self._found[0]
+
+    @property
+    def _codes(self) -> NDArray[np.uint8]:
+        return self._found[1]
+
+    @cached_property
+    def _ends(self) -> NDArray[np.int64]:
+        return ((self._codes < RESTARTS.start) | (self._codes >= RESTARTS.stop)).nonzero()[0]
 
 
 def _check_restarts(frame: Frame, scan: Scan, restarts: NDArray[np.uint8]) -> None:
