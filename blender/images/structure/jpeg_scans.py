@@ -6,6 +6,7 @@ anything does. Three signs of such a change cost little and are looked for: rest
 order, less data than so many blocks need, and a hole of zeros where the codes mean that no real picture has one.
 """
 
+import threading
 from functools import cached_property
 
 import numpy as np
@@ -22,6 +23,8 @@ _LONG_REST = 64
 _SHORTEST_STANDARD = 2
 #: second bytes of markers that do not end a scan: restarts, and fill bytes before another marker
 _PASSED = {*RESTARTS, 0xFF}
+#: bytes of memory that are kept for the next file
+_KEPT_SCRATCH = 4 * 1024 * 1024
 _NO_CODES = np.empty(0, np.uint8)
 
 
@@ -58,15 +61,35 @@ def check(content: bytes, walk: Walk) -> Walk:
     return walk
 
 
+class _Scratch(threading.local):
+    """Memory that a thread uses again for each file."""
+
+    def __init__(self) -> None:
+        self._first, self._second = (np.empty(0, np.bool_) for _ in range(2))
+
+    def arrays(self, size: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Give two arrays, valid until the next call; those of large files are not kept."""
+        if size > _KEPT_SCRATCH:
+            return np.empty(size, np.bool_), np.empty(size, np.bool_)
+        if size > len(self._first):
+            self._first, self._second = (np.empty(max(size, _KEPT_SCRATCH // 8), np.bool_) for _ in range(2))
+        return self._first[:size], self._second[:size]
+
+
+_own_scratch = _Scratch()
+
+
 class _Marks:
     """All markers from a byte on: each 0xFF that is neither followed by a zero (then it is data) nor by another."""
 
     def __init__(self, content: bytes, start: int) -> None:
         self._content, self._start = content, start
         data = np.frombuffer(content, np.uint8, offset=start)
-        # every pass over the data counts: they are most of what a check costs
-        self._marked: NDArray[np.bool_] = data[:-1] == 0xFF
-        self._marked &= data[1:] != 0
+        # every pass over the data counts, and so does fresh memory: they are most of what a check costs
+        self._marked, followed = _own_scratch.arrays(max(0, len(data) - 1))
+        np.equal(data[:-1], 0xFF, out=self._marked)
+        np.not_equal(data[1:], 0, out=followed)
+        self._marked &= followed
 
     def from_(self, start: int) -> tuple[int | None, NDArray[np.uint8]]:
         """Return where the data that begin at a byte end, and the restart markers up to there."""
