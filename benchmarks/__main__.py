@@ -11,6 +11,7 @@ from blender.demo import draw_corpus
 
 _DRAWN = 1_500
 _PACKAGES = ("polars", "pyarrow", "msgspec", "numpy", "pillow")
+_DECODED = ("pillow", "simplejpeg", "numpy")
 _STREAMED = ("torch", "pillow", "tokenizers", "webdataset", "megatron-energon", "datasets")
 
 
@@ -66,6 +67,13 @@ def _inspection(options: argparse.Namespace) -> str:
     return inspection.run()
 
 
+def _damage(options: argparse.Namespace) -> str:
+    from benchmarks import damage
+
+    told = report.circumstances(_DECODED, f"python -m benchmarks damage --rounds {options.rounds} --pictures FOLDER")
+    return f"{told}\n\n{damage.run(options.rounds, options.mutants, options.pictures)}"
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "plan": _plan,
     "write": _write,
@@ -75,6 +83,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "step": _step,
     "chat": _chat,
     "inspection": _inspection,
+    "damage": _damage,
 }
 
 
@@ -85,6 +94,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="measure each so many times, in turn")
     parser.add_argument("--small", dest="large", action="store_false", help="leave out ten times the published size")
     parser.add_argument("--peers-python", help="a Python in whose environment other people's packages are installed")
+    parser.add_argument("--pictures", type=Path, help="a folder of real JPEGs, to be damaged beside drawn ones")
+    parser.add_argument("--mutants", type=int, default=1_500, help="damage so many pictures of each format")
     parser.add_argument("--keep", action="store_true", help="put the results into benchmarks/RESULTS.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):

@@ -13,8 +13,8 @@ from benchmarks import damage
 from blender.images.checking import ImageLimits, check_image
 from blender.images.damage import DamagedImage
 from blender.images.decoding import MAX_PIXELS, decode_whole
-from blender.images.structure.jpeg import Walk
 from blender.images.files import MemoryFile
+from blender.images.structure.jpeg import Walk
 from tests.images.pictures import picture
 
 LEVELS = ("header", "auto", "decode")
@@ -54,7 +54,9 @@ def scans(content: bytes) -> list[int]:
     while scan := walk.to_scan():
         starts.append(scan.data)
         walk.position = next(
-            at for at in range(scan.data, len(content)) if content[at] == 0xFF and content[at + 1] not in (0, *range(0xD0, 0xD8))
+            at
+            for at in range(scan.data, len(content))
+            if content[at] == 0xFF and content[at + 1] not in (0, *range(0xD0, 0xD8))
         )
     return starts
 

@@ -42,9 +42,7 @@ def damage_in(out, level=None) -> set[tuple[str, str, str]]:
     return {(image.store, image.name, image.reason) for image in found}
 
 
-@pytest.mark.parametrize(
-    ("level", "dropped"), [("header", set()), ("auto", {HOLED}), ("decode", {HOLED, SHORT})]
-)
+@pytest.mark.parametrize(("level", "dropped"), [("header", set()), ("auto", {HOLED}), ("decode", {HOLED, SHORT})])
 def test_each_level_drops_what_it_sees_and_verify_under_it_finds_no_more(damaged_recipe, tmp_path, level, dropped):
     blend = blend_under(level, damaged_recipe, tmp_path / "out")
     shown = {image.name for stored in blend for image in stored.sample.images}

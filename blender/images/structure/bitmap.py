@@ -1,7 +1,7 @@
 """The headers of a BMP and of the PNM family (PBM, PGM, PPM), and what their decoders may be asked to do.
 
 Pillow decodes most of them in C. What it decodes in Python, a pixel at a time, is held to so many pixels that it takes
-about a second.
+half a second or so.
 """
 
 import re
@@ -10,7 +10,7 @@ from blender.images.damage import DamagedImage, truncated
 from blender.images.files import ByteFile, MemoryFile
 
 #: pixels, or samples, that Pillow decodes in Python
-_MAX_SLOW = 8_000_000
+_MAX_SLOW = 4_000_000
 _BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 _RLE = (1, 2)
 #: bytes of a PNM's header, comments included

@@ -17,10 +17,11 @@ from blender.images.files import ByteFile, MemoryFile
 _MAX_STRAY = 4096
 #: segments of a file: Pillow keeps each as an object
 _MAX_SEGMENTS = 4096
-#: scans of a file: each may cost a decoder a walk over the whole picture; encoders use about ten
+#: scans of a file: each may cost a decoder a walk over the whole picture
 _MAX_SCANS = 100
-#: scans times pixels: what a decoder may be asked to walk over
-_MAX_WORK = 4_000_000_000
+#: as many as encoders use; more than these, and scans times pixels are bounded, too
+_USUAL_SCANS = 14
+_MAX_WORK = 1_000_000_000
 #: metadata that Pillow is given to read; more than this, and only what orientation and colours need is kept
 _MAX_METADATA = 256 * 1024
 
@@ -350,7 +351,7 @@ def _bound_scans(content: bytes, walk: Walk, first: Scan) -> None:
 
 def too_much_work(frame: Frame, num_scans: int) -> bool:
     """Say whether so many scans of a picture are more than a decoder should be asked to walk over."""
-    return num_scans > _MAX_SCANS or num_scans * frame.width * frame.height > _MAX_WORK
+    return num_scans > _MAX_SCANS or (num_scans > _USUAL_SCANS and num_scans * frame.width * frame.height > _MAX_WORK)
 
 
 def is_metadata(marker: int) -> bool:
