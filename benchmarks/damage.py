@@ -15,7 +15,7 @@ import time
 import warnings
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -192,26 +192,34 @@ def cost(rounds: int, num_images: int) -> dict[str, list[tuple[float, float]]]:
     return taken
 
 
-def slow_pictures() -> dict[str, bytes]:
-    """Make files that cost a reader of headers seconds, or a decoder much memory."""
-    jpeg, png = _saved("JPEG"), _saved("PNG")
-    exif = b"\xff\xe1\xff\xff" + b"Exif\0\0".ljust(65_533)
-    text = _chunk(b"tEXt", b"Comment\0" + b"x" * 3_000_000)
-    packed = _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 3_000_000))
-    return {
-        "JPEG, 2 MB of 0xFF before a marker": jpeg[:2] + b"\xff" * 2_000_000 + jpeg[2:],
-        "JPEG, 20 MB of 0xFF before a marker": jpeg[:2] + b"\xff" * 20_000_000 + jpeg[2:],
-        "JPEG, 20 MB of other bytes before a marker": jpeg[:2] + b"x" * 20_000_000 + jpeg[2:],
-        "JPEG, 20 MB of EXIF in 305 segments": jpeg[:2] + exif * 305 + jpeg[2:],
-        "PPM, comment of 2 MB": b"P6\n#" + b"c" * 2_000_000 + b"\n16 16\n255\n" + bytes(768),
-        "PPM, half a million comments among numbers": b"P3 800 800 255\n" + b"#\n" * 500_000 + b"0 " * 1_920_000,
-        "PPM, 20 million samples of 0 to 254": b"P6 2600 2600 254\n" + bytes(3 * 2600 * 2600),
-        "BMP, run-length coded, 80 million pixels": _long_runs(8_000, 10_000),
-        "GIF, 2 million blocks of a byte": b"GIF89a\x10\0\x10\0\0\0\0!\xfe" + b"\1c" * 2_000_000 + b"\0;",
-        "PNG, a million empty chunks": png[:33] + _chunk(b"IDAT", b"") * 1_000_000 + png[33:],
-        "PNG, 3 MB of text": png[:33] + text + png[33:],
-        "PNG, 3 MB of text, compressed": png[:33] + packed + png[33:],
-    }
+def _png_with(*chunks: bytes) -> bytes:
+    png = _saved("PNG")
+    return png[:33] + b"".join(chunks) + png[33:]
+
+
+def _jpeg_with(what: bytes) -> bytes:
+    jpeg = _saved("JPEG")
+    return jpeg[:2] + what + jpeg[2:]
+
+
+_EXIF = b"\xff\xe1\xff\xff" + b"Exif\0\0".ljust(65_533)
+#: files that cost a reader of headers seconds, or a decoder much memory
+SLOW: dict[str, Callable[[], bytes]] = {
+    "JPEG, 2 MB of 0xFF before a marker": lambda: _jpeg_with(b"\xff" * 2_000_000),
+    "JPEG, 20 MB of 0xFF before a marker": lambda: _jpeg_with(b"\xff" * 20_000_000),
+    "JPEG, 20 MB of other bytes before a marker": lambda: _jpeg_with(b"x" * 20_000_000),
+    "JPEG, 20 MB of EXIF in 305 segments": lambda: _jpeg_with(_EXIF * 305),
+    "PPM, comment of 2 MB": lambda: b"P6\n#" + b"c" * 2_000_000 + b"\n16 16\n255\n" + bytes(768),
+    "PPM, half a million comments among numbers": lambda: b"P3 800 800 255\n" + b"#\n" * 500_000 + b"0 " * 1_920_000,
+    "PPM, 20 million samples of 0 to 254": lambda: b"P6 2600 2600 254\n" + bytes(3 * 2600 * 2600),
+    "BMP, run-length coded, 80 million pixels": lambda: _long_runs(8_000, 10_000),
+    "GIF, 2 million blocks of a byte": lambda: b"GIF89a\x10\0\x10\0\0\0\0!\xfe" + b"\1c" * 2_000_000 + b"\0;",
+    "PNG, a million empty chunks": lambda: _png_with(_chunk(b"IDAT", b"") * 1_000_000),
+    "PNG, 3 MB of text": lambda: _png_with(_chunk(b"tEXt", b"Comment\0" + b"x" * 3_000_000)),
+    "PNG, 3 MB of text, compressed": lambda: _png_with(
+        _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 3_000_000))
+    ),
+}
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
@@ -233,7 +241,8 @@ def _saved(kind: str) -> bytes:
 def slow_seconds() -> list[tuple[str, float, float, str]]:
     """Time slow pictures: Pillow's opening and decoding, ours, and what ours says."""
     rows = []
-    for name, content in slow_pictures().items():
+    for name, make in SLOW.items():
+        content = make()
         begun = time.perf_counter()
         pillow_decodes(content)
         between = time.perf_counter()

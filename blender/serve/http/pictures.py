@@ -6,7 +6,7 @@ import re
 
 from blender.images.damage import DamagedImage
 from blender.images.decoding import measure_image
-from blender.images.formats import NAMES
+from blender.images.formats import MARK_BYTES, NAMES, foreign_kind, format_of
 from blender.serve.http.faults import RequestError
 
 _HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
@@ -42,7 +42,7 @@ def read_data_url(url: str, param: str) -> bytes:
 
 
 def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> None:
-    """Look at an image's header.
+    """Look at an image's header and structure, in time that grows with its bytes alone; nothing is decoded.
 
     Args:
         content: The file's bytes.
@@ -56,8 +56,17 @@ def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> N
     try:
         width, height = measure_image(content)
     except DamagedImage as damage:
-        reason = f"it is no {NAMES} file" if damage.reason == "not_an_image" else damage.why
+        reason = _foreign(content) or damage.why
         raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from damage
     if width * height > max_pixels:
         told = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
         raise RequestError(told, param=param, code="image_too_large")
+
+
+def _foreign(content: bytes) -> str | None:
+    """Say what a file is that is of none of the formats read."""
+    head = content[:MARK_BYTES]
+    if format_of(head):
+        return None
+    kind = foreign_kind(head)
+    return f"it is no {NAMES} file" + (f" but {kind}" if kind else "")
