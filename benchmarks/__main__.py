@@ -11,6 +11,7 @@ from blender.demo import draw_corpus
 
 _DRAWN = 1_500
 _PACKAGES = ("polars", "pyarrow", "msgspec", "numpy", "pillow")
+_DECODED = ("pillow", "simplejpeg", "numpy")
 _STREAMED = ("torch", "pillow", "tokenizers", "webdataset", "megatron-energon", "datasets")
 
 
@@ -78,6 +79,13 @@ def _pinned(options: argparse.Namespace) -> str:
     return pinned.run(Path(options.data) if options.data else None)
 
 
+def _damage(options: argparse.Namespace) -> str:
+    from benchmarks import damage
+
+    told = report.circumstances(_DECODED, f"python -m benchmarks damage --rounds {options.rounds} --pictures FOLDER")
+    return f"{told}\n\n{damage.run(options.rounds, options.mutants, options.pictures)}"
+
+
 BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "plan": _plan,
     "write": _write,
@@ -89,6 +97,7 @@ BENCHMARKS: dict[str, Callable[[argparse.Namespace], str]] = {
     "inspection": _inspection,
     "split": _split,
     "pinned": _pinned,
+    "damage": _damage,
 }
 
 
@@ -100,6 +109,8 @@ def main() -> None:
     parser.add_argument("--small", dest="large", action="store_false", help="leave out ten times the published size")
     parser.add_argument("--peers-python", help="a Python in whose environment other people's packages are installed")
     parser.add_argument("--data", help="a folder of the published layout, for what is measured on texts")
+    parser.add_argument("--pictures", type=Path, help="a folder of real JPEGs, to be damaged beside drawn ones")
+    parser.add_argument("--mutants", type=int, default=1_500, help="damage so many pictures of each format")
     parser.add_argument("--keep", action="store_true", help="put the results into benchmarks/RESULTS.md")
     options = parser.parse_args()
     if unknown := set(options.names) - set(BENCHMARKS):

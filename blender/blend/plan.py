@@ -5,7 +5,7 @@ only follows.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -88,6 +88,7 @@ def make_plan(
     *,
     look: bool = True,
     refuse: bool = True,
+    without: Collection[tuple[str, str]] = (),
     progress: PlanProgress | None = None,
 ) -> Plan:
     """Read the sources of a recipe and plan its blend.
@@ -98,6 +99,7 @@ def make_plan(
         workers: Number of processes.
         look: False to open no image.
         refuse: False to return a plan that may not be written, too; its ``refusal`` says why.
+        without: (store, name) of images that are left out, because they are listed as damaged.
         progress: What to call meanwhile.
 
     Raises:
@@ -112,7 +114,7 @@ def make_plan(
     corpus = cut_long(corpus, recipe.limits)
     if not look:
         let_go()
-    images = survey_images(corpus, recipe, workers, look=look, on_progress=progress.on_image)
+    images = survey_images(corpus, recipe, workers, look=look, without=without, on_progress=progress.on_image)
     images = images.with_columns(identify(images, recipe, workers, progress.on_image))
     conversations = judge(corpus, images, recipe.limits)
     pool = make_pool(corpus, conversations, images["content"], recipe.limits)
@@ -145,6 +147,7 @@ def make_plan(
         warnings=(
             *recipe.warnings,
             *_unopened(recipe, look),
+            *_unknown(images, without),
             *misplaced,
             *told,
             *_warnings(recipe, pool, drawn),
@@ -261,6 +264,16 @@ def _unopened(recipe: Recipe, look: bool) -> list[str]:
         *absent,
         "images were not opened: images of different names or stores count as different, whatever they show",
     ]
+
+
+def _unknown(images: pl.DataFrame, without: Collection[tuple[str, str]]) -> list[str]:
+    if not without:
+        return []
+    unknown = set(without).difference(images.select("store", "name").iter_rows())
+    if not unknown:
+        return []
+    store, name = min(unknown)
+    return [f"{len(unknown):,} of the {len(set(without)):,} images to leave out are not shown, such as {store}/{name}"]
 
 
 def _warnings(recipe: Recipe, pool: Pool, drawn: list[Drawn]) -> list[str]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 NOT_DRAWN = "not_drawn"
 #: why a record is in no sample though its conversation is: its turns were cut for a limit
 CUT = "cut"
+#: why a record is in no sample: one of its images is in the list of images to leave out
+LISTED = "image_listed_damaged"
 
 
 class AskedFor(NamedTuple):
@@ -26,6 +28,7 @@ ASKED_FOR: dict[str, AskedFor] = {
     "too_many_tokens": AskedFor("limits.tokens"),
     "image_too_many_pixels": AskedFor("limits.image_pixels"),
     "image_too_many_bytes": AskedFor("limits.image_bytes"),
+    LISTED: AskedFor("--without"),
     "straddles_split": AskedFor("split"),
     "no_match": AskedFor("image_match"),
     "over_limit": AskedFor("limits"),

@@ -1,24 +1,26 @@
-"""Which images are there, and are they images: the header of each is read once, before anything is blended.
+"""Which images are there, and can they be used: each is looked at once, before anything is blended.
 
-Names are resolved in this process (a store lists its names once); headers are read by all of them.
+Names are resolved in this process (a store lists its names once); images are looked at by all of them, as closely as
+the recipe's ``pixels.check`` says.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cache
 
 import polars as pl
 
 from blender.blend.corpus import Corpus
+from blender.blend.reasons import LISTED
 from blender.errors import StoreError
-from blender.images import ImageLimits, ImageStore, open_store, survey_image
+from blender.images import Check, ImageLimits, ImageStore, open_store, survey_image
 from blender.images.elsewhere import NUM_TRIED
 from blender.parallel import map_unordered
 from blender.recipe import Recipe
 
 _CHUNK = 256
 #: below this many images a second process costs more than it saves
-_FEW = 2_000
+_FEW: dict[Check, int] = {"header": 2_000, "auto": 1_000, "decode": 200}
 
 #: columns added to those of ``corpus.images``
 SCHEMA = {
@@ -38,6 +40,7 @@ class _Chunk:
     store: str
     location: str
     limits: ImageLimits
+    check: Check
     #: (image number, record's name, member of the store)
     images: list[tuple[int, str, str]]
 
@@ -51,15 +54,17 @@ def survey_images(
     workers: int = 1,
     *,
     look: bool = True,
+    without: Collection[tuple[str, str]] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
-    """Look every image up and read its header.
+    """Look every image up, and look at it.
 
     Args:
         corpus: The tables; row n of its images is image n.
         recipe: Gives the stores and the limits.
         workers: Number of processes.
         look: False to look names up only and open no image; a store that is not there counts as complete then.
+        without: (store, name) of images that are left out, whatever they are.
         on_progress: Called with (images done, images in all).
 
     Returns:
@@ -80,17 +85,29 @@ def survey_images(
         if store is None:
             continue
         pairs = list(zip(group["image"].to_list(), group["name"].to_list(), strict=True))
+        if without:
+            rows += _listed(str(name[0]), pairs, without)
+            pairs = [pair for pair in pairs if (str(name[0]), pair[1]) not in without]
         missing, present = _resolve(store, pairs)
         rows += missing
         limits = ImageLimits(max_pixels=recipe.limits.image_pixels, max_bytes=int(recipe.limits.image_bytes))
         found += [
-            _Chunk(str(name[0]), location, limits, present[start : start + _CHUNK])
+            _Chunk(str(name[0]), location, limits, recipe.pixels.check, present[start : start + _CHUNK])
             for start in range(0, len(present), _CHUNK)
         ]
     rows += _look(found, workers, on_progress) if look else _believe(found)
     columns = pl.DataFrame(rows, schema={"image": pl.UInt32, **SCHEMA}, orient="row")
     numbered = corpus.images.with_row_index("image")
     return numbered.join(columns, on="image", how="left", maintain_order="left").drop("image")
+
+
+def _listed(store: str, pairs: list[tuple[int, str]], without: Collection[tuple[str, str]]) -> list[_Row]:
+    detail = "it is in the list of images to leave out"
+    return [
+        (image, None, None, None, None, None, None, LISTED, f"{name}: {detail}")
+        for image, name in pairs
+        if (store, name) in without
+    ]
 
 
 def _open(name: str, location: str, look: bool) -> ImageStore | None:
@@ -144,7 +161,8 @@ def misplaced_images(images: pl.DataFrame, recipe: Recipe) -> list[str]:
 
 def _look(chunks: list[_Chunk], workers: int, on_progress: Callable[[int, int], None] | None) -> list[_Row]:
     total, rows = sum(len(chunk.images) for chunk in chunks), list[_Row]()
-    for done in map_unordered(_survey_chunk, chunks, workers if total > _FEW else 1):
+    few = _FEW[chunks[0].check] if chunks else 0
+    for done in map_unordered(_survey_chunk, chunks, workers if total > few else 1):
         rows += done
         if on_progress:
             on_progress(len(rows), total)
@@ -166,7 +184,7 @@ def _survey_chunk(chunk: _Chunk) -> list[_Row]:
     rows: list[_Row] = []
     store = _store(chunk.store, chunk.location)
     for image, name, member in chunk.images:
-        info = survey_image(store, member, chunk.limits)
+        info = survey_image(store, member, chunk.limits, chunk.check)
         reason = f"image_{info.reason}" if info.reason else None
         detail = f"{name}: {info.detail}" if info.reason else None
         rows.append(

@@ -1,7 +1,7 @@
 """``visualchat blend``: plan and write shards."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+from blender.commands.options import JsonOption, RecipeArgument, SetOption, WithoutOption, WorkersOption
 
 if TYPE_CHECKING:
     from blender.blend.plan import Plan
@@ -43,16 +43,21 @@ def blend(
         Executor, typer.Option(help="Who writes the shards: processes of this machine, or Ray.")
     ] = Executor.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another blend that is in DIR.")] = False,
+    without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
+    from blender.blend.without import read_without
     from blender.commands.output import Meter, print_json, warn
     from blender.recipe import load_recipe
 
     loaded = load_recipe(recipe, overrides or [])
+    listed = read_without(without) if without else frozenset[tuple[str, str]]()
     meter = Meter(quiet=as_json)
     with meter.running(), showing_losses(as_json):
-        written = run_blend(loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite)
+        written = run_blend(
+            loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite, without=listed
+        )
     if as_json:
         print_json(written.manifest)
         return
@@ -83,6 +88,7 @@ def run_blend(
     workers: int | None = None,
     executor: str = "local",
     overwrite: bool = False,
+    without: Collection[tuple[str, str]] = (),
 ) -> "Written":
     """Write a blend and tell a meter about it."""
     from blender.commands.plan import reading_ahead
@@ -93,7 +99,13 @@ def run_blend(
         from blender.shards.blend import write_blend
 
         return write_blend(
-            recipe, out, workers=workers, executor=executor, overwrite=overwrite, progress=_writing_progress(meter)
+            recipe,
+            out,
+            workers=workers,
+            executor=executor,
+            overwrite=overwrite,
+            without=without,
+            progress=_writing_progress(meter),
         )
 
 

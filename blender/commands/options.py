@@ -18,6 +18,15 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+WithoutOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--without",
+        metavar="FILE",
+        help="Leave out the images listed in FILE: the output of verify --json, or a store/name on each line.",
+        show_default=False,
+    ),
+]
 WorkersOption = Annotated[
     int | None, typer.Option("--workers", min=1, help="Number of processes; all cores by default.", show_default=False)
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from blender.commands.options import JsonOption, RecipeArgument, SetOption, WorkersOption
+from blender.commands.options import JsonOption, RecipeArgument, SetOption, WithoutOption, WorkersOption
 
 if TYPE_CHECKING:
     from blender.blend.losses import Loss
@@ -34,6 +34,7 @@ def plan(
         bool, typer.Option("--no-images", help="Open no image: faster, but broken images and sizes stay unknown.")
     ] = False,
     workers: WorkersOption = None,
+    without: WithoutOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show what a recipe will give: samples, images, bytes, and what will be dropped and why. Writes nothing."""
@@ -50,9 +51,18 @@ def plan(
     ):
         from blender.blend.plan import make_plan
         from blender.blend.summary import summarise
+        from blender.blend.without import read_without
 
-        progress = planning_progress(meter)
-        made = make_plan(loaded, Path(folder), workers, look=not no_images, refuse=False, progress=progress)
+        listed = read_without(without) if without else frozenset[tuple[str, str]]()
+        made = make_plan(
+            loaded,
+            Path(folder),
+            workers,
+            look=not no_images,
+            refuse=False,
+            without=listed,
+            progress=planning_progress(meter),
+        )
         summary = summarise(made)
     if as_json:
         print_json(summary)

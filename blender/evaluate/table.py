@@ -16,7 +16,7 @@ from blender.evaluate.data import Conversation
 from blender.evaluate.markup import Markup, join, tag
 from blender.evaluate.results import Result
 from blender.evaluate.summary import Group, Summary
-from blender.images.decoding import open_image
+from blender.images.decoding import explaining_damage, open_image
 from blender.stream.pixels import to_plain
 from blender.web.page import read_asset
 from blender.web.policy import content_security_policy
@@ -234,13 +234,14 @@ def _figure(number: int, name: str, content: bytes) -> Markup:
 def _small_picture(content: bytes) -> Markup | None:
     """Make a small picture, in the page itself; None for one that cannot be decoded."""
     try:
-        image = open_image(content)
-        image.draft(None, (_EDGE, _EDGE))
-        upright = ImageOps.exif_transpose(to_plain(image))
-        upright.thumbnail((_EDGE, _EDGE), Image.Resampling.LANCZOS)
-        written = io.BytesIO()
-        upright.save(written, "JPEG", quality=_QUALITY)
-    except (OSError, SyntaxError, ValueError):
+        with explaining_damage():
+            image = open_image(content)
+            image.draft(None, (_EDGE, _EDGE))
+            upright = ImageOps.exif_transpose(to_plain(image))
+            upright.thumbnail((_EDGE, _EDGE), Image.Resampling.LANCZOS)
+            written = io.BytesIO()
+            upright.save(written, "JPEG", quality=_QUALITY)
+    except OSError:
         return None
     place = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
     return tag("img", src=place, alt="", width=upright.width, height=upright.height, loading="lazy")

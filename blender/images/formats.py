@@ -1,11 +1,10 @@
-"""What kind of picture a file is, how large, and whether its end is there: all from its first and last bytes.
+"""The formats that are read: how each is recognised, measured, bounded, checked and opened.
 
 Pillow's readers are chosen here by the file's own mark, from a short list, rather than by ``Image.open``: nothing
-outside the list is ever tried on a stranger's file, and a header that claims a gigapixel is told by its numbers instead
-of by Pillow's warning.
+outside the list is ever tried on a stranger's file. And they come last: size and bounds are read by
+:mod:`blender.images.structure` before.
 """
 
-import io
 import struct
 import zlib
 from collections.abc import Callable
@@ -20,6 +19,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+
+from blender.images.files import ByteFile
+from blender.images.structure import bitmap, gif, jpeg, png, tiff, webp
 
 #: enough to hold the mark of any known format
 MARK_BYTES = 32
@@ -54,10 +56,14 @@ class Format:
     reader: Callable[[IO[bytes], str], ImageFile]
     #: says from the last bytes and the first ones and the size whether the file is surely complete
     is_complete: Callable[[bytes, bytes, int], bool]
+    #: reads width and height from the header, without decoding and whatever they are
+    read_size: Callable[[ByteFile], tuple[int, int]]
+    #: refuses what would cost a decoder too much, and gives the bytes that it may see
+    vet: Callable[[bytes], bytes]
 
     @property
     def has_end_mark(self) -> bool:
-        """Whether a complete file can be told without decoding it."""
+        """Whether a file's last bytes tell that it is complete."""
         return self.is_complete is not _never_sure
 
 
@@ -81,13 +87,15 @@ def _never_sure(head: bytes, tail: bytes, num_bytes: int) -> bool:
     return False
 
 
-JPEG = Format("JPEG", "jpg", JpegImageFile, _jpeg_complete)
-PNG = Format("PNG", "png", PngImageFile, _png_complete)
-GIF = Format("GIF", "gif", GifImageFile, _gif_complete)
-WEBP = Format("WebP", "webp", WebPImageFile, _webp_complete)
-BMP = Format("BMP", "bmp", BmpImageFile, _never_sure)
-TIFF = Format("TIFF", "tiff", TiffImageFile, _never_sure)
-PPM = Format("PPM", "ppm", PpmImageFile, _never_sure)
+JPEG = Format("JPEG", "jpg", JpegImageFile, _jpeg_complete, jpeg.read_size, jpeg.vet)
+PNG = Format("PNG", "png", PngImageFile, _png_complete, png.read_size, png.vet)
+GIF = Format("GIF", "gif", GifImageFile, _gif_complete, gif.read_size, gif.vet)
+WEBP = Format("WebP", "webp", WebPImageFile, _webp_complete, webp.read_size, webp.vet)
+BMP = Format("BMP", "bmp", BmpImageFile, _never_sure, bitmap.read_bmp_size, bitmap.vet_bmp)
+TIFF = Format("TIFF", "tiff", TiffImageFile, _never_sure, tiff.read_size, tiff.vet)
+PPM = Format("PPM", "ppm", PpmImageFile, _never_sure, bitmap.read_pnm_size, bitmap.vet_pnm)
+#: all of them, for messages
+NAMES = "JPEG, PNG, WebP, GIF, BMP, TIFF or PPM"
 
 _MARKS = {
     b"\xff\xd8\xff": JPEG,
@@ -116,37 +124,3 @@ def foreign_kind(head: bytes) -> str | None:
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12])
     return next((words for mark, words in _FOREIGN.items() if head.startswith(mark)), None)
-
-
-def size_in(kind: Format, file: IO[bytes]) -> tuple[int, int]:
-    """Read width and height from a file's header, without decoding and whatever they are.
-
-    Raises:
-        Exception: Whatever Pillow raises on a header that it cannot read; often because more of the file is needed.
-    """
-    if kind is WEBP:
-        return _webp_size(file.read(MARK_BYTES))
-    return kind.reader(file, "").size
-
-
-def decode(kind: Format, data: bytes) -> None:
-    """Decode a picture (the first, where a file has several) to see whether that works.
-
-    Raises:
-        Exception: Whatever Pillow raises on a picture that it cannot decode.
-    """
-    with kind.reader(io.BytesIO(data), "") as picture:
-        picture.load()
-
-
-def _webp_size(head: bytes) -> tuple[int, int]:
-    """Read the size from one of the three kinds of first chunk; Pillow would need the whole file for it."""
-    chunk = head[12:16]
-    if chunk == b"VP8X" and len(head) >= 30:
-        return int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
-    if chunk == b"VP8L" and len(head) >= 25 and head[20] == 0x2F:
-        bits = int.from_bytes(head[21:25], "little")
-        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    if chunk == b"VP8 " and len(head) >= 30 and head[23:26] == b"\x9d\x01\x2a":
-        return int.from_bytes(head[26:28], "little") & 0x3FFF, int.from_bytes(head[28:30], "little") & 0x3FFF
-    raise ValueError("a WebP file without a picture's header")

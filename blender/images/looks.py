@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from blender.images.decoding import open_image
+from blender.images.decoding import explaining_damage, open_image
 
 _SIDE = 9
 #: brightness that a picture's darkest and lightest ninths must differ by for its bits to mean anything
@@ -71,7 +71,7 @@ def look_the_same(content: bytes, other: bytes) -> bool:
 
 
 def _made_small(content: bytes, side: int) -> Image.Image:
-    with open_image(content) as opened:
+    with explaining_damage(), open_image(content) as opened:
         # a JPEG is decoded at an eighth of its size, where that is enough
         opened.draft("RGB", (8 * side, 8 * side) if side < 16 else (2 * side, 2 * side))
         return opened.convert("RGB").resize((side, side), Image.Resampling.BOX)

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from blender.errors import StoreError
-from blender.images.base64_text import decode_base64
-from blender.images.files import ByteFile, MemoryFile, buffered, is_remote, local_path
+from blender.images.base64_text import DATA_URL, decode_base64, open_base64
+from blender.images.files import ByteFile, FileSlice, MemoryFile, buffered, is_remote, local_path
 from blender.images.names import plain_path
 from blender.images.store import FileStore, is_listable, span_of
 
@@ -25,6 +25,10 @@ _MARK = b"PAR1"
 #: the largest row group, in bytes of its pictures, that is kept in memory as a whole
 _KEPT_GROUP = 256 * 1024 * 1024
 _ROWS_PER_BATCH = 16
+#: base64 text that is decoded at once
+_LONG_TEXT = 64 * 1024 * 1024
+#: more than the head of a data URL has
+_PREFIX_BYTES = 256
 _PICTURE_NAMES = ("image", "base64", "bytes", "image_bytes", "image_base64", "img", "jpg", "jpeg", "png", "data")
 _NAME_NAMES = (
     "file_name",
@@ -135,16 +139,16 @@ class ParquetStore(FileStore):
         return zip(*columns, strict=True)
 
     def _open(self, member: str) -> ByteFile:
-        return MemoryFile(self._read(member))
-
-    def _read(self, member: str) -> bytes:
+        """Open a cell where Arrow has it in memory, so that one of a gigabyte is not copied to see its size."""
         try:
-            value = self._value(*span_of(self._place(member)))
+            scalar = self._value(*span_of(self._place(member)))
         except (pa.ArrowException, IndexError) as error:
             raise StoreError(f"the table is damaged, or another one now: {error}") from error
-        if value is None:
+        cell = scalar.as_buffer()
+        if cell is None:
             raise StoreError("its row holds no picture")
-        return decode_base64(value.encode()) if isinstance(value, str) else bytes(value)
+        file = _Cell(cell)
+        return _decoded(file) if _is_text(scalar.type) else file
 
     def _value(self, group: int, row: int) -> Any:
         if not 0 <= group < self._table.num_row_groups:
@@ -155,7 +159,7 @@ class ParquetStore(FileStore):
             self._group = None
             table = self._table.read_row_group(group, columns=[self._columns.picture])
             self._group = group, _dig(table, self._columns.picture)
-        return self._group[1][row].as_py()
+        return self._group[1][row]
 
     def _walk_to(self, group: int, row: int) -> Any:
         """Go on through a large row group to a row; begin anew for a row that lies behind."""
@@ -169,12 +173,31 @@ class ParquetStore(FileStore):
                 self._walk = None
                 raise IndexError(f"row group {group} has no row {row}")
         self._walk = group, start, batch, batches
-        return batch[row - start].as_py()
+        return batch[row - start]
 
     def _batches(self, group: int) -> Iterator[pa.Array]:
         picture = self._columns.picture
         for batch in self._table.iter_batches(_ROWS_PER_BATCH, row_groups=[group], columns=[picture]):
             yield _dig(batch, picture)
+
+
+class _Cell(ByteFile):
+    """A cell of a table in memory."""
+
+    def __init__(self, buffer: pa.Buffer) -> None:
+        self.num_bytes = buffer.size
+        self._buffer = memoryview(buffer)
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        return bytes(self._buffer[offset : offset + num_bytes])
+
+
+def _decoded(text: ByteFile) -> ByteFile:
+    """Decode base64 at once; what is too long for that, where it is read."""
+    if text.num_bytes <= _LONG_TEXT:
+        return MemoryFile(decode_base64(text.read_all()))
+    prefix = DATA_URL.match(text.read_at(0, _PREFIX_BYTES))
+    return open_base64(FileSlice(text, prefix.end(), text.num_bytes - prefix.end()) if prefix else text)
 
 
 def _dig(table: Any, path: str) -> Any:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Self
 
 from blender.errors import StoreError
+from blender.images.damage import DamagedImage
 from blender.images.files import ByteFile, open_file
 from blender.images.names import NameIndex, fault_of_name, plain_path
 from blender.images.suggestions import Suggestions
@@ -104,9 +105,12 @@ class ImageStore(ABC):
         Raises:
             VanishedError: The member is not there any more.
             StoreError: It cannot be read.
+            DamagedImage: As it is, where its content is at fault and not the store.
         """
         try:
             yield
+        except DamagedImage:
+            raise
         except (FileNotFoundError, NotADirectoryError) as error:
             raise VanishedError(f"image store {self.name} ({self.location}) lost {self.name_of(member)}") from error
         except OSError as error:

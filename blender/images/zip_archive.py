@@ -4,6 +4,9 @@ The table of contents at the archive's end is read by the standard library. A me
 read it without that table: ``train2017/000000442786.jpg@1024+163840:163840:0:9f3c21aa`` is the place of its local
 header and its compressed size, its true size, its compression and its CRC. Photographs are stored uncompressed as a
 rule, so their headers are read straight out of the archive.
+
+A member is inflated when it is read, not when it is opened, no farther than what is asked for, and never beyond the
+size that the archive promises: who asks for a size first can refuse it.
 """
 
 import stat
@@ -13,13 +16,15 @@ import zlib
 from typing import NamedTuple
 
 from blender.errors import StoreError
-from blender.images.files import ByteFile, FileSlice, MemoryFile, buffered
+from blender.images.files import ByteFile, FileSlice, buffered
 from blender.images.names import plain_path
 from blender.images.store import FileStore, is_listable, span_of
 
 _LOCAL_HEADER = struct.Struct("<4s5HLLLHH")
 _LOCAL_MARK = b"PK\x03\x04"
 _ENCRYPTED = 0x1
+#: how much is read from the archive, and inflated, at a time
+_PIECE = 64 * 1024
 
 
 class _Place(NamedTuple):
@@ -58,16 +63,10 @@ class ZipStore(FileStore):
         place = _place(self._place(member))
         data = self._raw(place)
         if place.method == zipfile.ZIP_STORED:
-            return data
+            return _StoredMember(data, place)
         if place.method != zipfile.ZIP_DEFLATED:
             raise StoreError(f"it is compressed by method {place.method}; only stored and deflated files are read")
-        return MemoryFile(_inflated(data.read_all(), place.size))
-
-    def _read(self, member: str) -> bytes:
-        data = super()._read(member)
-        if zlib.crc32(data) != _place(self._place(member)).crc:
-            raise StoreError("its checksum is wrong: the archive is damaged")
-        return data
+        return _DeflatedMember(data, place)
 
     def _raw(self, place: _Place) -> FileSlice:
         header = self._file.read_at(place.header, _LOCAL_HEADER.size)
@@ -93,12 +92,67 @@ def _place(text: str) -> _Place:
         raise StoreError(f"{text!r} is no place in a zip archive") from error
 
 
-def _inflated(data: bytes, size: int) -> bytes:
-    """Decompress to the size that the archive promises, and not a byte beyond it."""
-    try:
-        inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, size + 1)
-    except zlib.error as error:
-        raise StoreError(f"it cannot be decompressed: {error}") from error
-    if len(inflated) != size:
-        raise StoreError(f"it does not decompress to the {size} bytes that the archive promises")
-    return inflated
+class _Member(ByteFile):
+    """A member; reading all of it checks its checksum."""
+
+    def __init__(self, data: FileSlice, place: _Place) -> None:
+        self.num_bytes = place.size
+        self._data = data
+        self._crc = place.crc
+
+    def read_all(self) -> bytes:
+        """Read the whole file.
+
+        Raises:
+            StoreError: Its checksum is wrong.
+        """
+        content = super().read_all()
+        if zlib.crc32(content) != self._crc:
+            raise StoreError("its checksum is wrong: the archive is damaged")
+        return content
+
+
+class _StoredMember(_Member):
+    """A member that is in the archive as it is."""
+
+    def __init__(self, data: FileSlice, place: _Place) -> None:
+        super().__init__(data, place)
+        if data.num_bytes != place.size:
+            raise StoreError(f"it is stored in {data.num_bytes:,} bytes and claims {place.size:,}")
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        return self._data.read_at(offset, num_bytes)
+
+
+class _DeflatedMember(_Member):
+    """A member that is inflated as far as it is read; what is inflated stays."""
+
+    def __init__(self, data: FileSlice, place: _Place) -> None:
+        super().__init__(data, place)
+        self._inflated = bytearray()
+        self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._num_taken = 0
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        end = offset + num_bytes
+        # the last byte is only trusted when nothing follows it
+        self._inflate_to(end if end < self.num_bytes else end + 1)
+        if len(self._inflated) < end or (end == self.num_bytes and len(self._inflated) > end):
+            raise StoreError(f"it does not decompress to the {self.num_bytes} bytes that the archive promises")
+        return bytes(memoryview(self._inflated)[offset:end])
+
+    def _inflate_to(self, end: int) -> None:
+        try:
+            while len(self._inflated) < end and not self._inflater.eof:
+                piece = self._inflater.unconsumed_tail or self._piece()
+                inflated = self._inflater.decompress(piece, end - len(self._inflated))
+                if not inflated and not piece:
+                    return
+                self._inflated += inflated
+        except zlib.error as error:
+            raise StoreError(f"it cannot be decompressed: {error}") from error
+
+    def _piece(self) -> bytes:
+        piece = self._data.read_at(self._num_taken, _PIECE)
+        self._num_taken += len(piece)
+        return piece

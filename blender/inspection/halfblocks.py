@@ -5,7 +5,7 @@ from rich.color import Color
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from blender.images.decoding import open_image
+from blender.images.decoding import explaining_damage, open_image
 
 
 def render_halfblocks(content: bytes, columns: int, rows: int) -> Segments:
@@ -19,7 +19,7 @@ def render_halfblocks(content: bytes, columns: int, rows: int) -> Segments:
     Raises:
         OSError: The image cannot be decoded.
     """
-    with open_image(content) as opened:
+    with explaining_damage(), open_image(content) as opened:
         opened.draft("RGB", (2 * columns, 4 * rows))
         picture = ImageOps.exif_transpose(opened).convert("RGB")
     picture.thumbnail((columns, 2 * rows), Image.Resampling.BOX)

@@ -65,6 +65,7 @@ def blend_overview(
         Fact("in samples", f"{ledger['emitted']:,}"),
         *([Fact("turns cut", f"{ledger['turns_cut']:,}")] if ledger.get("turns_cut") else []),
         Fact("references rewritten", f"{ledger['references_rewritten']:,}"),
+        Fact("images checked by", manifest.pixel_check or "not noted"),
     ]
     rows = [
         [file.source, file.file, f"{file.num_records:,}", _num_bytes(file.num_bytes), file.sha256[:16]]
@@ -102,6 +103,7 @@ def plan_overview(plan: Plan, summary: PlanSummary, figures: Figures, notes: Ite
         Fact("shards", f"{sum(summary.shards.values()):,}"),
         Fact("records read", f"{summary.records:,}"),
         Fact("in samples", f"{summary.emitted:,}"),
+        Fact("images checked by", plan.recipe.pixels.check if plan.looked else "not looked at"),
     ]
     rows = [
         [file.source, file.label, f"{file.num_records:,}", _num_bytes(file.num_bytes)] for file in plan.corpus.files

@@ -152,6 +152,16 @@ class Limits(Section):
     )
 
 
+class Pixels(Section):
+    """How closely images are looked at before they are taken."""
+
+    check: Literal["header", "auto", "decode"] = Field(
+        default="auto",
+        description="header: the first bytes and the end mark; auto: checksums (PNG), segments and scans (JPEG), "
+        "and decoding where a format has neither; decode: decoding of every image, with the decoder's warnings.",
+    )
+
+
 class Shards(Section):
     """How large the written files become."""
 
@@ -181,6 +191,9 @@ class Recipe(BaseRecipe):
         "blended; skip: each is left out, with its reason in the ledger.",
     )
     limits: Limits = Field(default_factory=Limits, description="What a sample, and an image, may have at most.")
+    pixels: Pixels = Field(
+        default_factory=Pixels, description="How closely images are looked at before they are taken."
+    )
     split: Split = Field(default_factory=Split, description="What is kept back for evaluation.")
     shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
     lint: Lint | None = Field(default=None, description="What `visualchat lint` need not tell.")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from blender.errors import SessionError
-from blender.images.decoding import open_image
+from blender.images.decoding import measure_image
 from blender.serve.generating import Cancelled, Generated, OnEnd, OnText, generate
 from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
@@ -372,7 +372,7 @@ def decode_picture(content: bytes, name: str, loaded: LoadedModel) -> torch.Tens
     """
     hint = "use a JPEG, PNG, WebP, GIF, BMP or TIFF file"
     try:
-        width, height = open_image(content).size
+        width, height = measure_image(content)
         if width * height > MAX_PIXELS:
             told = f"{name} has {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} allowed"
             raise SessionError(told, "make it smaller")

@@ -1,6 +1,6 @@
 """Write a blend from a recipe, from the first file read to the manifest; interrupted, go on where it stopped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -58,6 +58,7 @@ def write_blend(
     workers: int | None = None,
     executor: str = "local",
     overwrite: bool = False,
+    without: Collection[tuple[str, str]] = (),
     progress: WriteProgress | None = None,
 ) -> Written:
     """Plan a blend and write it.
@@ -70,6 +71,7 @@ def write_blend(
         workers: Number of processes; all cores by default.
         executor: ``local`` or ``ray``.
         overwrite: Delete another blend that is there.
+        without: (store, name) of images that are left out, because they are listed as damaged.
         progress: What to call meanwhile.
 
     Raises:
@@ -77,7 +79,7 @@ def write_blend(
     """
     workers, progress = workers or num_cores(), progress or WriteProgress()
     with hold_folder(out) as folder, kept_processes():
-        plan = make_plan(recipe, folder.texts, workers, progress=progress.planning)
+        plan = make_plan(recipe, folder.texts, workers, without=without, progress=progress.planning)
         try:
             folder.claim(plan.fingerprint, overwrite=overwrite)
             return _write(plan, folder, workers, executor, progress)
@@ -201,6 +203,7 @@ def _describe(plan: Plan, notes: list[ShardNote], index: dict[str, pl.DataFrame]
         ],
         ledger={**found, "references_rewritten": int(ledger["references_rewritten"].sum())},
         warnings=list(plan.warnings),
+        pixel_check=plan.recipe.pixels.check,
     )
 
 

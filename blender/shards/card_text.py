@@ -58,6 +58,14 @@ FOLDER is this folder, or the name of its repository on the hub. Each sample is 
 read, and `{split}/index.parquet` where every sample lies. `webdataset` and `tar` read the shards as they are."""
 
 
+#: what each level of looking at images means
+_CHECKED = {
+    "header": "headers and end marks",
+    "auto": "checksums, or the structure of a JPEG to its end, or decoding where a format has neither",
+    "decode": "every image was decoded, and the decoder's warnings counted as damage",
+}
+
+
 def _counts(counts: list[ManifestCount]) -> str:
     rows = [
         (row.dataset, row.split, *(f"{number:,}" for number in (row.samples, row.images, row.turns))) for row in counts
@@ -156,6 +164,9 @@ def _limit_lines(manifest: Manifest, known: Mapping[str, Sequence[Published | No
     elif split.get("eval") or split.get("list"):
         yield "Train and eval share no image, whatever its names: files were compared by their bytes."
     yield "Images are as they were published: of any size, and a rotation that EXIF notes is not applied."
+    if manifest.pixel_check:
+        how = _CHECKED[manifest.pixel_check]
+        yield f"Images were checked for damage under `pixels.check: {manifest.pixel_check}`: {how}."
     yield from (f"Noted while planning: {_code(warning)}." for warning in manifest.warnings)
 
 

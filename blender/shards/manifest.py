@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from blender.errors import ShardError
+from blender.images import Check
 
 MANIFEST_NAME = "manifest.json"
 
@@ -70,6 +71,8 @@ class Manifest(msgspec.Struct, frozen=True):
     #: read, emitted, dropped by reason, uses, turns_cut, pinned by reason; and references_rewritten
     ledger: dict[str, Any]
     warnings: list[str]
+    #: how closely images were looked at: header, auto or decode; None in a blend of a version without such levels
+    pixel_check: Check | None = None
 
     @property
     def num_samples(self) -> int:

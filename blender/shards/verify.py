@@ -1,24 +1,45 @@
-"""Check a blend from end to end: checksums, index, and that every sample and image can be read."""
+"""Check a blend from end to end: checksums, index, and that every sample can be read and every image used.
+
+Images are looked at by the code that looks at them while a blend is planned, under the same level, so that what one
+accepted the other does.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import polars as pl
 
 from blender.blend.ledger import totals
 from blender.blend.mix import SPLITS
 from blender.errors import BlenderError, ShardError
-from blender.images.decoding import open_image
+from blender.images import Check, DamagedImage, ImageLimits
+from blender.images.checking import check_image
 from blender.parallel import map_unordered, num_cores
 from blender.shards.energon import energon_problems, index_file
 from blender.shards.index import INDEX_NAME
-from blender.shards.manifest import ManifestShard
+from blender.shards.manifest import Manifest, ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
 from blender.shards.tar import BLOCK, END, header
 from blender.shards.wids import WIDS, wids_problems
 from blender.template import IMAGE
+
+
+class DamagedMember(msgspec.Struct, frozen=True):
+    """An image of a blend that cannot be used."""
+
+    #: of the sample
+    key: str
+    #: name of the image's file in the shard
+    member: str
+    #: where it came from: image store and name
+    store: str
+    name: str
+    #: a word for counting, and a sentence
+    reason: str
+    detail: str
 
 
 @dataclass(frozen=True)
@@ -31,16 +52,23 @@ class Verdict:
     num_bytes: int
     #: one sentence each; empty when all is well
     problems: tuple[str, ...]
+    #: the images that cannot be used; each is among the problems, too
+    damaged: tuple[DamagedMember, ...] = ()
 
 
 @dataclass(frozen=True)
 class _Task:
     folder: Path
     shard: ManifestShard
+    limits: ImageLimits
+    check: Check
 
 
 def verify_blend(
-    path: str | Path, workers: int | None = None, on_shard: Callable[[Verdict], None] | None = None
+    path: str | Path,
+    workers: int | None = None,
+    on_shard: Callable[[Verdict], None] | None = None,
+    check: Check | None = None,
 ) -> list[Verdict]:
     """Check every shard of a blend, and the files around them.
 
@@ -48,13 +76,15 @@ def verify_blend(
         path: The blend's folder.
         workers: Number of processes; all cores by default.
         on_shard: Called with each verdict.
+        check: How closely to look at images; as closely as while the blend was planned by default.
 
     Raises:
         ShardError: The folder is not a finished blend.
     """
     blend = open_blend(path)
     verdicts = [_check_folder(blend)]
-    tasks = [_Task(blend.path, shard) for shard in blend.manifest.shards]
+    check, limits = check or level_of(blend.manifest), _limits_of(blend.manifest)
+    tasks = [_Task(blend.path, shard, limits, check) for shard in blend.manifest.shards]
     num_bytes = sum(shard.num_bytes for shard in blend.manifest.shards)
     workers = min(workers or num_cores(), len(tasks)) if num_bytes > 30_000_000 else 1
     for verdict in map_unordered(_check_shard, tasks, workers):
@@ -62,6 +92,19 @@ def verify_blend(
         if on_shard:
             on_shard(verdict)
     return sorted(verdicts, key=lambda verdict: verdict.path)
+
+
+def level_of(manifest: Manifest) -> Check:
+    """Return how closely a blend's images were looked at; ``auto`` for one of a version that did not note it."""
+    return manifest.pixel_check or "auto"
+
+
+def _limits_of(manifest: Manifest) -> ImageLimits:
+    limits, usual = manifest.recipe.get("limits", {}), ImageLimits()
+    return ImageLimits(
+        max_pixels=int(limits.get("image_pixels", usual.max_pixels)),
+        max_bytes=int(limits.get("image_bytes", usual.max_bytes)),
+    )
 
 
 def _check_folder(blend: Blend) -> Verdict:
@@ -100,7 +143,7 @@ def _check_shard(task: _Task) -> Verdict:
     shard, file = task.shard, task.folder / task.shard.path
     if not file.is_file():
         return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing",))
-    problems, num_images = [], 0
+    problems, damaged, num_images = list[str](), list[DamagedMember](), 0
     with file.open("rb") as opened:
         digest = hashlib.file_digest(opened, "sha256").hexdigest()
     if file.stat().st_size != shard.num_bytes:
@@ -115,14 +158,22 @@ def _check_shard(task: _Task) -> Verdict:
         problems.append(f"{shard.path}: {index.height} samples in the index, {shard.num_samples} in manifest.json")
     end = 0
     for row in index.iter_rows(named=True):
-        problems += [f"{shard.path}, sample {row['key']}: {problem}" for problem in _sample_problems(file, row, end)]
+        found = list(_sample_problems(task, file, row, end))
+        damaged += [problem for problem in found if isinstance(problem, DamagedMember)]
+        problems += [f"{shard.path}, sample {row['key']}: {_sentence(problem)}" for problem in found]
         end, num_images = row["offset"] + row["size"], num_images + row["num_images"]
     if file.stat().st_size == shard.num_bytes and end + len(END) != shard.num_bytes:
         problems.append(f"{shard.path} holds {shard.num_bytes - end - len(END):,} bytes that no sample owns")
-    return Verdict(shard.path, index.height, num_images, shard.num_bytes, tuple(problems))
+    return Verdict(shard.path, index.height, num_images, shard.num_bytes, tuple(problems), tuple(damaged))
 
 
-def _sample_problems(file: Path, row: dict[str, object], expected_offset: int) -> Iterator[str]:
+def _sentence(problem: str | DamagedMember) -> str:
+    return problem.detail if isinstance(problem, DamagedMember) else problem
+
+
+def _sample_problems(
+    task: _Task, file: Path, row: dict[str, object], expected_offset: int
+) -> Iterator[str | DamagedMember]:
     if row["offset"] != expected_offset:
         yield f"begins at byte {row['offset']}, not at {expected_offset}"
     try:
@@ -139,7 +190,7 @@ def _sample_problems(file: Path, row: dict[str, object], expected_offset: int) -
         yield "its turns do not show its images in order"
     if sum(span.text.count(IMAGE) for span in sample.spans if not span.train) != len(stored.images):
         yield "its text and its images differ in number"
-    yield from _image_problems(stored)
+    yield from _image_problems(task, row, stored)
 
 
 def _member_problems(file: Path, row: dict[str, object]) -> Iterator[str]:
@@ -151,14 +202,15 @@ def _member_problems(file: Path, row: dict[str, object]) -> Iterator[str]:
                 yield f"no member {member['name']} where the index says"
 
 
-def _image_problems(stored: StoredSample) -> Iterator[str]:
+def _image_problems(task: _Task, row: dict[str, object], stored: StoredSample) -> Iterator[str | DamagedMember]:
+    members: list[dict[str, object]] = row["members"]  # type: ignore[assignment]
     for number, (fact, content) in enumerate(zip(stored.sample.images, stored.images, strict=False), 1):
         try:
-            with open_image(content) as image:
-                image.load()
-                size = image.size
-        except (OSError, SyntaxError, ValueError) as error:
-            yield f"image {number} ({fact.name}) cannot be decoded: {error}"
+            size = check_image(content, task.limits, task.check)
+        except DamagedImage as damage:
+            detail = f"image {number} ({fact.name}) cannot be used: {damage.why}"
+            name = str(members[number]["name"])
+            yield DamagedMember(str(row["key"]), name, fact.store, fact.name, damage.reason, detail)
             continue
         if size != (fact.width, fact.height):
             yield f"image {number} ({fact.name}) is {size[0]}x{size[1]}, not {fact.width}x{fact.height}"

@@ -8,9 +8,6 @@ the wanted part alone (``box``). Pixels travel as bytes; :func:`normalise` makes
 runs.
 """
 
-import struct
-import warnings
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +18,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from blender.errors import StreamError
-from blender.images.decoding import open_image
+from blender.images.decoding import DAMAGE, explaining_damage, open_image
 
-#: what Pillow raises for damaged files, besides OSError
-_DAMAGE = (SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, OverflowError, struct.error, zlib.error)
 #: steps of image processors that nobody here knows how to do
 _FOREIGN = ("do_pad", "do_resize_longest", "do_image_splitting", "do_pan_and_scan", "crop_pct", "max_num_patches")
 
@@ -158,12 +153,8 @@ def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDA
     Raises:
         OSError: The image is damaged, or of no format that is read.
     """
-    try:
-        # Pillow warns of oddities that leave a usable picture
-        with warnings.catch_warnings(action="ignore"):
-            return _resample(open_image(content), spec, draft)
-    except _DAMAGE as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
+    with explaining_damage():
+        return _resample(open_image(content), spec, draft)
 
 
 def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.uint8]:
@@ -211,7 +202,7 @@ def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation; 1, upright, where there is none or EXIF alone is damaged."""
     try:
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _DAMAGE:
+    except DAMAGE:
         return 1
     return int(value) if value in range(2, 9) else 1
 

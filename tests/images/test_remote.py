@@ -180,7 +180,7 @@ def test_a_survey_of_a_large_remote_image_asks_for_its_ends_alone(tmp_path):
     with serving(tmp_path) as server, open_store("coco", address(server)) as store:
         member = store.resolve("x.png")
         server.paths.clear()
-        assert survey_image(store, member, ImageLimits()).width == 600
+        assert survey_image(store, member, ImageLimits(), "header").width == 600
         assert len(server.paths) == 2
 
 

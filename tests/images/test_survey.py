@@ -214,11 +214,13 @@ def test_an_image_in_a_damaged_archive_is_unreadable(tmp_path):
         assert survey_image(store, "x.jpg@7+100:100:0:00000000", LIMITS).reason == "unreadable"
 
 
-def test_only_the_ends_of_a_large_picture_are_read(tmp_path):
+def test_under_header_only_the_ends_of_a_large_picture_are_read(tmp_path):
     data = picture(size=(1500, 1500))
     assert len(data) > 1_000_000
     middle = data[:20_000] + bytes(len(data) - 21_000) + data[-1000:]
-    assert survey(tmp_path, middle).reason is None
+    store = open_store("coco", str(write_folder(tmp_path, {"x.jpg": middle})))
+    assert survey_image(store, "x.jpg", LIMITS, "header").reason is None
+    assert survey_image(store, "x.jpg", LIMITS, "auto").reason == "damaged"
 
 
 def test_the_survey_never_raises_whatever_the_bytes_are(tmp_path):

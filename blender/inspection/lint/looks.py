@@ -95,7 +95,7 @@ def _rows(wanted: Sequence[Wanted]) -> Iterator[tuple[object, ...]]:
 def _seen(content: bytes) -> tuple[object, ...]:
     try:
         return look_at(content)
-    except (OSError, ValueError, SyntaxError, EOFError):
+    except OSError:
         return (None,) * len(Look._fields)
 
 
@@ -141,5 +141,5 @@ def _compare_some(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
 def _compare(pair: Pair) -> bool:
     try:
         return look_the_same(pair.place.read(), pair.place_other.read())
-    except (BlenderError, OSError, ValueError, SyntaxError, EOFError):
+    except (BlenderError, OSError):
         return False

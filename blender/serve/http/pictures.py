@@ -4,7 +4,9 @@ import base64
 import binascii
 import re
 
-from blender.images.decoding import open_image
+from blender.images.damage import DamagedImage
+from blender.images.decoding import measure_image
+from blender.images.formats import MARK_BYTES, NAMES, foreign_kind, format_of
 from blender.serve.http.faults import RequestError
 
 _HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
@@ -40,7 +42,7 @@ def read_data_url(url: str, param: str) -> bytes:
 
 
 def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> None:
-    """Look at an image's header.
+    """Look at an image's header and structure, in time that grows with its bytes alone; nothing is decoded.
 
     Args:
         content: The file's bytes.
@@ -52,11 +54,19 @@ def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> N
         RequestError: It is no image, or too large.
     """
     try:
-        width, height = open_image(content).size
-    except OSError as error:
-        # Pillow's words name an object in memory
-        reason = "it is no JPEG, PNG, WebP, GIF, BMP or TIFF file" if "cannot identify" in str(error) else str(error)
-        raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from error
+        width, height = measure_image(content)
+    except DamagedImage as damage:
+        reason = _foreign(content) or damage.why
+        raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from damage
     if width * height > max_pixels:
         told = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
         raise RequestError(told, param=param, code="image_too_large")
+
+
+def _foreign(content: bytes) -> str | None:
+    """Say what a file is that is of none of the formats read."""
+    head = content[:MARK_BYTES]
+    if format_of(head):
+        return None
+    kind = foreign_kind(head)
+    return f"it is no {NAMES} file" + (f" but {kind}" if kind else "")

@@ -1,4 +1,5 @@
 import base64
+import time
 from io import BytesIO
 
 import pytest
@@ -6,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from benchmarks import damage
 from blender.serve.http.faults import RequestError
 from blender.serve.http.pictures import check_picture, is_web_address, read_data_url
 from tests.serve.http.conftest import data_url, picture
+
+SLOW = damage.SLOW
 
 
 @given(st.binary(), st.sampled_from(["image/png", "", "image/jpeg;charset=x", "IMAGE/PNG"]))
@@ -61,3 +65,17 @@ def test_a_pixel_more_than_allowed_is_too_many():
     check_picture(picture(size=(40, 30)), 1, 1_200, "here")
     with pytest.raises(RequestError):
         check_picture(picture(size=(40, 30)), 1, 1_199, "here")
+
+
+def test_another_kind_of_picture_is_named():
+    with pytest.raises(RequestError, match="it is no JPEG, PNG, .* file but a HEIC image"):
+        check_picture(b"\0\0\0\x1cftypheic" + bytes(100), 1, 100, "here")
+
+
+@pytest.mark.parametrize("name", sorted(name for name in SLOW if "text" not in name and "EXIF" not in name))
+def test_a_file_that_would_keep_a_decoder_busy_is_refused_at_once(name):
+    content, begun = SLOW[name](), time.process_time()
+    with pytest.raises(RequestError) as caught:
+        check_picture(content, 1, 100_000_000, "here")
+    assert caught.value.code == "invalid_image"
+    assert time.process_time() - begun < 1.5
