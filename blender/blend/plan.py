@@ -14,6 +14,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.corpus import Corpus, read_corpus
+from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import make_ledger
 from blender.blend.mix import SPLITS, Drawn, draw_entry
 from blender.blend.pool import Bools, Ints, Pool, make_pool
@@ -26,8 +27,6 @@ from blender.parallel import let_go
 from blender.randomness import generator
 from blender.recipe import Recipe
 
-#: part of every fingerprint: raise it when the same plan would give other shards
-LAYOUT_VERSION = 1
 #: as many are put into words for the fingerprint at a time
 _IMAGES_AT_A_TIME = 65_536
 #: a tar member takes whole blocks of this many bytes, and one for its header

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from blender.commands.output import Meter
     from blender.recipe import Recipe
     from blender.shards.blend import WriteProgress, Written
+    from blender.shards.seal import Checked
 
 
 class Executor(StrEnum):
@@ -41,6 +42,9 @@ def blend(
         Executor, typer.Option(help="Who writes the shards: processes of this machine, or Ray.")
     ] = Executor.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another blend that is in DIR.")] = False,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Read all of a finished blend to see whether its bytes are as written.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
@@ -50,7 +54,9 @@ def blend(
     loaded = load_recipe(recipe, overrides or [])
     meter = Meter(quiet=as_json)
     with meter.running():
-        written = run_blend(loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite)
+        written = run_blend(
+            loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite, checksum=checksum
+        )
     if as_json:
         print_json(written.manifest)
         return
@@ -66,6 +72,7 @@ def run_blend(
     workers: int | None = None,
     executor: str = "local",
     overwrite: bool = False,
+    checksum: bool = False,
 ) -> "Written":
     """Write a blend and tell a meter about it."""
     from blender.commands.plan import reading_ahead
@@ -76,11 +83,18 @@ def run_blend(
         from blender.shards.blend import write_blend
 
         return write_blend(
-            recipe, out, workers=workers, executor=executor, overwrite=overwrite, progress=_writing_progress(meter)
+            recipe,
+            out,
+            workers=workers,
+            executor=executor,
+            overwrite=overwrite,
+            checksum=checksum,
+            progress=_writing_progress(meter),
         )
 
 
 def _writing_progress(meter: "Meter") -> "WriteProgress":
+    from blender.commands.output import num_bytes
     from blender.commands.plan import planning_progress
     from blender.shards.blend import WriteProgress
 
@@ -93,11 +107,20 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
         if num_shards:
             meter.say(f"{num_shards:,} finished shards kept ({num_samples:,} samples)")
 
-    def on_written(samples: int, num_bytes: int) -> None:
-        state["done"] += samples
-        meter.set("writing samples", state["done"], state["total"], state["kept"], num_bytes)
+    def on_checked(checked: "Checked") -> None:
+        if checked.num_hashed:
+            why = "as asked" if checked.was_asked else "whose modification times are not those they were finished with"
+            meter.say(f"{checked.num_hashed:,} files ({num_bytes(checked.num_bytes)}) hashed, {why}")
+        if checked.changed:
+            more = f" and {len(checked.changed) - 3:,} more" if len(checked.changed) > 3 else ""
+            changed = ", ".join(checked.changed[:3]) + more
+            meter.say(f"missing or changed since the blend was finished: {changed}; the blend is written again")
 
-    return WriteProgress(planning_progress(meter), on_plan, on_written)
+    def on_written(samples: int, size: int) -> None:
+        state["done"] += samples
+        meter.set("writing samples", state["done"], state["total"], state["kept"], size)
+
+    return WriteProgress(planning_progress(meter), on_plan, on_checked, on_written)
 
 
 def print_blend(written: "Written", out: Path) -> None:

@@ -34,11 +34,11 @@ def card(
     """
     from blender.commands.inspect import find_sample
     from blender.commands.output import console, num_bytes, print_json
+    from blender.core.faults import folder_fault
+    from blender.core.files import write_whole
     from blender.errors import FolderError
-    from blender.files import write_whole
     from blender.shards.card import choose_example, dataset_card, is_untouched
     from blender.shards.read import open_blend
-    from blender.shards.write import folder_fault
 
     blend = open_blend(folder)
     index = {str(split): frame for (split,), frame in blend.index.group_by("split", maintain_order=True)}

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from blender.core.files import write_whole
 from blender.demo.block import (
     CGD,
     CONVERSATION,
@@ -28,7 +29,6 @@ from blender.demo.block import (
 )
 from blender.demo.layout import BLOCK
 from blender.errors import BlenderError, FolderError
-from blender.files import write_whole
 from blender.parallel import map_unordered, num_cores
 
 LEAST_IMAGES = 8

@@ -16,8 +16,8 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from blender.core.files import write_whole
 from blender.errors import EvaluationError
-from blender.files import write_whole
 
 RESULTS = "results.jsonl"
 RUN = "run.json"

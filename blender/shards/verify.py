@@ -1,6 +1,5 @@
 """Check a blend from end to end: checksums, index, and that every sample and image can be read."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from blender.shards.energon import energon_problems, index_file
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
+from blender.shards.seal import file_hash
 from blender.shards.tar import BLOCK, END, header
 from blender.shards.wids import WIDS, wids_problems
 from blender.template import IMAGE
@@ -75,6 +75,8 @@ def _folder_problems(blend: Blend) -> Iterator[str]:
         for file in sorted((blend.path / split).glob("*")):
             if file not in known and file.name not in (INDEX_NAME, WIDS) and not file.match("lengths-*.npy"):
                 yield f"{file.relative_to(blend.path).as_posix()} does not belong to the blend"
+    if blend.manifest.content not in ("", blend.manifest.identity):
+        yield "manifest.json contradicts itself: its content is not that of its shards"
     yield from _table_problems(blend)
 
 
@@ -84,6 +86,11 @@ def _table_problems(blend: Blend) -> Iterator[str]:
         found, told = totals(blend.ledger), blend.manifest.ledger
         if any(found[name] != told[name] for name in found):
             yield "ledger.parquet and manifest.json tell different totals"
+        yield from (
+            f"{table.path} has another checksum than manifest.json says"
+            for table in blend.manifest.tables
+            if file_hash(blend.path / table.path) != table.sha256
+        )
         if blend.index.height != blend.manifest.num_samples:
             yield f"the index has {blend.index.height} samples, manifest.json {blend.manifest.num_samples}"
         if int(blend.index["num_sources"].sum()) != told["uses"]:
@@ -101,8 +108,7 @@ def _check_shard(task: _Task) -> Verdict:
     if not file.is_file():
         return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing",))
     problems, num_images = [], 0
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = file_hash(file)
     if file.stat().st_size != shard.num_bytes:
         problems.append(f"{shard.path} has {file.stat().st_size:,} bytes, manifest.json says {shard.num_bytes:,}")
     elif digest != shard.sha256:

@@ -8,13 +8,16 @@ checkpoint.
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from blender.core.faults import full_disk_told
+from blender.core.folder import hold_folder
+from blender.errors import BlenderError
 from blender.model import trainable_parameters
 from blender.train.building import build
 from blender.train.checkpoint import (
@@ -29,7 +32,7 @@ from blender.train.evaluate import Evaluation
 from blender.train.events import Begun, Ended, Evaluated, Event, Logged, Saved, Stepped, Tell
 from blender.train.export import export_model
 from blender.train.flops import count_arithmetic, peak_flops
-from blender.train.folder import RunFolder
+from blender.train.folder import RUN, RunFolder
 from blender.train.loop import Loop, Runner, Totals
 from blender.train.memory import peak_memory
 from blender.train.metrics import MetricsWriter, read_metrics
@@ -65,14 +68,7 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
     folder = RunFolder(Path(out))
     prepared = prepare(recipe, ranks.world)
     stop = StopSignal()
-    with _held(folder, ranks), stop.watching():
-        if overwrite and ranks.is_first:
-            folder.clear()
-        ranks.wait()
-        folder.check(recipe)
-        ranks.wait()
-        if ranks.is_first:
-            folder.keep_recipe(recipe)
+    with _held(folder, recipe, ranks, overwrite=overwrite), full_disk_told(folder.path), stop.watching():
         run = _Run(recipe, folder, prepared, ranks, tell if tell and ranks.is_first else _silent)
         return run.run(stop)
 
@@ -82,8 +78,24 @@ def _silent(event: Event) -> None:
 
 
 @contextmanager
-def _held(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    with folder.held() if ranks.is_first else nullcontext():
+def _held(folder: RunFolder, recipe: TrainRecipe, ranks: Ranks, *, overwrite: bool) -> Iterator[None]:
+    """Hold the folder on the first rank, and prepare it; a fault there is raised on every rank."""
+    with ExitStack() as stack:
+
+        def prepare_folder() -> BlenderError | None:
+            try:
+                with full_disk_told(folder.path):
+                    owned = stack.enter_context(hold_folder(folder.path, RUN))
+                    if overwrite:
+                        owned.clear()
+                    folder.check(recipe)
+                    folder.keep_recipe(recipe)
+            except BlenderError as error:
+                return error
+            return None
+
+        if fault := ranks.agree(prepare_folder):
+            raise fault
         yield
 
 

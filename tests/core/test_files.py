@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from blender.files import whole_file, write_whole
+from blender.core.files import whole_file, write_whole
 
 
 def test_pieces_are_written_in_order_and_counted(tmp_path):
