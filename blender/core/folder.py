@@ -3,9 +3,10 @@
 A blend, a training run, an evaluation, an ablation and a demo each keep their files in a folder of their own. All of
 them go by the same rules:
 
-- ``.visualchat`` in the folder says which kind it is. It is written before anything else, and it is locked as long as
-  somebody writes. A folder without this marker is known by the contents of a file that nobody else writes, such as a
-  manifest; any other folder with files in it is somebody else's and is refused, whatever the names of the files are.
+- ``.visualchat`` in the folder says which kind it is. It is locked before anything is looked at, written before
+  anything else is, and stays locked as long as somebody writes. It is removed when the folder is left and the contents
+  of a file that nobody else writes, such as a manifest, say as much. A folder with neither is somebody else's and is
+  refused, whatever the names of its files are.
 - Only files that the kind names are ever deleted, and nothing is deleted as long as there is any other file among
   them.
 - A file that is being written has a name aside (:mod:`blender.core.files`); what a kill left of such files is removed
@@ -48,12 +49,10 @@ class FolderKind:
     #: regular expressions for the paths of all files that are written, in the order in which they are deleted;
     #: one that ends with a slash means everything in that folder
     own: tuple[str, ...]
-    #: tells whether a folder without a marker is of this kind
+    #: tells by a file's contents that a folder is of this kind
     is_proven: Callable[[Path], bool]
     #: further names at the top that others leave
     ignored: tuple[str, ...] = ()
-    #: whether other files at the top are refused even where nothing is deleted
-    is_strict: bool = False
 
     def rank(self, path: str) -> int | None:
         """Say which of ``own`` a path belongs to; None for a stranger."""
@@ -109,10 +108,6 @@ class OwnedFolder:
             with suppress(OSError):
                 (self.path / folder).rmdir()
 
-    def unmark(self) -> None:
-        """Remove the marker, as the last thing: what the folder holds says by itself whose it is."""
-        (self.path / MARKER).unlink(missing_ok=True)
-
     def _strangers(self) -> Iterator[str]:
         for path in self._files():
             if self.kind.rank(path) is None and not self.kind.is_ignored(path.split("/")[0]):
@@ -130,10 +125,15 @@ class OwnedFolder:
 
 
 @contextmanager
-def hold_folder(path: Path, kind: FolderKind) -> Iterator[OwnedFolder]:
+def hold_folder(path: Path, kind: FolderKind, *, pure: bool = False) -> Iterator[OwnedFolder]:
     """Hold a folder for writing, alone; it is made when it does not exist.
 
     A folder that this call made is removed again when nothing was written into it.
+
+    Args:
+        path: The folder.
+        kind: What it is to be, or is.
+        pure: Refuse other files at its top even where they are beside ours.
 
     Raises:
         FolderError: It is a URL, cannot be written, is held by somebody else, or holds something else.
@@ -142,20 +142,18 @@ def hold_folder(path: Path, kind: FolderKind) -> Iterator[OwnedFolder]:
     try:
         is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
-        _refuse_others(path, kind)
         lock = _lock(path, kind)
     except OSError as error:
         fault = folder_fault(error, path)
         raise FolderError(fault.message, "name a folder that you may write to") from error
     with lock:
         try:
-            # what came while the lock was waited for
-            _refuse_others(path, kind)
+            _refuse_others(path, kind, pure)
             _mark(lock, kind)
             _sweep(path, kind)
             yield OwnedFolder(path, kind)
         finally:
-            _leave(path, is_new)
+            _leave(path, kind, is_new)
             # by word: closing alone would leave the lock with processes that were forked meanwhile
             fcntl.flock(lock, fcntl.LOCK_UN)
 
@@ -189,7 +187,7 @@ def _mark(lock: TextIOWrapper, kind: FolderKind) -> None:
         os.fsync(lock.fileno())
 
 
-def _refuse_others(path: Path, kind: FolderKind) -> None:
+def _refuse_others(path: Path, kind: FolderKind, pure: bool) -> None:
     """Refuse a folder that is not ours; an empty one is nobody's."""
     present = sorted(entry.name for entry in path.iterdir() if entry.name != MARKER and not kind.is_ignored(entry.name))
     if not present:
@@ -200,7 +198,7 @@ def _refuse_others(path: Path, kind: FolderKind) -> None:
     strangers = [name for name in present if not kind.has_at_top(name)]
     if marked is None and not kind.is_proven(path):
         strangers = strangers or present
-    elif not kind.is_strict:
+    elif not pure:
         return
     if strangers:
         named = ", ".join(strangers[:_SHOWN])
@@ -227,10 +225,12 @@ def _sweep(path: Path, kind: FolderKind) -> None:
             entry.unlink(missing_ok=True)
 
 
-def _leave(path: Path, is_new: bool) -> None:
-    """Remove the marker where there is nothing else, and then the folder, if it was made for nothing."""
+def _leave(path: Path, kind: FolderKind, is_new: bool) -> None:
+    """Remove the marker where it is not needed, and a folder that was made for nothing."""
     with suppress(OSError):
-        if [entry.name for entry in path.iterdir()] == [MARKER]:
+        is_empty = [entry.name for entry in path.iterdir()] == [MARKER]
+        # nothing was written into the marker of a folder that was refused
+        if is_empty or kind.is_proven(path) or not (path / MARKER).stat().st_size:
             (path / MARKER).unlink()
-            if is_new:
-                path.rmdir()
+        if is_empty and is_new:
+            path.rmdir()

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from blender.core.files import write_whole
+from blender.core.folder import FolderKind
 from blender.demo.block import (
     CGD,
     CONVERSATION,
@@ -39,6 +40,25 @@ VERSION = 1
 _WORTH_A_PROCESS = 96
 
 _ARRAYS = (DETAIL, REASONING, CONVERSATION, *SPARKLES.values(), SCENES, QUESTIONS)
+
+
+def is_corpus(folder: Path) -> bool:
+    """Tell whether a folder holds a drawn corpus, finished or not."""
+    try:
+        msgspec.json.decode((folder / CORPUS).read_bytes(), type=_Request)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return True
+
+
+#: everything of a demo has a folder of its own kind in it
+DEMO = FolderKind(
+    name="demo",
+    noun="a demo",
+    busy="another demo is at work in",
+    own=(),
+    is_proven=lambda folder: is_corpus(folder / "corpus"),
+)
 
 
 class CorpusError(BlenderError):

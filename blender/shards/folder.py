@@ -16,12 +16,12 @@ import msgspec
 import polars as pl
 
 from blender.blend.mix import SPLITS
+from blender.core.checksums import file_hash
 from blender.core.files import sync, write_whole
 from blender.core.folder import FolderKind, OwnedFolder
 from blender.core.folder import hold_folder as hold_owned
 from blender.errors import FolderError, ShardError
 from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
-from blender.shards.seal import file_hash
 from blender.shards.write import ShardNote
 
 WORK = ".work"
@@ -64,7 +64,6 @@ BLEND = FolderKind(
     ),
     is_proven=_is_blend,
     ignored=(ENERGON,),
-    is_strict=True,
 )
 
 
@@ -165,7 +164,7 @@ def hold_folder(path: Path) -> Iterator[BlendFolder]:
     Raises:
         FolderError: It cannot be written, another blend is being written into it, or it holds something else.
     """
-    with hold_owned(path, BLEND) as owned:
+    with hold_owned(path, BLEND, pure=True) as owned:
         folder = BlendFolder(owned)
         try:
             (path / WORK).mkdir(exist_ok=True)
@@ -176,30 +175,13 @@ def hold_folder(path: Path) -> Iterator[BlendFolder]:
             _leave(folder)
 
 
-@contextmanager
-def hold_finished(path: Path) -> Iterator[None]:
-    """Hold the folder of a finished blend, so that nobody writes it anew while files are written beside its shards.
-
-    Raises:
-        FolderError: It cannot be written, or another one writes into it.
-    """
-    with hold_owned(path, BLEND) as owned:
-        try:
-            yield
-        finally:
-            if (path / MANIFEST_NAME).is_file():
-                owned.unmark()
-
-
 def _leave(folder: BlendFolder) -> None:
     """Remove what is not needed to go on, and everything when there is nothing to go on with."""
     shutil.rmtree(folder.texts, ignore_errors=True)
     is_finished = (folder.path / MANIFEST_NAME).is_file()
     if is_finished or not (folder.work / "fingerprint").is_file():
         shutil.rmtree(folder.work, ignore_errors=True)
-    if is_finished:
-        folder.owned.unmark()
-    else:
+    if not is_finished:
         for split in SPLITS:
             with suppress(OSError):
                 (folder.path / split).rmdir()

@@ -6,13 +6,13 @@ hashed, and gets its time back when its bytes are right. The times need no note 
 the same bytes wherever it was written. A file system that keeps whole seconds only has its files hashed every time.
 """
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from blender.core.checksums import file_hash
 from blender.parallel import map_unordered
 from blender.shards.manifest import Manifest, ManifestShard, ManifestTable
 
@@ -67,12 +67,6 @@ def seal(folder: Path, files: Sequence[ManifestShard | ManifestTable]) -> None:
 def describe_tables(folder: Path, paths: Sequence[str]) -> list[ManifestTable]:
     """Return sizes and hashes of files that were just written."""
     return [ManifestTable(path, (folder / path).stat().st_size, file_hash(folder / path)) for path in paths]
-
-
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _is_right(folder: Path, file: ManifestShard | ManifestTable) -> tuple[str, bool]:

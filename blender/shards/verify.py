@@ -8,6 +8,7 @@ import polars as pl
 
 from blender.blend.ledger import totals
 from blender.blend.mix import SPLITS
+from blender.core.checksums import file_hash
 from blender.errors import BlenderError, ShardError
 from blender.images.decoding import open_image
 from blender.parallel import map_unordered, num_cores
@@ -15,7 +16,6 @@ from blender.shards.energon import energon_problems, index_file
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
-from blender.shards.seal import file_hash
 from blender.shards.tar import BLOCK, END, header
 from blender.shards.wids import WIDS, wids_problems
 from blender.template import IMAGE

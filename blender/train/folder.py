@@ -20,10 +20,18 @@ from typing import Any
 
 import msgspec
 
+from blender.core.checksums import find_damage
 from blender.core.files import write_whole
 from blender.core.folder import FolderKind
 from blender.errors import TrainError
-from blender.train.checkpoint import CheckpointState, best_checkpoint, list_checkpoints, read_state
+from blender.train.checkpoint import (
+    CheckpointState,
+    best_checkpoint,
+    is_checkpoint,
+    list_checkpoints,
+    read_state,
+    verify_checkpoint,
+)
 from blender.train.recipe import TrainRecipe
 
 #: a checkpoint's folder, and what it says of its run
@@ -35,12 +43,14 @@ _MODEL = r"[^/]+\.(safetensors|json|jinja|model)|merges\.txt|vocab\.txt"
 
 
 def _is_run(path: Path) -> bool:
-    """Tell whether a folder holds a run: its recipe has the sections of a training recipe."""
+    """Tell whether a folder holds a run: it has the sections of a training recipe, or a checkpoint."""
     try:
         recipe = msgspec.json.decode((path / _RECIPE).read_bytes(), type=dict[str, Any])
     except (OSError, msgspec.MsgspecError):
-        return False
-    return {"model", "data", "batch", "schedule", "checkpoints"} <= recipe.keys()
+        recipe = {}
+    if {"model", "data", "batch", "schedule", "checkpoints"} <= recipe.keys():
+        return True
+    return any(is_checkpoint(folder) for folder in (path / "checkpoints").glob("step-*"))
 
 
 RUN = FolderKind(
@@ -91,6 +101,42 @@ class RunFolder:
         """Find the checkpoint with the lowest eval loss."""
         found = best_checkpoint(self.checkpoints)
         return (found, read_state(found)) if found else None
+
+    def verified_latest(self) -> Found | None:
+        """Find the latest checkpoint, to go on from it: all of it is read and compared with its checksums.
+
+        Raises:
+            TrainError: It is damaged, or what another one says of its run is.
+        """
+        latest = self.latest()
+        if latest is not None:
+            verify_checkpoint(latest[0])
+            # a run that goes on asks all of them how good they are; better now than after hours
+            self.best()
+        return latest
+
+    def verified_best(self) -> Found | None:
+        """Find the checkpoint with the lowest eval loss, to write a model from it.
+
+        Raises:
+            TrainError: It is damaged.
+        """
+        best = self.best()
+        if best is not None:
+            verify_checkpoint(best[0])
+        return best
+
+    def has_model(self) -> bool:
+        """Tell whether the final model is there.
+
+        Raises:
+            TrainError: It is there, and damaged.
+        """
+        if not self.model.is_dir():
+            return False
+        if damage := find_damage(self.model):
+            raise TrainError(damage, f"remove {self.model}: the same command writes it anew from the last checkpoint")
+        return True
 
     def check(self, recipe: TrainRecipe) -> None:
         """Look whether this folder holds no checkpoint yet, or those of this very recipe.

@@ -17,7 +17,6 @@ import torch
 
 from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
-from blender.errors import BlenderError
 from blender.model import trainable_parameters
 from blender.train.building import build
 from blender.train.checkpoint import (
@@ -82,20 +81,15 @@ def _held(folder: RunFolder, recipe: TrainRecipe, ranks: Ranks, *, overwrite: bo
     """Hold the folder on the first rank, and prepare it; a fault there is raised on every rank."""
     with ExitStack() as stack:
 
-        def prepare_folder() -> BlenderError | None:
-            try:
-                with full_disk_told(folder.path):
-                    owned = stack.enter_context(hold_folder(folder.path, RUN))
-                    if overwrite:
-                        owned.clear()
-                    folder.check(recipe)
-                    folder.keep_recipe(recipe)
-            except BlenderError as error:
-                return error
-            return None
+        def prepare_folder() -> None:
+            with full_disk_told(folder.path):
+                owned = stack.enter_context(hold_folder(folder.path, RUN))
+                if overwrite:
+                    owned.clear()
+                folder.check(recipe)
+                folder.keep_recipe(recipe)
 
-        if fault := ranks.agree(prepare_folder):
-            raise fault
+        ranks.agree(prepare_folder)
         yield
 
 
@@ -115,10 +109,10 @@ class _Run:
             self.prepared.plan, self.ranks,
         )  # fmt: skip
         total = num_steps(self.recipe, loader)
-        latest = self.ranks.agree(self.folder.latest)
+        latest = self.ranks.agree(self.folder.verified_latest)
         if latest is not None:
             loader.load_state_dict(latest[1].stream)
-            if latest[1].step >= total and self.ranks.agree(self.folder.model.is_dir):
+            if latest[1].step >= total and self.ranks.agree(self.folder.has_model):
                 return self._ended(total, total, dict(latest[1].skipped), was_complete=True)
         self.built = build(self.recipe, self.prepared, self.ranks, latest)
         self._wire(loader, total, latest, stop)
@@ -268,7 +262,7 @@ class _Run:
     def _export(self) -> None:
         """Write the final model, and the best one where it is another."""
         self.built.engine.eval()
-        final, best = self.ranks.agree(lambda: (self.folder.latest(), self.folder.best()))
+        final, best = self.ranks.agree(lambda: (self.folder.latest(), self.folder.verified_best()))
         assert final is not None
         chosen = [(final, self.folder.model)]
         if self.recipe.checkpoints.best and best is not None and best[0] != final[0]:

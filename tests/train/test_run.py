@@ -13,6 +13,7 @@ from blender.train.checkpoint import list_checkpoints, read_state
 from blender.train.events import Begun, Ended, Evaluated, Logged, Saved
 from blender.train.metrics import read_metrics
 from blender.train.run import train
+from tests.corpora import contents
 from tests.train.recipes import gradients, losses
 
 
@@ -296,6 +297,30 @@ class TestBeforeAnyWeightIsLoaded:
     def test_a_folder_that_holds_something_else(self, make, tmp_path):
         (tmp_path / "thesis.tex").write_text("")
         assert "holds something else" in self.refused(make(), tmp_path, FolderError)
+
+    @pytest.mark.parametrize("name", ["model/a.safetensors", "checkpoints/step-1/a", "best/a.json", "wandb/a", "a.txt"])
+    def test_a_strangers_folder_loses_nothing(self, make, tmp_path, name):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+        for overwrite in (True, False):
+            with pytest.raises(FolderError, match="something else than a training run"):
+                train(make(), tmp_path, overwrite=overwrite)
+            assert contents(tmp_path) == {name: b"precious"}
+
+    @pytest.mark.parametrize("name", ["model/notes.md", "checkpoints/step-00000008/extra.bin", "best/mine/a.json", "a"])
+    def test_a_strangers_file_in_a_run_that_would_be_deleted(self, make, whole, tmp_path, name):
+        shutil.copytree(whole[0], tmp_path / "run")
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("precious")
+        before = contents(tmp_path / "run")
+        with pytest.raises(FolderError, match=f"something else than a training run: {name}"):
+            train(make(schedule={"steps": 2}), tmp_path / "run", overwrite=True)
+        assert contents(tmp_path / "run") == before
+
+    def test_a_url_as_the_folder(self, make, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert "s3://bucket/run is a URL" in self.refused(make(), "s3://bucket/run", FolderError)
+        assert not list(tmp_path.iterdir())
 
     def test_a_run_of_another_recipe(self, make, whole, tmp_path):
         shutil.copytree(whole[0], tmp_path / "run")
