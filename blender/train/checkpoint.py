@@ -4,9 +4,9 @@ A checkpoint holds the trained weights in fp32 and their running means, paramete
 as safetensors; and ``state.json``: the step, where the stream stands, the loss scale, the recipe and its hash. Random
 numbers have no state: those of a step are drawn from (seed, step, rank). Frozen weights are not in it.
 
-Every rank writes its share of the parameters into a folder aside; the first one writes the checksums of all files, makes
-sure that all is on the disk and renames it. So a folder with its final name is whole, whenever the power went, and what
-changed in it later is noticed when a run goes on from it: nothing falls back to an earlier checkpoint by itself.
+Every rank writes its share of the parameters into a folder aside; the first one writes the checksums of all files,
+makes sure that all is on the disk and renames it. So a folder with its final name is whole, whenever the power went.
+What changed in it later is noticed when a run goes on from it: nothing falls back to an earlier checkpoint by itself.
 """
 
 import re
