@@ -9,6 +9,7 @@
     │   └── VanishedError    (blender.images) a file that was there and is not any more
     ├── PlanError        a blend that cannot be planned (nothing left to blend, totals that do not balance)
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
+    ├── WorkerError      a worker process that the system has killed
     ├── ShardError       shards that are missing, damaged, or of another blend
     ├── CorpusError      (blender.demo) a corpus that cannot be drawn as asked
     ├── InspectionError  a report that cannot be written, or a page that cannot be served
@@ -99,6 +100,10 @@ class PlanError(BlenderError):
 
 class FolderError(BlenderError):
     """An output folder that is in use, unwritable, full, or holds something else."""
+
+
+class WorkerError(BlenderError):
+    """A worker process that the system has killed."""
 
 
 class ShardError(BlenderError):

@@ -1,4 +1,4 @@
-"""Faults of the system, as sentences: a disk that is full, a folder that cannot be written, a URL where none can be.
+"""Faults of the system, as sentences: a full disk, an unwritable folder, a URL for a path, a killed worker.
 
 Libraries pass an error of the system on in ways of their own: as ``OSError`` with or without a number, or as an error
 of theirs with the system's words in it. All of them are recognised here.
@@ -7,11 +7,12 @@ of theirs with the system's words in it. All of them are recognised here.
 import errno
 import os
 import re
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blender.errors import BlenderError, FolderError
+from blender.errors import BlenderError, FolderError, WorkerError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDS_OF_FULL = re.compile(
@@ -80,3 +81,30 @@ def demand_local(path: Path | str) -> None:
             f"{url} is a URL, and this can be written to a local path only",
             "write to a local folder and copy it from there; a local folder of this name is named by its full path",
         )
+
+
+def killed_worker(exit_code: int | None) -> WorkerError:
+    """Say that a worker process has ended in the middle of its work.
+
+    Args:
+        exit_code: As Python has it, negative for a signal; None where nobody knows it.
+    """
+    if exit_code is None:
+        how = "was killed or has crashed"
+    elif exit_code >= 0:
+        how = f"has ended with exit code {exit_code}"
+    else:
+        how = f"was killed by signal {-exit_code} ({_signal_name(-exit_code)})"
+    memory = exit_code in (None, -signal.SIGKILL, -signal.SIGBUS)
+    return WorkerError(
+        f"a worker process {how}" + (", probably because memory ran out" if memory else ""),
+        ("free some memory or use fewer workers, and " if memory else "")
+        + "run the same command again: what is finished is kept",
+    )
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"

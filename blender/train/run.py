@@ -18,6 +18,7 @@ import torch
 from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
 from blender.model import trainable_parameters
+from blender.stream.killed import killed_workers_told
 from blender.train.building import build
 from blender.train.checkpoint import (
     VERSION,
@@ -67,7 +68,12 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
     folder = RunFolder(Path(out))
     prepared = prepare(recipe, ranks.world)
     stop = StopSignal()
-    with _held(folder, recipe, ranks, overwrite=overwrite), full_disk_told(folder.path), stop.watching():
+    with (
+        _held(folder, recipe, ranks, overwrite=overwrite),
+        full_disk_told(folder.path),
+        killed_workers_told(),
+        stop.watching(),
+    ):
         run = _Run(recipe, folder, prepared, ranks, tell if tell and ranks.is_first else _silent)
         return run.run(stop)
 
