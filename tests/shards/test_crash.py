@@ -92,6 +92,17 @@ def test_a_full_disk_is_told_and_the_blend_goes_on_afterwards(tmp_path, full_dis
     assert corpora.contents(full_disk / "out") == corpora.contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("room", [4_000, 40_000, 120_000])
+def test_a_disk_that_fills_while_planning_is_told(tmp_path, full_disk, room):
+    recipe = load_recipe(many_images(tmp_path / "corpus"))
+    (full_disk / "ballast").write_bytes(bytes(3 * 1024 * 1024 - room - 8192))
+    with pytest.raises(FolderError, match=f"^no space left in {full_disk / 'out'} "):
+        write_blend(recipe, full_disk / "out", workers=1)
+    (full_disk / "ballast").unlink()
+    written = write_blend(recipe, full_disk / "out", workers=1)
+    assert written.num_new_shards == len(written.manifest.shards)
+
+
 @pytest.fixture
 def full_disk(tmp_path):
     """A small file system with little room beside its ballast."""

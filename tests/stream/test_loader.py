@@ -211,6 +211,8 @@ def test_a_shard_that_vanishes_is_one_sentence_from_any_process(own_blend, encod
     assert "write it again with `visualchat blend`" in caught.value.hint
 
 
+# PyTorch's own error comes from a signal handler, wherever Python is at that moment
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_worker_that_the_system_kills_is_one_sentence(blends, encoder):
     made = loader(blends["large"], encoder, workers=2)
     batches = iter(made)
