@@ -12,7 +12,7 @@ from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
 from blender.blend.plan import Plan, PlanProgress, make_plan
 from blender.core.faults import folder_fault, full_disk_told
-from blender.core.files import whole_file, write_whole
+from blender.core.files import sync, whole_file, write_whole
 from blender.errors import BlenderError
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
@@ -148,6 +148,8 @@ def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest
     tables = [*(f"{split}/{INDEX_NAME}" for split in SPLITS if index[split].height), LEDGER]
     manifest = _describe(plan, notes, index, ledger, describe_tables(folder.path, tables))
     seal(folder.path, [*manifest.shards, *manifest.tables])
+    for split in {shard.split for shard in manifest.shards}:
+        sync(folder.path / split)
     write_whole(folder.path / "README.md", dataset_card(manifest, index, choose_example(folder.path, index)).encode())
     write_whole(folder.path / MANIFEST_NAME, encode_manifest(manifest))
     return manifest

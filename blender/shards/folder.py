@@ -150,11 +150,21 @@ class BlendFolder:
         return {note.path: note for note in notes if note.fingerprint == fingerprint and self._is_as_noted(note)}
 
     def _is_as_noted(self, note: ShardNote) -> bool:
-        """Tell whether a shard is still what was written: by size and time, else by its hash."""
-        path = self.path / note.path
+        """Tell whether a shard is still what was written, by size and time, else by its hash; and its index by hash."""
+        path, index = self.path / note.path, (self.work / "done" / Path(note.path).name).with_suffix(".arrow")
         if not path.is_file() or path.stat().st_size != note.num_bytes:
             return False
+        if not index.is_file() or file_hash(index) != note.index_sha256:
+            return False
         return path.stat().st_mtime_ns == note.modified or file_hash(path) == note.sha256
+
+
+def _read_note(file: Path) -> ShardNote | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=ShardNote)
+    except msgspec.MsgspecError:
+        # a power cut, or another version: the shard is written again
+        return None
 
 
 @contextmanager
