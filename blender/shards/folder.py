@@ -146,7 +146,7 @@ class BlendFolder:
 
     def finished(self, fingerprint: str) -> dict[str, ShardNote]:
         """Return the notes of the shards that need not be written again, by path."""
-        notes = [msgspec.json.decode(file.read_bytes(), type=ShardNote) for file in (self.work / "done").glob("*.json")]
+        notes = filter(None, map(_read_note, (self.work / "done").glob("*.json")))
         return {note.path: note for note in notes if note.fingerprint == fingerprint and self._is_as_noted(note)}
 
     def _is_as_noted(self, note: ShardNote) -> bool:
