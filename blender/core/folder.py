@@ -51,6 +51,8 @@ class FolderKind:
     own: tuple[str, ...]
     #: tells by a file's contents that a folder is of this kind
     is_proven: Callable[[Path], bool]
+    #: whether it may be put beside other files, as long as none of them has a name of ours; they stay, always
+    joins: bool = False
     #: further names at the top that others leave
     ignored: tuple[str, ...] = ()
 
@@ -93,7 +95,8 @@ class OwnedFolder:
         Raises:
             FolderError: It holds other files, too; nothing is deleted then.
         """
-        if strangers := list(islice(self._strangers(), _SHOWN)):
+        strangers = [] if self.kind.joins else list(islice(self._strangers(), _SHOWN))
+        if strangers:
             raise FolderError(
                 f"{self.path} holds something else than {self.kind.noun}: {', '.join(strangers)}",
                 "nothing was deleted; move it away, or choose an empty or a new folder",
@@ -197,7 +200,9 @@ def _refuse_others(path: Path, kind: FolderKind, pure: bool) -> None:
         raise FolderError(f"{path} holds something else than {kind.noun}: it is the folder of a {marked}", _CHOOSE)
     strangers = [name for name in present if not kind.has_at_top(name)]
     if marked is None and not kind.is_proven(path):
-        strangers = strangers or present
+        if kind.joins and strangers == present:
+            return
+        strangers = [name for name in present if name not in strangers] if kind.joins else strangers or present
     elif not pure:
         return
     if strangers:

@@ -103,6 +103,7 @@ EVALUATION = FolderKind(
     busy="another evaluation is being written into",
     own=(r"results\.(jsonl|csv)", r"summary\.json", r"table\.html", r"run\.json"),
     is_proven=_is_evaluation,
+    joins=True,
 )
 
 

@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -188,3 +189,18 @@ def test_two_processes_never_hold_one_folder_at_once(tmp_path):
         process.join()
         assert process.exitcode == 0
     assert (tmp_path / "a" / "list.txt").read_text() == "ours 450"
+
+
+def test_a_kind_that_joins_others_leaves_them_alone_and_takes_no_file_of_theirs(tmp_path):
+    joining = replace(THINGS, joins=True)
+    (tmp_path / "notes").write_text("precious")
+    with hold_folder(tmp_path, joining) as owned:
+        (tmp_path / "list.txt").write_text("ours")
+        owned.clear()
+    assert contents(tmp_path) == {"notes": b"precious"} | {MARKER: (tmp_path / MARKER).read_bytes()}
+    (tmp_path / MARKER).unlink()
+    (tmp_path / "list.txt").write_text("theirs")
+    refused = pytest.raises(FolderError, match="something else than a collection of things: list.txt ")
+    with refused, hold_folder(tmp_path, joining):
+        pass
+    assert (tmp_path / "list.txt").read_text() == "theirs"
