@@ -437,6 +437,19 @@ def test_another_run_is_deleted_when_told_so(make, whole, tmp_path):
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [1, 2]
 
 
+def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(make, whole, mount_disk):
+    disk = mount_disk(8 << 20)
+    size = sum(path.stat().st_size for path in (whole[0] / "checkpoints" / "step-00000008").iterdir())
+    (disk / "ballast").write_bytes(bytes((8 << 20) - size * 3 // 2))
+    with pytest.raises(FolderError, match=f"^no space left in {disk / 'run'} "):
+        train(make(), disk / "run")
+    kept = list_checkpoints(disk / "run" / "checkpoints")
+    assert [path.name for path in kept] == ["step-00000002"]
+    (disk / "ballast").unlink()
+    train(make(), disk / "run")
+    assert losses(disk / "run") == losses(whole[0])
+
+
 def test_two_runs_never_write_into_one_folder(make, tmp_path):
     def again(event):
         if isinstance(event, Begun):
