@@ -10,6 +10,7 @@
     ├── PlanError        a blend that cannot be planned (totals that do not balance)
     │   └── LossError        (blender.blend) more is lost than the recipe allows; holds the table of reasons
     ├── FolderError      an output folder that is in use, unwritable, full, or holds something else
+    ├── WorkerError      a worker process that the system has killed
     ├── ShardError       shards that are missing, damaged, or of another blend
     ├── CorpusError      (blender.demo) a corpus that cannot be drawn as asked
     ├── InspectionError  a report that cannot be written, or a page that cannot be served
@@ -100,6 +101,10 @@ class PlanError(BlenderError):
 
 class FolderError(BlenderError):
     """An output folder that is in use, unwritable, full, or holds something else."""
+
+
+class WorkerError(BlenderError):
+    """A worker process that the system has killed."""
 
 
 class ShardError(BlenderError):

@@ -11,9 +11,9 @@ work within :func:`kept_processes`: those that one station started serve the nex
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,8 +21,14 @@ from multiprocessing import get_context
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
 
+from blender.core.faults import killed_worker
+from blender.core.parent import end_with_parent
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+#: seconds to wait for the exit code of a process that is gone
+_PATIENCE = 5.0
 
 
 def num_cores() -> int:
@@ -94,6 +100,7 @@ def map_unordered(
         on_count: Told a few times a second, from a thread, what all calls of :func:`count` have added.
 
     Raises:
+        WorkerError: A process was killed.
         Exception: Whatever ``function`` raised first; tasks not yet begun are given up.
     """
     if initializer:
@@ -109,8 +116,8 @@ def map_unordered(
             threading.Thread(target=_hand_out, args=(pool.executor, function, shared, done), daemon=True).start()
         for task in shared:
             yield function(task)
-            yield from _arrived(done)
-        yield from _remaining(done, workers - 1)
+            yield from _arrived(done, pool)
+        yield from _remaining(done, pool, workers - 1)
 
 
 @dataclass(frozen=True)
@@ -118,6 +125,28 @@ class _Pool:
     executor: ProcessPoolExecutor
     #: two counters per process, this one first; each is written to by its own process alone, so no lock is needed
     counters: Any
+    #: by number; kept after the pool has broken
+    processes: dict[int, Any]
+
+    def take(self, future: "Future[Result]") -> Result:
+        """Return a result.
+
+        Raises:
+            WorkerError: A process was killed.
+        """
+        try:
+            return future.result()
+        except BrokenProcessPool as error:
+            raise killed_worker(self._exit_code()) from error
+
+    def _exit_code(self) -> int | None:
+        """Find out how the first process ended; the others were ended for its sake."""
+        codes = []
+        for process in list(self.processes.values()):
+            process.join(_PATIENCE)
+            codes.append(process.exitcode)
+        ended = [code for code in codes if code]
+        return next((code for code in ended if code != -signal.SIGTERM), ended[0] if ended else None)
 
 
 @dataclass
@@ -177,7 +206,7 @@ def _hand_out(
         done.put(None)
 
 
-def _arrived(done: "SimpleQueue[Future[Result] | None]") -> Iterator[Result]:
+def _arrived(done: "SimpleQueue[Future[Result] | None]", pool: _Pool) -> Iterator[Result]:
     """Yield what is there; ends are left for :func:`_remaining`."""
     ends = 0
     try:
@@ -186,19 +215,19 @@ def _arrived(done: "SimpleQueue[Future[Result] | None]") -> Iterator[Result]:
             if future is None:
                 ends += 1
             else:
-                yield future.result()
+                yield pool.take(future)
     except Empty:
         for _ in range(ends):
             done.put(None)
 
 
-def _remaining(done: "SimpleQueue[Future[Result] | None]", num_running: int) -> Iterator[Result]:
+def _remaining(done: "SimpleQueue[Future[Result] | None]", pool: _Pool, num_running: int) -> Iterator[Result]:
     while num_running:
         future = done.get()
         if future is None:
             num_running -= 1
         else:
-            yield future.result()
+            yield pool.take(future)
 
 
 @contextmanager
@@ -233,16 +262,15 @@ def _stop(executor: ProcessPoolExecutor) -> None:
 def _start(workers: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> _Pool:
     context, counters = get_context("spawn"), _new_counters(workers)
     numbers = context.Value("i", 0)
-    begin = (os.getpid(), counters, numbers, initializer, initargs)
-    return _Pool(ProcessPoolExecutor(workers - 1, context, _begin, begin), counters)
+    executor = ProcessPoolExecutor(workers - 1, context, _begin, (counters, numbers, initializer, initargs))
+    processes: Any = executor._processes
+    return _Pool(executor, counters, processes)
 
 
-def _begin(
-    parent: int, counters: Any, numbers: Any, initializer: Callable[..., None] | None, initargs: tuple[object, ...]
-) -> None:
+def _begin(counters: Any, numbers: Any, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> None:
     global _own_counters
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    end_with_parent()
     with numbers.get_lock():
         numbers.value += 1
         _own_counters = counters, 2 * numbers.value
@@ -283,9 +311,3 @@ def _counted(counters: Any, on_count: OnCount | None) -> Iterator[None]:
 def _sums(counters: Any) -> list[int]:
     now = list(counters)
     return [sum(now[0::2]), sum(now[1::2])]
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.2)
-    os._exit(1)

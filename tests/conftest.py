@@ -1,5 +1,6 @@
 import os
 import shutil
+import subprocess
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,6 +40,25 @@ def written(corpus, tmp_path_factory):
 def own_blend(written, tmp_path):
     """The same blend, for a test to change."""
     return shutil.copytree(written, tmp_path / "blend")
+
+
+@pytest.fixture
+def mount_disk(tmp_path):
+    """Mount a small file system of so many bytes, where that is allowed."""
+    mounted = []
+
+    def mount(num_bytes):
+        place = tmp_path / f"disk{len(mounted)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={num_bytes}", "tmpfs", str(place)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            pytest.skip("mounting a small file system is not allowed here")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in mounted:
+        subprocess.run(["umount", "-l", str(place)], check=False)
 
 
 BROWSER_ARGUMENTS = [

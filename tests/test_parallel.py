@@ -1,11 +1,19 @@
 """Independent functions in several processes."""
 
+import multiprocessing
 import os
+import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
+from blender.errors import WorkerError
 from blender.parallel import count, kept_processes, let_go, map_unordered, start_ahead
+from tests.processes import is_alive
 
 _told: list[str] = []
 
@@ -27,6 +35,19 @@ def _tell(word: str) -> None:
 
 def _said(task: int) -> str:
     return _told[0]
+
+
+def _die(task: int) -> int:
+    """Be killed, in any process but the first one."""
+    if multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), task)
+    time.sleep(0.05)
+    return task
+
+
+def _note_and_wait(folder: str) -> None:
+    (Path(folder) / str(os.getpid())).touch()
+    time.sleep(600)
 
 
 def _counted(task: int) -> int:
@@ -105,3 +126,43 @@ def test_what_all_processes_count_is_told(workers: int) -> None:
 
     assert sorted(map_unordered(_counted, range(200), workers, on_count=add)) == list(range(200))
     assert told == [200, sum(range(200))]
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (signal.SIGKILL, r"killed by signal 9 \(SIGKILL\), probably because memory ran out"),
+        (signal.SIGSEGV, r"killed by signal 11 \(SIGSEGV\) \(run"),
+    ],
+)
+def test_a_worker_that_the_system_kills_is_told(number: int, words: str) -> None:
+    with pytest.raises(WorkerError, match=words) as caught:
+        list(map_unordered(_die, [number] * 1_000, 3))
+    assert "what is finished is kept" in (caught.value.hint or "")
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """Only the parent is killed, not its group; its workers are in the middle of a task."""
+    code = (
+        "from tests.test_parallel import _note_and_wait\n"
+        "from blender.parallel import map_unordered\n"
+        "if __name__ == '__main__':\n"
+        f"    list(map_unordered(_note_and_wait, [{str(tmp_path)!r}] * 9, 3))\n"
+    )
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
+    try:
+        until = time.monotonic() + 60
+        while len(processes := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 3:
+            assert parent.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        parent.kill()
+        parent.wait()
+        until = time.monotonic() + 20
+        while any(map(is_alive, processes)):
+            assert time.monotonic() < until, "a worker outlived its parent"
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)

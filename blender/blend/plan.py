@@ -17,6 +17,7 @@ from blender.blend.corpus import Corpus, read_corpus
 from blender.blend.cut import cut_long
 from blender.blend.eval_list import EvalList, read_eval_list
 from blender.blend.identity import identify
+from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import fates, make_ledger
 from blender.blend.losses import Loss, list_losses
 from blender.blend.matching import hint_of_match
@@ -34,8 +35,6 @@ from blender.parallel import let_go
 from blender.randomness import generator
 from blender.recipe import Recipe, Source
 
-#: part of every fingerprint: raise it when the same plan would give other shards
-LAYOUT_VERSION = 2
 #: keys of a recipe on which no sample depends (what of ``sources`` does is hashed by itself)
 _INDECISIVE = frozenset({"images", "sources", "lint", "on_bad_record"})
 #: as many are put into words for the fingerprint at a time

@@ -99,6 +99,12 @@ def main() -> None:
         # the reader of our output has gone (`| head`); nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        from blender.core.faults import is_disk_full
+
+        if not is_disk_full(error):
+            raise
+        _fail(f"error: no space left: {error}", "free some space; temporary files are in TMPDIR, or else in /tmp")
 
 
 def _fail(message: str, hint: str | None, code: int = 1) -> None:

@@ -68,7 +68,9 @@ def ablate(
     Stopped or killed, the same command goes on. An arm that fails does not lose the others.
     """
     from blender.commands.output import Meter
-    from blender.evaluate.ablation import gather, make_arms, train_arm, write_ablation
+    from blender.core.faults import full_disk_told
+    from blender.core.folder import hold_folder
+    from blender.evaluate.ablation import ABLATION, gather, make_arms, train_arm, write_ablation
     from blender.evaluate.reading import read_data
     from blender.train.recipe import load_train_recipe
 
@@ -77,18 +79,19 @@ def ablate(
     places = data or _blends_of(first.data.blends)
     read = [read_data(place, limit=limit) for place in places]
     meter = Meter(quiet=as_json)
-    faults: dict[str, str | None] = {}
-    for number, arm in enumerate(arms, 1):
-        meter.say(f"arm {number} of {len(arms)}: {arm.name} ({', '.join(arm.overrides)})")
-        faults[arm.name] = train_arm(arm, recipe, out / arm.name, overrides or [], launch)
-    asked = [arm for arm in arms if faults[arm.name] is None]
-    if first.threads is not None:
-        import torch
+    with hold_folder(out, ABLATION), full_disk_told(out):
+        faults: dict[str, str | None] = {}
+        for number, arm in enumerate(arms, 1):
+            meter.say(f"arm {number} of {len(arms)}: {arm.name} ({', '.join(arm.overrides)})")
+            faults[arm.name] = train_arm(arm, recipe, out / arm.name, overrides or [], launch)
+        asked = [arm for arm in arms if faults[arm.name] is None]
+        if first.threads is not None:
+            import torch
 
-        torch.set_num_threads(first.threads)
-    summary = _evaluate(asked, out, read, max_new_tokens, device, meter) if asked else None
-    found = gather(arms, faults, out, summary)
-    write_ablation(found, out)
+            torch.set_num_threads(first.threads)
+        summary = _evaluate(asked, out, read, max_new_tokens, device, meter) if asked else None
+        found = gather(arms, faults, out, summary)
+        write_ablation(found, out)
     _print(found, out, as_json)
     if any(faults.values()):
         raise typer.Exit(1)

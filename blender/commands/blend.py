@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from blender.commands.output import Meter
     from blender.recipe import Recipe
     from blender.shards.blend import WriteProgress, Written
+    from blender.shards.seal import Checked
 
 
 class Executor(StrEnum):
@@ -44,6 +45,9 @@ def blend(
     ] = Executor.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another blend that is in DIR.")] = False,
     without: WithoutOption = None,
+    checksum: Annotated[
+        bool, typer.Option("--checksum", help="Read all of a finished blend to see whether its bytes are as written.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
@@ -56,7 +60,14 @@ def blend(
     meter = Meter(quiet=as_json)
     with meter.running(), showing_losses(as_json):
         written = run_blend(
-            loaded, out, meter, workers=workers, executor=executor.value, overwrite=overwrite, without=listed
+            loaded,
+            out,
+            meter,
+            workers=workers,
+            executor=executor.value,
+            overwrite=overwrite,
+            without=listed,
+            checksum=checksum,
         )
     if as_json:
         print_json(written.manifest)
@@ -89,6 +100,7 @@ def run_blend(
     executor: str = "local",
     overwrite: bool = False,
     without: Collection[tuple[str, str]] = (),
+    checksum: bool = False,
 ) -> "Written":
     """Write a blend and tell a meter about it."""
     from blender.commands.plan import reading_ahead
@@ -105,11 +117,13 @@ def run_blend(
             executor=executor,
             overwrite=overwrite,
             without=without,
+            checksum=checksum,
             progress=_writing_progress(meter),
         )
 
 
 def _writing_progress(meter: "Meter") -> "WriteProgress":
+    from blender.commands.output import num_bytes
     from blender.commands.plan import planning_progress
     from blender.shards.blend import WriteProgress
 
@@ -122,11 +136,20 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
         if num_shards:
             meter.say(f"{num_shards:,} finished shards kept ({num_samples:,} samples)")
 
-    def on_written(samples: int, num_bytes: int) -> None:
-        state["done"] += samples
-        meter.set("writing samples", state["done"], state["total"], state["kept"], num_bytes)
+    def on_checked(checked: "Checked") -> None:
+        if checked.num_hashed:
+            why = "as asked" if checked.was_asked else "whose modification times are not those they were finished with"
+            meter.say(f"{checked.num_hashed:,} files ({num_bytes(checked.num_bytes)}) hashed, {why}")
+        if checked.changed:
+            more = f" and {len(checked.changed) - 3:,} more" if len(checked.changed) > 3 else ""
+            changed = ", ".join(checked.changed[:3]) + more
+            meter.say(f"missing or changed since the blend was finished: {changed}; the blend is written again")
 
-    return WriteProgress(planning_progress(meter), on_plan, on_written)
+    def on_written(samples: int, size: int) -> None:
+        state["done"] += samples
+        meter.set("writing samples", state["done"], state["total"], state["kept"], size)
+
+    return WriteProgress(planning_progress(meter), on_plan, on_checked, on_written)
 
 
 def print_blend(written: "Written", out: Path) -> None:

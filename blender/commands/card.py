@@ -1,5 +1,6 @@
 """``visualchat card``: the dataset card of a blend, for its page on the hub."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -34,24 +35,35 @@ def card(
     """
     from blender.commands.inspect import find_sample
     from blender.commands.output import console, num_bytes, print_json
-    from blender.errors import FolderError
-    from blender.files import write_whole
-    from blender.shards.card import choose_example, dataset_card, is_untouched
+    from blender.core.faults import folder_fault
+    from blender.core.folder import hold_folder
+    from blender.shards.card import choose_example, dataset_card
+    from blender.shards.folder import BLEND
     from blender.shards.read import open_blend
-    from blender.shards.write import folder_fault
 
     blend = open_blend(folder)
     index = {str(split): frame for (split,), frame in blend.index.group_by("split", maintain_order=True)}
     example = blend[find_sample(blend, sample, None)].sample if sample else choose_example(blend.path, index)
     text = dataset_card(blend.manifest, index, example)
     path = out or folder / "README.md"
+    # the blend's folder is not written anew meanwhile
+    held = nullcontext() if out else hold_folder(folder, BLEND)
     try:
-        if path.is_file() and not overwrite and not is_untouched(path.read_text(encoding="utf-8", errors="replace")):
-            raise FolderError(f"{path} holds more than visualchat wrote", "keep what you need of it, then --overwrite")
-        write_whole(path, text.encode())
+        with held:
+            _write(path, text, overwrite)
     except OSError as error:
         raise folder_fault(error, path.parent) from error
     if as_json:
         print_json({"path": str(path), "num_bytes": len(text.encode()), "example": example.key if example else None})
     else:
         console().print(f"{path}: {num_bytes(len(text.encode()))}", markup=False)
+
+
+def _write(path: Path, text: str, overwrite: bool) -> None:
+    from blender.core.files import write_whole
+    from blender.errors import FolderError
+    from blender.shards.card import is_untouched
+
+    if path.is_file() and not overwrite and not is_untouched(path.read_text(encoding="utf-8", errors="replace")):
+        raise FolderError(f"{path} holds more than visualchat wrote", "keep what you need of it, then --overwrite")
+    write_whole(path, text.encode())

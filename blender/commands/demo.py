@@ -34,6 +34,15 @@ def demo(
     workers: WorkersOption = None,
 ) -> None:
     """Draw a small corpus in the layouts of the published datasets, blend it, train a tiny model on it, and ask it."""
+    from blender.core.faults import full_disk_told
+    from blender.core.folder import hold_folder
+    from blender.demo.corpus import DEMO
+
+    with hold_folder(out, DEMO), full_disk_told(out):
+        _run(out, images, seed, steps, workers)
+
+
+def _run(out: Path, images: int, seed: int, steps: int, workers: int | None) -> None:
     blend = _blend(out, images, seed, workers)
     _show_sample(blend)
     if not steps:

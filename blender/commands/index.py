@@ -39,13 +39,16 @@ def index(
     The shards stay as they are; webdataset and datasets need none of this.
     """
     from blender.commands.output import console, print_json
+    from blender.core.folder import hold_folder
     from blender.shards.energon import write_energon
+    from blender.shards.folder import BLEND
     from blender.shards.read import open_blend
     from blender.shards.wids import write_wids
 
     blend = open_blend(folder)
     write = {Loader.energon: write_energon, Loader.wids: write_wids}
-    written = {loader: write[loader](blend) for loader in dict.fromkeys(loaders)}
+    with hold_folder(folder, BLEND):
+        written = {loader: write[loader](blend) for loader in dict.fromkeys(loaders)}
     if as_json:
         print_json({loader.value: paths for loader, paths in written.items()})
         return

@@ -13,6 +13,8 @@ from typing import Any
 
 import msgspec
 
+from blender.core.files import write_whole
+from blender.core.folder import FolderKind
 from blender.demo.block import (
     CGD,
     CONVERSATION,
@@ -28,7 +30,6 @@ from blender.demo.block import (
 )
 from blender.demo.layout import BLOCK
 from blender.errors import BlenderError, FolderError
-from blender.files import write_whole
 from blender.parallel import map_unordered, num_cores
 
 LEAST_IMAGES = 8
@@ -39,6 +40,25 @@ VERSION = 1
 _WORTH_A_PROCESS = 96
 
 _ARRAYS = (DETAIL, REASONING, CONVERSATION, *SPARKLES.values(), SCENES, QUESTIONS)
+
+
+def is_corpus(folder: Path) -> bool:
+    """Tell whether a folder holds a drawn corpus, finished or not."""
+    try:
+        msgspec.json.decode((folder / CORPUS).read_bytes(), type=_Request)
+    except (OSError, msgspec.DecodeError):
+        return False
+    return True
+
+
+#: everything of a demo has a folder of its own kind in it
+DEMO = FolderKind(
+    name="demo",
+    noun="a demo",
+    busy="another demo is at work in",
+    own=(),
+    is_proven=lambda folder: is_corpus(folder / "corpus"),
+)
 
 
 class CorpusError(BlenderError):

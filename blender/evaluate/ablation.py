@@ -17,19 +17,40 @@ from typing import Any
 
 import msgspec
 
+from blender.core.folder import FolderKind
 from blender.errors import EvaluationError
 from blender.evaluate.results import write_result
 from blender.evaluate.run import ModelPlace
 from blender.evaluate.summary import Figures, Summary
 from blender.serve.loading import LoadedModel
-from blender.train.checkpoint import list_checkpoints, read_state, read_weights
-from blender.train.folder import RunFolder
+from blender.train.checkpoint import list_checkpoints, read_state, read_weights, verify_checkpoint
+from blender.train.folder import RUN, RunFolder
 from blender.train.metrics import read_metrics
 
 RESULT, PICTURE, PAGE = "ablation.json", "ablation.png", "ablation.html"
 #: so many checkpoints that none is deleted
 _KEEP_ALL = 1_000_000
 _WIDTH, _HEIGHT = 440, 320
+
+
+def _is_ablation(path: Path) -> bool:
+    """Tell whether a folder holds an ablation, by what was found, or by runs in it."""
+    try:
+        if "arms" in msgspec.json.decode((path / RESULT).read_bytes(), type=dict[str, Any]):
+            return True
+    except (OSError, msgspec.MsgspecError):
+        pass
+    return any(RUN.is_proven(folder) for folder in path.iterdir())
+
+
+#: arms and answers have folders of their own kinds in it, which are never deleted
+ABLATION = FolderKind(
+    name="ablation",
+    noun="an ablation",
+    busy="another ablation is being worked on in",
+    own=(r"ablation\.(json|png|html)",),
+    is_proven=_is_ablation,
+)
 
 
 @dataclass(frozen=True)
@@ -148,6 +169,7 @@ def open_checkpoint(place: ModelPlace, open_folder: Callable[[Path, str], Loaded
         place: The checkpoint.
         open_folder: Opens a model's folder under a name.
     """
+    verify_checkpoint(place.folder)
     loaded = open_folder(RunFolder(place.folder.parents[1]).model, place.name)
     weights = read_weights(place.folder, read_state(place.folder))
     own = dict(loaded.model.named_parameters())

@@ -16,8 +16,10 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from blender.core.faults import folder_fault
+from blender.core.files import write_whole
+from blender.core.folder import FolderKind
 from blender.errors import EvaluationError
-from blender.files import write_whole
 
 RESULTS = "results.jsonl"
 RUN = "run.json"
@@ -80,33 +82,52 @@ class Run(Struct, frozen=True):
     version: int = 1
 
 
+def _is_evaluation(path: Path) -> bool:
+    """Tell whether a folder holds an evaluation, by what was asked or by the first answer."""
+    try:
+        msgspec.json.decode((path / RUN).read_bytes(), type=Run)
+        return True
+    except (OSError, msgspec.MsgspecError):
+        pass
+    try:
+        with (path / RESULTS).open("rb") as file:
+            msgspec.json.decode(file.readline(), type=Result)
+        return True
+    except (OSError, msgspec.MsgspecError):
+        return False
+
+
+EVALUATION = FolderKind(
+    name="evaluation",
+    noun="an evaluation",
+    busy="another evaluation is being written into",
+    own=(r"results\.(jsonl|csv)", r"summary\.json", r"table\.html", r"run\.json"),
+    is_proven=_is_evaluation,
+    joins=True,
+)
+
+
 class ResultsFile:
     """Appends results, a conversation at a time.
 
     Args:
-        folder: Of the evaluation; made if it is not there.
+        folder: Of the evaluation, which is held.
         run: What is to be evaluated.
-        overwrite: Begin anew, whatever is there.
 
     Raises:
-        EvaluationError: The folder holds results of something else, or cannot be written to.
+        EvaluationError: The folder holds results of something else.
+        FolderError: It cannot be written to.
     """
 
-    def __init__(self, folder: Path, run: Run, *, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, run: Run) -> None:
         self.path = folder / RESULTS
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            if overwrite:
-                self.path.unlink(missing_ok=True)
-                (folder / RUN).unlink(missing_ok=True)
             merged = _merged(folder, run)
             self.results = _recover(self.path)
             write_result(folder / RUN, [msgspec.json.format(msgspec.json.encode(merged), indent=2) + b"\n"])
             self._file = self.path.open("ab")
         except OSError as error:
-            raise EvaluationError(
-                f"cannot write to {folder}: {error.strerror or error}", "choose another --out"
-            ) from error
+            raise folder_fault(error, folder) from error
 
     def __enter__(self) -> Self:
         return self
@@ -121,9 +142,12 @@ class ResultsFile:
 
     def append(self, results: Sequence[Result]) -> None:
         """Write all answers of one conversation."""
-        self._file.write(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(b"".join(msgspec.json.encode(result) + b"\n" for result in results))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise folder_fault(error, self.path.parent) from error
         self.results += results
 
 
@@ -207,12 +231,12 @@ def write_result(path: Path, pieces: Iterable[bytes]) -> None:
     """Write a file of an evaluation's folder whole.
 
     Raises:
-        EvaluationError: It cannot be written.
+        FolderError: It cannot be written.
     """
     try:
         write_whole(path, pieces)
     except OSError as error:
-        raise EvaluationError(f"cannot write {path}: {error.strerror or error}", "choose another --out") from error
+        raise folder_fault(error, path.parent) from error
 
 
 def write_csv(path: Path, results: Iterable[Result]) -> None:

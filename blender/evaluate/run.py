@@ -9,11 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from blender.core.faults import full_disk_told
+from blender.core.folder import hold_folder
 from blender.errors import EvaluationError
 from blender.evaluate.asking import AskOptions, ask_all
 from blender.evaluate.data import Conversation, EvalData
 from blender.evaluate.models import ModelPlace, name_models
-from blender.evaluate.results import Result, ResultsFile, Run, fingerprint_of, write_csv, write_result
+from blender.evaluate.results import EVALUATION, Result, ResultsFile, Run, fingerprint_of, write_csv, write_result
 from blender.evaluate.summary import Summary, encode_summary, summarise
 from blender.evaluate.swapping import swap_images
 from blender.evaluate.table import table_page
@@ -52,7 +54,8 @@ def evaluate(
 
     Raises:
         EvaluationError: Data are named alike, lack references, or have too few images to swap; or the folder holds
-            something else.
+            an evaluation of something else.
+        FolderError: The folder is written to by another evaluation, holds something else, or cannot be written to.
         ModelError: A model cannot be opened.
     """
     _check(data, options)
@@ -63,11 +66,14 @@ def evaluate(
         {place.name: fingerprint_of(place.folder) for place in places},
         {each.name: each.fingerprints() for each in data},
     )
-    with ResultsFile(out, run, overwrite=overwrite) as file:
-        for place in places:
-            _ask_model(place, data, options, file, open_place, tell or (lambda station, done, total: None))
-        results = _in_order(file.results, places, data)
-    return _write(out, places, data, results, options, num_shown)
+    with hold_folder(out, EVALUATION) as folder, full_disk_told(out):
+        if overwrite:
+            folder.clear()
+        with ResultsFile(out, run) as file:
+            for place in places:
+                _ask_model(place, data, options, file, open_place, tell or (lambda station, done, total: None))
+            results = _in_order(file.results, places, data)
+        return _write(out, places, data, results, options, num_shown)
 
 
 def _check(data: Sequence[EvalData], options: AskOptions) -> None:

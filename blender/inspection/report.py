@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from blender.core.files import write_whole
 from blender.errors import InspectionError
-from blender.files import write_whole
 from blender.inspection.catalogue import open_catalogue
 from blender.inspection.overview import blend_overview
 from blender.inspection.page import Facets, Setup, report_page

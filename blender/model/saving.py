@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
+from blender.core.checksums import CHECKSUMS, find_damage
 from blender.errors import ModelError
 from blender.model.building import Part, join, quietly
 from blender.model.configuration import VisualChatConfig
@@ -74,8 +75,9 @@ class SavedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             **options: The same; and ``language`` and ``vision``, for a small save whose frozen parts are elsewhere now.
 
         Raises:
-            ModelError: It is of another model, or weights are missing or not expected.
+            ModelError: It is damaged, of another model, or weights are missing or not expected.
         """
+        check_damage(folder)
         parts = {name: options.pop(name, None) for name in ("language", "vision")}
         told = options.pop("output_loading_info", False)
         if Path(folder, TRAINED).is_file():
@@ -93,6 +95,20 @@ class SavedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         # nobody knows any more which weights the parts still hold
         model.config.parts = None
         return (model, info) if told else model
+
+
+def check_damage(folder: Any, *, weights: bool = True) -> None:
+    """Compare the files of a folder with the checksums that training wrote beside them, where it did.
+
+    Args:
+        folder: The folder; names on the hub have none.
+        weights: Whether files of weights are read, too.
+
+    Raises:
+        ModelError: A file is damaged, cut short or missing.
+    """
+    if damage := find_damage(Path(folder), lambda name: weights or not name.endswith(".safetensors")):
+        raise ModelError(damage, f"copy the folder again; if you changed it on purpose, remove {CHECKSUMS} from it")
 
 
 def read_saved_config(folder: Any) -> VisualChatConfig:

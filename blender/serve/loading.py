@@ -86,7 +86,10 @@ def open_model(
     _check_folder(folder)
     choose_accelerator()
     from blender.model import VisualChatModel, read_saved_config
+    from blender.model.saving import check_damage
 
+    # weights are compared where they are read
+    check_damage(folder, weights=False)
     config = read_saved_config(folder)
     encoder, tokenizer = _open_processor(folder, config)
     options = _options(device, device_map, dtype, quantize)

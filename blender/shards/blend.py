@@ -7,16 +7,18 @@ from pathlib import Path
 
 import polars as pl
 
+from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
-from blender.blend.plan import LAYOUT_VERSION, Plan, PlanProgress, make_plan
+from blender.blend.plan import Plan, PlanProgress, make_plan
+from blender.core.faults import folder_fault, full_disk_told
+from blender.core.files import sync, whole_file, write_whole
 from blender.errors import BlenderError, ShardError
-from blender.files import whole_file, write_whole
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards
-from blender.shards.folder import BlendFolder, hold_folder
+from blender.shards.folder import LEDGER, BlendFolder, hold_folder
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.job import lay_down, tasks_of
 from blender.shards.leaks import refuse_leaks
@@ -26,9 +28,12 @@ from blender.shards.manifest import (
     ManifestCount,
     ManifestFile,
     ManifestShard,
+    ManifestTable,
     encode_manifest,
+    hash_shards,
 )
-from blender.shards.write import ShardFailure, ShardNote, folder_fault
+from blender.shards.seal import Checked, check_files, describe_tables, seal
+from blender.shards.write import ShardFailure, ShardNote
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,8 @@ class WriteProgress:
     planning: PlanProgress = field(default_factory=PlanProgress)
     #: called once, with the plan, and the shards and samples that are finished already
     on_plan: Callable[[Plan, int, int], None] | None = None
+    #: called with what a look at the files of a finished blend found
+    on_checked: Callable[[Checked], None] | None = None
     #: called with (samples, bytes) written since the last call
     on_written: Callable[[int, int], None] | None = None
 
@@ -59,6 +66,7 @@ def write_blend(
     executor: str = "local",
     overwrite: bool = False,
     without: Collection[tuple[str, str]] = (),
+    checksum: bool = False,
     progress: WriteProgress | None = None,
 ) -> Written:
     """Plan a blend and write it.
@@ -72,28 +80,43 @@ def write_blend(
         executor: ``local`` or ``ray``.
         overwrite: Delete another blend that is there.
         without: (store, name) of images that are left out, because they are listed as damaged.
+        checksum: Read all files of a finished blend to see whether they are what they were; else only those whose
+            modification times are not.
         progress: What to call meanwhile.
 
     Raises:
         BlenderError: A source, store, recipe or folder is at fault; finished shards are kept.
     """
     workers, progress = workers or num_cores(), progress or WriteProgress()
-    with hold_folder(out) as folder, kept_processes():
+    with hold_folder(out) as folder, kept_processes(), full_disk_told(out):
         plan = make_plan(recipe, folder.texts, workers, without=without, progress=progress.planning)
         try:
             folder.claim(plan.fingerprint, overwrite=overwrite)
-            return _write(plan, folder, workers, executor, progress)
+            return _complete(plan, folder, workers, checksum, progress) or _write(
+                plan, folder, workers, executor, progress
+            )
         except OSError as error:
             raise folder_fault(error, out) from error
 
 
+def _complete(plan: Plan, folder: BlendFolder, workers: int, checksum: bool, progress: WriteProgress) -> Written | None:
+    """Return the blend that is finished already; where a file of it has changed, it is one to be written again."""
+    manifest = folder.manifest()
+    if manifest is None:
+        return None
+    checked = check_files(folder.path, manifest, workers, checksum=checksum)
+    if progress.on_checked:
+        progress.on_checked(checked)
+    if checked.changed:
+        folder.reopen()
+        return None
+    if progress.on_plan:
+        progress.on_plan(plan, len(manifest.shards), plan.samples.height)
+    return Written(manifest, 0)
+
+
 def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progress: WriteProgress) -> Written:
     tasks = tasks_of(plan)
-    present = folder.manifest()
-    if present and all(_is_whole(folder.path, shard) for shard in present.shards):
-        if progress.on_plan:
-            progress.on_plan(plan, len(tasks), plan.samples.height)
-        return Written(present, 0)
     job = lay_down(plan, folder.path, folder.work)
     notes = folder.finished(plan.fingerprint)
     if progress.on_plan:
@@ -122,11 +145,6 @@ def _refuse_leaks(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> No
         raise
 
 
-def _is_whole(folder: Path, shard: ManifestShard) -> bool:
-    path = folder / shard.path
-    return path.is_file() and path.stat().st_size == shard.num_bytes
-
-
 def _told(failures: list[ShardFailure], num_done: int, num_all: int) -> BlenderError:
     first = min(failures, key=lambda failure: failure.path)
     more = f" (and {len(failures) - 1} more shards failed)" if len(failures) > 1 else ""
@@ -136,13 +154,17 @@ def _told(failures: list[ShardFailure], num_done: int, num_all: int) -> BlenderE
 
 
 def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest:
-    """Write index, ledger, card and manifest, in this order."""
+    """Write index, ledger, card and manifest, in this order; everything has its time before the manifest is there."""
     index = {split: _write_index(folder, split, notes) for split in SPLITS}
     ledger = _with_rewrites(plan.ledger(), notes)
     num_uses = sum(int(frame["num_sources"].sum()) for frame in index.values())
     balance(ledger, sum(file.num_records for file in plan.corpus.files), num_uses)
-    manifest = _describe(plan, notes, index, ledger)
-    write_parquet(ledger, folder.path / "ledger.parquet")
+    write_parquet(ledger, folder.path / LEDGER)
+    tables = [*(f"{split}/{INDEX_NAME}" for split in SPLITS if index[split].height), LEDGER]
+    manifest = _describe(plan, notes, index, ledger, describe_tables(folder.path, tables))
+    seal(folder.path, [*manifest.shards, *manifest.tables])
+    for split in {shard.split for shard in manifest.shards}:
+        sync(folder.path / split)
     write_whole(folder.path / "README.md", dataset_card(manifest, index, choose_example(folder.path, index)).encode())
     write_whole(folder.path / MANIFEST_NAME, encode_manifest(manifest))
     return manifest
@@ -182,8 +204,18 @@ def _with_rewrites(ledger: pl.DataFrame, notes: list[ShardNote]) -> pl.DataFrame
     return numbered.with_columns(pl.col("references_rewritten").fill_null(0)).drop("number")
 
 
-def _describe(plan: Plan, notes: list[ShardNote], index: dict[str, pl.DataFrame], ledger: pl.DataFrame) -> Manifest:
+def _describe(
+    plan: Plan,
+    notes: list[ShardNote],
+    index: dict[str, pl.DataFrame],
+    ledger: pl.DataFrame,
+    tables: list[ManifestTable],
+) -> Manifest:
     found = totals(ledger)
+    shards = [
+        ManifestShard(note.path, note.split, note.num_samples, note.num_images, note.num_bytes, note.sha256)
+        for note in notes
+    ]
     return Manifest(
         name=plan.recipe.name,
         layout=LAYOUT_VERSION,
@@ -197,13 +229,12 @@ def _describe(plan: Plan, notes: list[ShardNote], index: dict[str, pl.DataFrame]
             for file in plan.corpus.files
         ],
         counts=[count for split in SPLITS for count in _count(index[split], split)],
-        shards=[
-            ManifestShard(note.path, note.split, note.num_samples, note.num_images, note.num_bytes, note.sha256)
-            for note in notes
-        ],
+        shards=shards,
         ledger={**found, "references_rewritten": int(ledger["references_rewritten"].sum())},
         warnings=list(plan.warnings),
         pixel_check=plan.recipe.pixels.check,
+        content=hash_shards(shards),
+        tables=tables,
     )
 
 

@@ -21,8 +21,8 @@ import msgspec
 import polars as pl
 import yaml
 
+from blender.core.files import whole_file, write_whole
 from blender.errors import FolderError
-from blender.files import whole_file, write_whole
 from blender.shards.folder import ENERGON
 from blender.shards.read import Blend
 

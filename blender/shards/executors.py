@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from blender.errors import BlenderError, FolderError
+from blender.errors import BlenderError, FolderError, WorkerError
 from blender.parallel import count, map_unordered
 from blender.shards.job import Job, ShardTask
 from blender.shards.write import ShardFailure, ShardNote, Tell, write_shard
@@ -58,7 +58,14 @@ def _run_ray(job: Job, tasks: list[ShardTask], workers: int, tell: Tell) -> Iter
         while waiting and len(running) < workers:
             running.append(remote(job, waiting.pop()))
         done, running = ray.wait(running)
-        result = ray.get(done[0])
+        try:
+            result = ray.get(done[0])
+        except ray.exceptions.RayError as error:
+            first = str(error).strip().splitlines()[0]
+            raise WorkerError(
+                f"a worker of Ray was lost: {first}",
+                "free some memory or use fewer workers, and run the same command again: what is finished is kept",
+            ) from error
         if isinstance(result, ShardNote):
             tell(result.num_samples, result.num_bytes)
         yield result

@@ -1,10 +1,11 @@
 """The folder of a blend: who may write into it, what is finished in it, and what may be cleared away.
 
-While a blend is being written the folder holds ``.work``: a lock, the fingerprint of the blend, tables, partial files,
-and a note per finished shard. It is removed when the manifest is in place. Only what a blend leaves is ever deleted.
+While a blend is being written the folder holds ``.work``: the fingerprint of the blend, tables, partial files, and a
+note per finished shard. It is removed when the manifest is in place. Only what a blend leaves is ever deleted
+(:mod:`blender.core.folder`).
 """
 
-import fcntl
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,28 +13,70 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+import polars as pl
 
 from blender.blend.mix import SPLITS
-from blender.errors import FolderError
-from blender.files import write_whole
+from blender.core.checksums import file_hash
+from blender.core.files import sync, write_whole
+from blender.core.folder import FolderKind, OwnedFolder
+from blender.core.folder import hold_folder as hold_owned
+from blender.errors import FolderError, ShardError
 from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from blender.shards.write import ShardNote
 
 WORK = ".work"
 #: where Megatron-Energon keeps what it knows about the shards
 ENERGON = ".nv-meta"
-_OWN = (MANIFEST_NAME, "ledger.parquet", "README.md", WORK, *SPLITS)
-#: written by other programs for themselves, or by the system; in nobody's way
-_IGNORED = (".DS_Store", ENERGON, ".gitattributes", "lost+found")
-#: what in Energon's folder tells of the shards; the rest is how its user wants them read
-_OF_SHARDS = (".info.json", ".info.yaml", "index.sqlite", "index.uuid", "split.yaml", "split.json")
+LEDGER = "ledger.parquet"
+_COLUMNS = {"source", "file", "index", "record", "emitted", "left_out", "references_rewritten"}
+_SPLIT = f"({'|'.join(SPLITS)})"
+#: the first lines of a manifest, also of one that was cut short
+_MANIFEST_BEGINS = re.compile(rb'\{\s*"name": .*\n\s*"layout": \d+,\n\s*"program": ')
+
+
+def _is_blend(path: Path) -> bool:
+    """Tell whether a folder holds a blend, finished or not, by what is in files that nobody else writes."""
+    if (path / WORK / "fingerprint").is_file() or (path / WORK / "lock").is_file():
+        return True
+    with suppress(OSError), (path / MANIFEST_NAME).open("rb") as file:
+        if _MANIFEST_BEGINS.match(file.read(4096)):
+            return True
+    # a manifest that was cut short may say nothing
+    try:
+        return pl.read_parquet_schema(path / LEDGER).keys() >= _COLUMNS
+    except (OSError, pl.exceptions.PolarsError):
+        return False
+
+
+BLEND = FolderKind(
+    name="blend",
+    noun="a blend",
+    busy="another blend is being written into",
+    own=(
+        re.escape(MANIFEST_NAME),
+        re.escape(LEDGER),
+        r"README\.md",
+        # what in Energon's folder tells of the shards; the rest is how its user wants them read
+        rf"{re.escape(ENERGON)}/(\.info\.json|\.info\.yaml|index\.sqlite|index\.uuid|split\.yaml|split\.json)",
+        rf"{_SPLIT}/(index\.parquet|wids\.json|lengths-[0-9a-f]+\.npy)",
+        rf"{_SPLIT}/[A-Za-z0-9_-]+\.tar(\.idx)?",
+        rf"{re.escape(WORK)}/",
+    ),
+    is_proven=_is_blend,
+    ignored=(ENERGON,),
+)
 
 
 @dataclass(frozen=True)
 class BlendFolder:
     """A folder held for writing."""
 
-    path: Path
+    owned: OwnedFolder
+
+    @property
+    def path(self) -> Path:
+        """The folder."""
+        return self.owned.path
 
     @property
     def work(self) -> Path:
@@ -46,29 +89,45 @@ class BlendFolder:
         return self.work / "texts"
 
     def fingerprint(self) -> str | None:
-        """Return the fingerprint of the blend in this folder, finished or not; None when there is none."""
+        """Return the fingerprint of the blend in this folder, finished or not; None when there is none.
+
+        Raises:
+            ShardError: There is a manifest that cannot be read.
+        """
         if manifest := self.manifest():
             return manifest.fingerprint
         note = self.work / "fingerprint"
         return note.read_text() if note.is_file() else None
 
     def manifest(self) -> Manifest | None:
-        """Return the manifest of a finished blend."""
+        """Return the manifest of a finished blend.
+
+        Raises:
+            ShardError: It cannot be read, or is of another layout.
+        """
         return read_manifest(self.path) if (self.path / MANIFEST_NAME).is_file() else None
 
     def claim(self, fingerprint: str, *, overwrite: bool) -> None:
         """Make the folder that of one blend.
 
         Raises:
-            FolderError: It is another blend's, and ``overwrite`` is not set.
+            FolderError: It is another blend's, and ``overwrite`` is not set; or it holds other files, too.
+            ShardError: Nobody can read which blend's it is, and ``overwrite`` is not set.
         """
-        present = self.fingerprint()
+        try:
+            present = self.fingerprint()
+        except ShardError:
+            if not overwrite:
+                raise
+            present = "unreadable"
         if present not in (None, fingerprint) and not overwrite:
             raise FolderError(
                 f"{self.path} holds a blend of another recipe, or of inputs that have changed since",
                 "choose another folder, or add --overwrite to delete that blend first",
             )
         if present not in (None, fingerprint):
+            # last to go, so that what an interruption leaves is still that blend's
+            write_whole(self.work / "fingerprint", present.encode())
             self.clear()
         for name in (*SPLITS, f"{WORK}/partial", f"{WORK}/done"):
             (self.path / name).mkdir(exist_ok=True)
@@ -77,73 +136,62 @@ class BlendFolder:
         write_whole(self.work / "fingerprint", fingerprint.encode())
 
     def clear(self) -> None:
-        """Delete what an earlier blend left; the lock and the texts just read stay."""
-        (self.path / MANIFEST_NAME).unlink(missing_ok=True)
-        for name in ("ledger.parquet", "README.md", f"{WORK}/fingerprint"):
-            (self.path / name).unlink(missing_ok=True)
-        for name in _OF_SHARDS:
-            (self.path / ENERGON / name).unlink(missing_ok=True)
-        for name in (*SPLITS, f"{WORK}/partial", f"{WORK}/done"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+        """Delete what a blend left; the texts just read stay."""
+        self.owned.clear(keep=f"{WORK}/texts")
+
+    def reopen(self) -> None:
+        """Make a finished blend an unfinished one, some of whose files have to be written again."""
+        (self.path / MANIFEST_NAME).unlink()
+        sync(self.path)
 
     def finished(self, fingerprint: str) -> dict[str, ShardNote]:
         """Return the notes of the shards that need not be written again, by path."""
-        notes = [msgspec.json.decode(file.read_bytes(), type=ShardNote) for file in (self.work / "done").glob("*.json")]
-        return {
-            note.path: note
-            for note in notes
-            if note.fingerprint == fingerprint and _size(self.path / note.path) == note.num_bytes
-        }
+        notes = filter(None, map(_read_note, (self.work / "done").glob("*.json")))
+        return {note.path: note for note in notes if note.fingerprint == fingerprint and self._is_as_noted(note)}
+
+    def _is_as_noted(self, note: ShardNote) -> bool:
+        """Tell whether a shard is still what was written, by size and time, else by its hash; and its index by hash."""
+        path, index = self.path / note.path, (self.work / "done" / Path(note.path).name).with_suffix(".arrow")
+        if not path.is_file() or path.stat().st_size != note.num_bytes:
+            return False
+        if not index.is_file() or file_hash(index) != note.index_sha256:
+            return False
+        return path.stat().st_mtime_ns == note.modified or file_hash(path) == note.sha256
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
+def _read_note(file: Path) -> ShardNote | None:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=ShardNote)
+    except msgspec.MsgspecError:
+        # a power cut, or another version: the shard is written again
+        return None
 
 
 @contextmanager
 def hold_folder(path: Path) -> Iterator[BlendFolder]:
     """Hold a folder for writing a blend into it, alone; it is made when it does not exist.
 
-    A folder that this call made, or that was empty, is left as it was when nothing was claimed.
-
     Raises:
         FolderError: It cannot be written, another blend is being written into it, or it holds something else.
     """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        _refuse_strangers(path)
-        (path / WORK).mkdir(exist_ok=True)
-        lock = (path / WORK / "lock").open("w")
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise FolderError(f"cannot write to {path}: {reason}", "name a folder that you may write to") from error
-    with lock:
+    with hold_owned(path, BLEND, pure=True) as owned:
+        folder = BlendFolder(owned)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise FolderError(f"another blend is being written into {path} right now", "wait for it to end") from error
-        folder = BlendFolder(path)
-        shutil.rmtree(folder.texts, ignore_errors=True)
-        folder.texts.mkdir()
-        try:
+            (path / WORK).mkdir(exist_ok=True)
+            shutil.rmtree(folder.texts, ignore_errors=True)
+            folder.texts.mkdir()
             yield folder
         finally:
             _leave(folder)
 
 
-def _refuse_strangers(path: Path) -> None:
-    strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in (*_OWN, *_IGNORED))
-    ours = any((path / name).exists() for name in (MANIFEST_NAME, WORK))
-    if strangers or (not ours and any(path.iterdir())):
-        named = ", ".join((strangers or sorted(entry.name for entry in path.iterdir()))[:3])
-        raise FolderError(f"{path} holds something else than a blend: {named}", "choose an empty or a new folder")
-
-
 def _leave(folder: BlendFolder) -> None:
     """Remove what is not needed to go on, and everything when there is nothing to go on with."""
     shutil.rmtree(folder.texts, ignore_errors=True)
-    if folder.manifest() or not (folder.work / "fingerprint").is_file():
+    is_finished = (folder.path / MANIFEST_NAME).is_file()
+    if is_finished or not (folder.work / "fingerprint").is_file():
         shutil.rmtree(folder.work, ignore_errors=True)
-    if not folder.manifest():
-        with suppress(OSError):
-            folder.path.rmdir()
+    if not is_finished:
+        for split in SPLITS:
+            with suppress(OSError):
+                (folder.path / split).rmdir()

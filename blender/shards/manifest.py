@@ -3,15 +3,23 @@
 It is written last; a folder with a manifest is a finished blend.
 """
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from blender.blend.layout import READABLE_LAYOUTS
 from blender.errors import ShardError
 from blender.images import Check
 
 MANIFEST_NAME = "manifest.json"
+_AGAIN = "write the blend again with --overwrite"
+
+
+class _Layout(msgspec.Struct):
+    layout: int
 
 
 class ManifestFile(msgspec.Struct, frozen=True):
@@ -33,6 +41,15 @@ class ManifestShard(msgspec.Struct, frozen=True):
     split: str
     num_samples: int
     num_images: int
+    num_bytes: int
+    sha256: str
+
+
+class ManifestTable(msgspec.Struct, frozen=True):
+    """A table beside the shards: an index or the ledger."""
+
+    #: path in the blend's folder
+    path: str
     num_bytes: int
     sha256: str
 
@@ -73,6 +90,15 @@ class Manifest(msgspec.Struct, frozen=True):
     warnings: list[str]
     #: how closely images were looked at: header, auto or decode; None in a blend of a version without such levels
     pixel_check: Check | None = None
+    #: the samples as one hash, made of the shards' own; empty in a manifest of an earlier version
+    content: str = ""
+    #: index and ledger, in a manifest of this version
+    tables: list[ManifestTable] = []
+
+    @property
+    def identity(self) -> str:
+        """What states and caches know the samples by: ``content``, worked out anew."""
+        return hash_shards(self.shards)
 
     @property
     def num_samples(self) -> int:
@@ -93,12 +119,36 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        return decode_manifest(path.read_bytes(), str(path))
     except OSError as error:
         unfinished = (folder / ".work").is_dir()
         hint = (
             "the blend is unfinished: run `visualchat blend` again to go on" if unfinished else "name a blend's folder"
         )
         raise ShardError(f"{folder} is not a finished blend: it has no {MANIFEST_NAME}", hint) from error
-    except msgspec.MsgspecError as error:
-        raise ShardError(f"{path} cannot be read: {error}", "write the blend again with --overwrite") from error
+
+
+def decode_manifest(content: bytes, name: str) -> Manifest:
+    """Decode a manifest.
+
+    Args:
+        content: Its bytes.
+        name: Its path or URL, for messages.
+
+    Raises:
+        ShardError: It is damaged, or of another layout.
+    """
+    try:
+        layout = msgspec.json.decode(content, type=_Layout).layout
+        if layout not in READABLE_LAYOUTS:
+            known = " and ".join(map(str, READABLE_LAYOUTS))
+            raise ShardError(f"{name} has layout {layout}, and this program reads layouts {known}", _AGAIN)
+        return msgspec.json.decode(content, type=Manifest)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise ShardError(f"{name} cannot be read: {error}", _AGAIN) from error
+
+
+def hash_shards(shards: Sequence[ManifestShard]) -> str:
+    """Hash what a blend's samples are: the hashes of its shards, in order."""
+    lines = (f"{shard.path} {shard.sha256}\n" for shard in shards)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -4,7 +4,6 @@ Images are looked at by the code that looks at them while a blend is planned, un
 accepted the other does.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import polars as pl
 
 from blender.blend.ledger import totals
 from blender.blend.mix import SPLITS
+from blender.core.checksums import file_hash
 from blender.errors import BlenderError, ShardError
 from blender.images import Check, DamagedImage, ImageLimits
 from blender.images.checking import check_image
@@ -118,6 +118,8 @@ def _folder_problems(blend: Blend) -> Iterator[str]:
         for file in sorted((blend.path / split).glob("*")):
             if file not in known and file.name not in (INDEX_NAME, WIDS) and not file.match("lengths-*.npy"):
                 yield f"{file.relative_to(blend.path).as_posix()} does not belong to the blend"
+    if blend.manifest.content not in ("", blend.manifest.identity):
+        yield "manifest.json contradicts itself: its content is not that of its shards"
     yield from _table_problems(blend)
 
 
@@ -127,6 +129,11 @@ def _table_problems(blend: Blend) -> Iterator[str]:
         found, told = totals(blend.ledger), blend.manifest.ledger
         if any(found[name] != told.get(name) for name in found):
             yield "ledger.parquet and manifest.json tell different totals"
+        yield from (
+            f"{table.path} has another checksum than manifest.json says"
+            for table in blend.manifest.tables
+            if file_hash(blend.path / table.path) != table.sha256
+        )
         if blend.index.height != blend.manifest.num_samples:
             yield f"the index has {blend.index.height} samples, manifest.json {blend.manifest.num_samples}"
         if int(blend.index["num_sources"].sum()) != told["uses"]:
@@ -144,8 +151,7 @@ def _check_shard(task: _Task) -> Verdict:
     if not file.is_file():
         return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing",))
     problems, damaged, num_images = list[str](), list[DamagedMember](), 0
-    with file.open("rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    digest = file_hash(file)
     if file.stat().st_size != shard.num_bytes:
         problems.append(f"{shard.path} has {file.stat().st_size:,} bytes, manifest.json says {shard.num_bytes:,}")
     elif digest != shard.sha256:

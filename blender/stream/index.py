@@ -13,17 +13,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blender.blend.mix import SPLITS
-from blender.errors import StreamError
+from blender.errors import ShardError, StreamError
 from blender.images.files import RemoteFile, buffered, is_remote, local_path, read_remote
 from blender.shards.index import INDEX_NAME
-from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
+from blender.shards.manifest import MANIFEST_NAME, Manifest, decode_manifest, read_manifest
 from blender.shards.tar import END
 from blender.stream.remote import RemoteFolder, Retries, try_often
 
@@ -93,8 +92,13 @@ class StreamBlend:
 
     @property
     def fingerprint(self) -> str:
-        """What the samples and their order in the shards depend on, as one hash."""
+        """What the samples and their order in the shards were made of, as one hash."""
         return self.manifest.fingerprint
+
+    @property
+    def identity(self) -> str:
+        """What the samples and their order in the shards are, as one hash of the shards' contents."""
+        return self.manifest.identity
 
     @property
     def is_remote(self) -> bool:
@@ -153,9 +157,9 @@ def _fetch_manifest(location: str, retries: Retries) -> Manifest:
     system, place = folder.locate(MANIFEST_NAME)
     content = try_often(lambda: read_remote(system, place), folder.url(MANIFEST_NAME), retries)
     try:
-        return msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise StreamError(f"{folder.url(MANIFEST_NAME)} is no manifest of a blend: {error}") from error
+        return decode_manifest(content, folder.url(MANIFEST_NAME))
+    except ShardError as error:
+        raise StreamError(f"{folder.url(MANIFEST_NAME)} is no manifest of a blend: {error.message}") from error
 
 
 def _open_split(location: str, manifest: Manifest, name: str, retries: Retries) -> StreamSplit:

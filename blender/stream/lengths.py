@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from blender.files import write_whole
+from blender.core.files import write_whole
 from blender.images.files import local_path
 from blender.parallel import map_unordered, num_cores
 from blender.stream.encode import Dropped, Encoder, count_tokens
@@ -65,7 +65,7 @@ def sample_lengths(
 def _file(blend: StreamBlend, split: str, encoder: Encoder, settings: ReaderSettings) -> Path:
     template = msgspec.json.encode(encoder.template) if encoder.template else b"as written"
     said = [encoder.text.__getstate__(), encoder.max_tokens, split]
-    digest = hashlib.sha256(repr(said).encode() + template + blend.fingerprint.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(repr(said).encode() + template + blend.identity.encode()).hexdigest()[:16]
     folder = settings.cache_folder if blend.is_remote else local_path(blend.location) / split
     return folder / f"lengths-{digest}.npy"
 

@@ -18,12 +18,14 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
-from blender.errors import StreamError
+from blender.core.parent import end_with_parent
+from blender.errors import BlenderError, StreamError
 from blender.shards.read import StoredSample
 from blender.stream.collate import Batch, Collator
 from blender.stream.damage import DamagePolicy
 from blender.stream.dealing import Deal, PackedDeal, Row, SingleDeal
 from blender.stream.encode import Dropped, Encoded, Encoder, encode_sample
+from blender.stream.killed import killed_workers_told
 from blender.stream.lengths import sample_lengths
 from blender.stream.mixture import mix
 from blender.stream.plan import START, Draw, Point, Tail
@@ -88,6 +90,13 @@ class _Made:
         return _Made(pin() if pin else batch, self.outcomes)
 
 
+@dataclass(frozen=True)
+class _Failed:
+    """What a worker makes when it cannot go on: an error that is raised in the loop's own process, as it is."""
+
+    error: BlenderError
+
+
 def _opened(batch: Any) -> Any:
     return batch.open() if isinstance(batch, Sent) else batch
 
@@ -144,11 +153,19 @@ class Loader(IterableDataset[Content], Generic[Item, Content]):
                 "give that loader num_workers=0, and this one `workers`",
             )
         self._batches.begin(self.point)
-        for made in self._loader:
+        for made in self._fetched():
             for outcome in made.outcomes:
                 self._note(outcome)
             self.point = self.deal.after(self.point)
             yield _opened(made.batch)
+
+    def _fetched(self) -> Iterator[_Made]:
+        """Yield what workers make, and raise what they could not, as it was raised there."""
+        with killed_workers_told():
+            for made in self._loader:
+                if isinstance(made, _Failed):
+                    raise made.error
+                yield made
 
     def state_dict(self) -> dict[str, Any]:
         """Write down where the stream stands: JSON, the same on all ranks, valid for any number of them."""
@@ -239,7 +256,7 @@ def _make_deal(source: Source, encoder: Encoder, settings: LoaderSettings) -> De
     )
 
 
-def _data_loader(batches: "_Batches[Item]", settings: LoaderSettings) -> "DataLoader[_Made]":
+def _data_loader(batches: "_Batches[Item]", settings: LoaderSettings) -> "DataLoader[_Made | _Failed]":
     return DataLoader(
         batches,
         batch_size=None,
@@ -247,8 +264,13 @@ def _data_loader(batches: "_Batches[Item]", settings: LoaderSettings) -> "DataLo
         pin_memory=settings.pin_memory,
         persistent_workers=settings.workers > 0,
         prefetch_factor=settings.prefetch if settings.workers else None,
+        worker_init_fn=_begin_worker if settings.workers else None,
         multiprocessing_context=settings.start_method if settings.workers else None,
     )
+
+
+def _begin_worker(number: int) -> None:  # noqa: ARG001
+    end_with_parent()
 
 
 @dataclass(frozen=True)
@@ -263,7 +285,7 @@ class _Dealt:
         return self.deal.rows(point, self.rank, self.world)
 
 
-class _Batches(IterableDataset[_Made], Generic[Item]):
+class _Batches(IterableDataset[_Made | _Failed], Generic[Item]):
     """A rank's batches from a point to the end of its epoch; a worker's share of them."""
 
     def __init__(
@@ -286,7 +308,15 @@ class _Batches(IterableDataset[_Made], Generic[Item]):
         """Say where the next iteration begins."""
         self._start.copy_(torch.tensor(point))
 
-    def __iter__(self) -> Iterator[_Made]:
+    def __iter__(self) -> Iterator[_Made | _Failed]:
+        try:
+            yield from self._each()
+        except BlenderError as error:
+            if get_worker_info() is None:
+                raise
+            yield _Failed(error)
+
+    def _each(self) -> Iterator[_Made]:
         start, deal = Point(*self._start.tolist()), self._dealt.deal
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)

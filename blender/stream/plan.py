@@ -36,6 +36,8 @@ VERSION = 1
 #: characters of a fingerprint that are shown: a split and the beginning of a hash
 _SHOWN = 18
 
+_SAME = "continue with the data that it was made with, and with the version of the program that wrote it"
+
 Tail = Literal["drop", "pad"]
 
 
@@ -226,7 +228,7 @@ class StreamPlan:
         theirs = {leaf.path: leaf.fingerprint for leaf in known.leaves}
         for path in {**theirs, **mine}:
             if mine.get(path) != theirs.get(path):
-                raise StreamError(_difference(path, mine, theirs), "continue with the data that it was made with")
+                raise StreamError(_difference(path, mine, theirs), _SAME)
         if known.mixture != self.mixture.fingerprint:
             raise StreamError(
                 "the stream state was made with other shares or shards of the same blends",

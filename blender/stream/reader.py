@@ -148,7 +148,7 @@ class ShardReader:
     def _fault(self, shard: StreamShard, error: OSError) -> StreamError:
         return StreamError(
             f"shard {shard.path} of {self.blend.location} cannot be read: {error.strerror or error}",
-            "run `visualchat verify`",
+            "put it back, or write it again with `visualchat blend`, and go on; `visualchat verify` checks them all",
         )
 
 

@@ -62,4 +62,4 @@ def _members(data: Mapping[str, Any], path: str, split: str, blends: dict[str, S
 def _leaf(name: str, location: str, amounts: Mapping[str, Any], split: str) -> tuple[Leaf, StreamBlend]:
     blend = open_stream_blend(location)
     sizes = tuple(blend.shard_sizes(split).tolist())
-    return Leaf(name or blend.manifest.name, sizes, f"{split} {blend.fingerprint}", **amounts), blend
+    return Leaf(name or blend.manifest.name, sizes, f"{split} {blend.identity}", **amounts), blend

@@ -4,11 +4,12 @@ A checkpoint holds the trained weights in fp32 and their running means, paramete
 as safetensors; and ``state.json``: the step, where the stream stands, the loss scale, the recipe and its hash. Random
 numbers have no state: those of a step are drawn from (seed, step, rank). Frozen weights are not in it.
 
-Every rank writes its share of the parameters into a folder aside; the first one makes sure that all is on the disk and
-renames it. So a folder with its final name is whole, whenever the power went.
+Every rank writes its share of the parameters into a folder aside; the first one writes the checksums of all files,
+makes sure that all is on the disk and renames it. So a folder with its final name is whole, whenever the power went.
+What changed in it later is noticed when a run goes on from it: nothing falls back to an earlier checkpoint by itself.
 """
 
-import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,15 +20,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from blender.core.checksums import CHECKSUMS, find_damage, write_checksums
+from blender.core.files import put_folder_in_place
 from blender.errors import TrainError
 from blender.train.master import MEANS, MasterWeights
 from blender.train.ranks import Ranks
 
 #: of the layout of a checkpoint
-VERSION = 1
+VERSION = 2
 _STATE = "state.json"
 _ASIDE = ".partial"
-_HINT = "remove the folder to go on from an earlier checkpoint"
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+class _Version(msgspec.Struct):
+    version: int
 
 
 class CheckpointState(msgspec.Struct, frozen=True):
@@ -61,25 +68,65 @@ def checkpoint_name(step: int) -> str:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """List the complete checkpoints in a folder, the latest one last."""
-    return sorted(path for path in folder.glob("step-*") if path.suffix != _ASIDE and (path / _STATE).is_file())
+    """List the checkpoints in a folder, the latest one last; one that has lost files since is among them."""
+    return sorted(path for path in folder.glob("step-*") if _NAME.fullmatch(path.name) and any(path.iterdir()))
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Tell whether a folder is a checkpoint of ours, of whatever version."""
+    try:
+        state = msgspec.json.decode((folder / _STATE).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        return False
+    return {"step", "recipe_hash", "decisive", "stream"} <= state.keys()
 
 
 def read_state(checkpoint: Path) -> CheckpointState:
     """Read what a checkpoint says of its run.
 
     Raises:
-        TrainError: It cannot be read, or is of another version.
+        TrainError: It cannot be read, is damaged, or is of another version.
     """
     try:
-        state = msgspec.json.decode((checkpoint / _STATE).read_bytes(), type=CheckpointState)
+        content = (checkpoint / _STATE).read_bytes()
+        version = msgspec.json.decode(content, type=_Version).version
+        if version != VERSION:
+            raise TrainError(
+                f"{checkpoint} has version {version}, and this program reads {VERSION}",
+                "go on with the version of the program that wrote it, or begin anew with --overwrite",
+            )
+        state = msgspec.json.decode(content, type=CheckpointState)
     except OSError as error:
-        raise TrainError(f"{checkpoint} is no checkpoint: {error.strerror}", _HINT) from error
-    except msgspec.MsgspecError as error:
-        raise TrainError(f"{checkpoint / _STATE} cannot be read: {error}", _HINT) from error
-    if state.version != VERSION:
-        raise TrainError(f"{checkpoint} has version {state.version}, and this program reads {VERSION}", _HINT)
+        raise TrainError(f"{checkpoint / _STATE} cannot be read: {error.strerror}", _hint(checkpoint)) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise TrainError(f"{checkpoint / _STATE} cannot be read: {error}", _hint(checkpoint)) from error
+    damage = find_damage(checkpoint, lambda name: name == _STATE)
+    if damage is None and checkpoint.name != checkpoint_name(state.step):
+        damage = f"{checkpoint / _STATE} says that it is of step {state.step}"
+    if damage:
+        raise TrainError(damage, _hint(checkpoint))
     return state
+
+
+def verify_checkpoint(checkpoint: Path) -> None:
+    """Read every byte of a checkpoint, and compare it with what was written.
+
+    Raises:
+        TrainError: A file is damaged, cut short or missing; names it, and the checkpoint before.
+    """
+    damage = find_damage(checkpoint)
+    if damage is None and not (checkpoint / CHECKSUMS).is_file():
+        damage = f"{checkpoint / CHECKSUMS} is missing"
+    if damage:
+        raise TrainError(damage, _hint(checkpoint))
+
+
+def _hint(checkpoint: Path) -> str:
+    """Say what to do about a damaged checkpoint."""
+    earlier = [path.name for path in list_checkpoints(checkpoint.parent) if path.name < checkpoint.name]
+    if not earlier:
+        return f"put back a copy of it; or remove {checkpoint} to begin at the first step"
+    return f"put back a copy of it; or remove {checkpoint} to go on from {earlier[-1]}"
 
 
 def save_checkpoint(folder: Path, state: CheckpointState, masters: MasterWeights, ranks: Ranks) -> Path:
@@ -106,17 +153,12 @@ def save_checkpoint(folder: Path, state: CheckpointState, masters: MasterWeights
         values = masters.read(name)
         if owner == ranks.rank:
             own.update({f"{name}:{key}": value for key, value in values.items()})
-    part = aside / _part_name(ranks.rank, state.num_parts)
-    save_file(own, part)
-    _sync(part)
+    save_file(own, aside / _part_name(ranks.rank, state.num_parts))
     ranks.wait()
     if ranks.is_first:
         (aside / _STATE).write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
-        _sync(aside / _STATE)
-        _sync(aside)
-        shutil.rmtree(final, ignore_errors=True)
-        aside.rename(final)
-        _sync(folder)
+        write_checksums(aside)
+        put_folder_in_place(aside, final)
     ranks.wait()
     return final
 
@@ -137,7 +179,7 @@ def load_checkpoint(checkpoint: Path, state: CheckpointState, masters: MasterWei
             masters.write(name, values.pop(name))
     left = sorted({*values, *(set(shapes) - set(state.shapes))})
     if left:
-        raise TrainError(f"{checkpoint} has no whole {left[0]}", _HINT)
+        raise TrainError(f"{checkpoint} has no whole {left[0]}", _hint(checkpoint))
     masters.set_loss_scale(state.loss_scale)
 
 
@@ -187,9 +229,10 @@ def prune(folder: Path, keep: int, best: bool) -> list[Path]:
         staying.add(found)
     for path in every:
         if path not in staying:
-            # a folder without its state is none, should this be interrupted
-            (path / _STATE).unlink()
-            shutil.rmtree(path, ignore_errors=True)
+            # under this name it is no checkpoint, should this be interrupted
+            going = path.with_suffix(_ASIDE)
+            path.rename(going)
+            shutil.rmtree(going, ignore_errors=True)
     return sorted(staying)
 
 
@@ -226,16 +269,8 @@ def _tensors(checkpoint: Path, state: CheckpointState) -> Iterator[tuple[str, st
                     weight, _, key = name.rpartition(":")
                     yield weight, key, file.get_tensor(name)
         except (OSError, SafetensorError) as error:
-            raise TrainError(f"{part} cannot be read: {error}", _HINT) from error
+            raise TrainError(f"{part} cannot be read: {error}", _hint(checkpoint)) from error
 
 
 def _shown(shape: tuple[int, ...] | None) -> str:
     return "missing" if shape is None else " x ".join(map(str, shape)) or "one number"
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

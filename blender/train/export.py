@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from blender.core.checksums import write_checksums
+from blender.core.files import put_folder_in_place
 from blender.model.saving import trained_names
 from blender.train.checkpoint import CheckpointState, read_weights
 from blender.train.ranks import Ranks
@@ -37,8 +39,8 @@ def export_model(
         shutil.rmtree(aside, ignore_errors=True)
         model.save_trained(aside, weights={**others, **weights})
         processor.save_pretrained(aside)
-        shutil.rmtree(folder, ignore_errors=True)
-        aside.rename(folder)
+        write_checksums(aside)
+        put_folder_in_place(aside, folder)
     ranks.wait()
 
 

@@ -12,36 +12,62 @@
       loss.png, loss.html
 """
 
-import fcntl
 import json
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blender.errors import FolderError, TrainError
-from blender.files import write_whole
-from blender.train.checkpoint import CheckpointState, best_checkpoint, list_checkpoints, read_state
+import msgspec
+
+from blender.core.checksums import find_damage
+from blender.core.files import write_whole
+from blender.core.folder import FolderKind
+from blender.errors import TrainError
+from blender.train.checkpoint import (
+    CheckpointState,
+    best_checkpoint,
+    is_checkpoint,
+    list_checkpoints,
+    read_state,
+    verify_checkpoint,
+)
 from blender.train.recipe import TrainRecipe
 
 #: a checkpoint's folder, and what it says of its run
 Found = tuple[Path, CheckpointState]
 
 _RECIPE = "recipe.json"
-_LOCK = ".lock"
-_OWN = (
-    _RECIPE,
-    _LOCK,
-    "metrics.jsonl",
-    "tensorboard",
-    "wandb",
-    "checkpoints",
-    "model",
-    "best",
-    "loss.png",
-    "loss.html",
+#: what a Hugging Face folder of ours may hold
+_MODEL = r"[^/]+\.(safetensors|json|jinja|model)|merges\.txt|vocab\.txt"
+
+
+def _is_run(path: Path) -> bool:
+    """Tell whether a folder holds a run: it has the sections of a training recipe, or a checkpoint."""
+    try:
+        recipe = msgspec.json.decode((path / _RECIPE).read_bytes(), type=dict[str, Any])
+    except (OSError, msgspec.MsgspecError):
+        recipe = {}
+    if {"model", "data", "batch", "schedule", "checkpoints"} <= recipe.keys():
+        return True
+    return any(is_checkpoint(folder) for folder in (path / "checkpoints").glob("step-*"))
+
+
+RUN = FolderKind(
+    name="run",
+    noun="a training run",
+    busy="another run is being trained into",
+    own=(
+        r"checkpoints/step-\d{8}(\.partial)?/(state\.json|checksums\.json|weights-\d+-of-\d+\.safetensors)",
+        rf"(model|best)(\.partial)?/({_MODEL})",
+        r"tensorboard/events\.out\.tfevents\..+",
+        r"wandb/",
+        r"metrics\.jsonl",
+        r"loss\.(png|html)",
+        r"\.lock",
+        r"recipe\.json",
+    ),
+    is_proven=_is_run,
 )
 
 
@@ -76,11 +102,46 @@ class RunFolder:
         found = best_checkpoint(self.checkpoints)
         return (found, read_state(found)) if found else None
 
-    def check(self, recipe: TrainRecipe) -> None:
-        """Look whether this folder is free, or holds a run of this very recipe.
+    def verified_latest(self) -> Found | None:
+        """Find the latest checkpoint, to go on from it: all of it is read and compared with its checksums.
 
         Raises:
-            FolderError: It holds something else.
+            TrainError: It is damaged, or what another one says of its run is.
+        """
+        latest = self.latest()
+        if latest is not None:
+            verify_checkpoint(latest[0])
+            # a run that goes on asks all of them how good they are; better now than after hours
+            self.best()
+        return latest
+
+    def verified_best(self) -> Found | None:
+        """Find the checkpoint with the lowest eval loss, to write a model from it.
+
+        Raises:
+            TrainError: It is damaged.
+        """
+        best = self.best()
+        if best is not None:
+            verify_checkpoint(best[0])
+        return best
+
+    def has_model(self) -> bool:
+        """Tell whether the final model is there.
+
+        Raises:
+            TrainError: It is there, and damaged.
+        """
+        if not self.model.is_dir():
+            return False
+        if damage := find_damage(self.model):
+            raise TrainError(damage, f"remove {self.model}: the same command writes it anew from the last checkpoint")
+        return True
+
+    def check(self, recipe: TrainRecipe) -> None:
+        """Look whether this folder holds no checkpoint yet, or those of this very recipe.
+
+        Raises:
             TrainError: It holds a run of another recipe; says what differs.
         """
         latest = self.latest()
@@ -91,50 +152,10 @@ class RunFolder:
                     f"{self.path} holds a run of another recipe; {'; '.join(differing[:4])}",
                     "choose another --out, or add --overwrite to delete that run",
                 )
-        elif self.path.is_dir():
-            strangers = sorted(entry.name for entry in self.path.iterdir() if entry.name not in _OWN)
-            if strangers:
-                raise FolderError(
-                    f"{self.path} holds something else than a training run: {', '.join(strangers[:3])}",
-                    "choose an empty or a new folder",
-                )
-
-    def clear(self) -> None:
-        """Delete what an earlier run left; nothing else."""
-        for name in _OWN:
-            path = self.path / name
-            if name == _LOCK:
-                continue
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
 
     def keep_recipe(self, recipe: TrainRecipe) -> None:
         """Write the recipe down."""
         write_whole(self.path / _RECIPE, json.dumps(recipe.resolved(), indent=2).encode() + b"\n")
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the folder, so that no other run writes into it; it is made when it does not exist.
-
-        Raises:
-            FolderError: It cannot be written, or another run holds it.
-        """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / _LOCK).open("w")
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise FolderError(
-                f"cannot write to {self.path}: {reason}", "name a folder that you may write to"
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise FolderError(f"another run is being trained into {self.path} right now", "wait for it") from error
-            yield
 
 
 def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any], path: str = "") -> Iterator[str]:

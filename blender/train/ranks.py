@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from blender.errors import BlenderError
+
 T = TypeVar("T")
 
 #: filling caches and reading blends for the first time may keep one rank waiting for another
@@ -46,15 +48,28 @@ class Ranks:
         return values
 
     def agree(self, find: Callable[[], T]) -> T:
-        """Let the first rank find something out, and give it to all: file systems may show ranks different things."""
-        values: list[Any] = [find() if self.is_first else None]
+        """Let the first rank find something out, and give it to all: file systems may show ranks different things.
+
+        Raises:
+            BlenderError: What the first rank raised, on every rank.
+        """
+        values: list[Any] = [_attempt(find) if self.is_first else None]
         dist.broadcast_object_list(values, src=0)
+        if isinstance(values[0], BlenderError):
+            raise values[0]
         found: T = values[0]
         return found
 
     def wait(self) -> None:
         """Wait until all ranks are here."""
         self.sum([0.0])
+
+
+def _attempt(find: Callable[[], T]) -> T | BlenderError:
+    try:
+        return find()
+    except BlenderError as error:
+        return error
 
 
 def world_size() -> int:

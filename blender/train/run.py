@@ -8,14 +8,17 @@ checkpoint.
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from blender.core.faults import full_disk_told
+from blender.core.folder import hold_folder
 from blender.model import trainable_parameters
+from blender.stream.killed import killed_workers_told
 from blender.train.building import build
 from blender.train.checkpoint import (
     VERSION,
@@ -29,7 +32,7 @@ from blender.train.evaluate import Evaluation
 from blender.train.events import Begun, Ended, Evaluated, Event, Logged, Saved, Stepped, Tell
 from blender.train.export import export_model
 from blender.train.flops import count_arithmetic, peak_flops
-from blender.train.folder import RunFolder
+from blender.train.folder import RUN, RunFolder
 from blender.train.loop import Loop, Runner, Totals
 from blender.train.memory import peak_memory
 from blender.train.metrics import MetricsWriter, read_metrics
@@ -65,14 +68,12 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
     folder = RunFolder(Path(out))
     prepared = prepare(recipe, ranks.world)
     stop = StopSignal()
-    with _held(folder, ranks), stop.watching():
-        if overwrite and ranks.is_first:
-            folder.clear()
-        ranks.wait()
-        folder.check(recipe)
-        ranks.wait()
-        if ranks.is_first:
-            folder.keep_recipe(recipe)
+    with (
+        _held(folder, recipe, ranks, overwrite=overwrite),
+        full_disk_told(folder.path),
+        killed_workers_told(),
+        stop.watching(),
+    ):
         run = _Run(recipe, folder, prepared, ranks, tell if tell and ranks.is_first else _silent)
         return run.run(stop)
 
@@ -82,8 +83,19 @@ def _silent(event: Event) -> None:
 
 
 @contextmanager
-def _held(folder: RunFolder, ranks: Ranks) -> Iterator[None]:
-    with folder.held() if ranks.is_first else nullcontext():
+def _held(folder: RunFolder, recipe: TrainRecipe, ranks: Ranks, *, overwrite: bool) -> Iterator[None]:
+    """Hold the folder on the first rank, and prepare it; a fault there is raised on every rank."""
+    with ExitStack() as stack:
+
+        def prepare_folder() -> None:
+            with full_disk_told(folder.path):
+                owned = stack.enter_context(hold_folder(folder.path, RUN))
+                if overwrite:
+                    owned.clear()
+                folder.check(recipe)
+                folder.keep_recipe(recipe)
+
+        ranks.agree(prepare_folder)
         yield
 
 
@@ -103,10 +115,10 @@ class _Run:
             self.prepared.plan, self.ranks,
         )  # fmt: skip
         total = num_steps(self.recipe, loader)
-        latest = self.ranks.agree(self.folder.latest)
+        latest = self.ranks.agree(self.folder.verified_latest)
         if latest is not None:
             loader.load_state_dict(latest[1].stream)
-            if latest[1].step >= total and self.ranks.agree(self.folder.model.is_dir):
+            if latest[1].step >= total and self.ranks.agree(self.folder.has_model):
                 return self._ended(total, total, dict(latest[1].skipped), was_complete=True)
         self.built = build(self.recipe, self.prepared, self.ranks, latest)
         self._wire(loader, total, latest, stop)
@@ -256,7 +268,7 @@ class _Run:
     def _export(self) -> None:
         """Write the final model, and the best one where it is another."""
         self.built.engine.eval()
-        final, best = self.ranks.agree(lambda: (self.folder.latest(), self.folder.best()))
+        final, best = self.ranks.agree(lambda: (self.folder.latest(), self.folder.verified_best()))
         assert final is not None
         chosen = [(final, self.folder.model)]
         if self.recipe.checkpoints.best and best is not None and best[0] != final[0]:

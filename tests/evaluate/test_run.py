@@ -3,10 +3,11 @@
 import csv
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
-from blender.errors import EvaluationError
+from blender.errors import EvaluationError, FolderError
 from blender.evaluate import results, summary
 from blender.evaluate.asking import AskOptions
 from blender.evaluate.reading import read_data
@@ -15,6 +16,7 @@ from blender.evaluate.run import evaluate, name_models
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Session
+from tests.corpora import contents
 from tests.evaluate.conftest import NASTY, write
 
 SHORT = Sampling(max_new_tokens=8)
@@ -196,6 +198,33 @@ def test_changed_questions_are_refused_and_can_be_begun_anew(models, photos):
         run(models[:1], [read_data(str(file))], photos / "out")
     run(models[:1], [read_data(str(file))], photos / "out", overwrite=True)
     assert [line["question"] for line in lines(photos / "out")] == ["Who?"]
+
+
+def test_two_evaluations_never_write_into_one_folder(models, blend, tmp_path):
+    def opening(place):
+        with pytest.raises(FolderError, match="another evaluation is being written into .* right now"):
+            run(models[:1], [blend], tmp_path / "out")
+        return open_place(place)
+
+    run(models[:1], [blend], tmp_path / "out", opening=opening)
+    asked = [(line["conversation"], line["round"]) for line in lines(tmp_path / "out")]
+    assert len(asked) == len(set(asked))
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "run.json", "results.csv", "summary.json", "table.html"])
+@pytest.mark.parametrize("overwrite", [True, False])
+def test_a_strangers_file_of_one_of_our_names_is_left_alone(models, blend, tmp_path, name, overwrite):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(FolderError, match=f"something else than an evaluation: {name}"):
+        run(models[:1], [blend], tmp_path, overwrite=overwrite)
+    assert contents(tmp_path) == {name: b"precious"}
+
+
+def test_a_url_as_the_folder_is_refused(models, blend, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FolderError, match="s3://bucket/x is a URL"):
+        run(models[:1], [blend], Path("s3://bucket/x"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_conversation_that_outgrows_the_model_does_not_keep_others_from_being_asked(models, photos):

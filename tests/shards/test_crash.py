@@ -92,14 +92,20 @@ def test_a_full_disk_is_told_and_the_blend_goes_on_afterwards(tmp_path, full_dis
     assert corpora.contents(full_disk / "out") == corpora.contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("room", [4_000, 40_000, 120_000])
+def test_a_disk_that_fills_while_planning_is_told(tmp_path, full_disk, room):
+    recipe = load_recipe(many_images(tmp_path / "corpus"))
+    (full_disk / "ballast").write_bytes(bytes(3 * 1024 * 1024 - room - 8192))
+    with pytest.raises(FolderError, match=f"^no space left in {full_disk / 'out'} "):
+        write_blend(recipe, full_disk / "out", workers=1)
+    (full_disk / "ballast").unlink()
+    written = write_blend(recipe, full_disk / "out", workers=1)
+    assert written.num_new_shards == len(written.manifest.shards)
+
+
 @pytest.fixture
-def full_disk(tmp_path):
+def full_disk(mount_disk):
     """A small file system with little room beside its ballast."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(mount)], capture_output=True)
-    if made.returncode:
-        pytest.skip("mounting a small file system is not allowed here")
-    (mount / "ballast").write_bytes(bytes(2_300_000))
-    yield mount
-    subprocess.run(["umount", "-l", str(mount)], check=False)
+    disk = mount_disk(3 << 20)
+    (disk / "ballast").write_bytes(bytes(2_300_000))
+    return disk

@@ -1,13 +1,20 @@
 """The loader: what a training loop gets, on any number of ranks and workers, interrupted anywhere."""
 
 import json
+import multiprocessing
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
 
 import pytest
 import torch
 
 from blender import load_recipe, open_blend, write_blend
-from blender.errors import StreamError
+from blender.errors import StreamError, WorkerError
 from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
@@ -15,6 +22,7 @@ from blender.stream.pixels import read_pixel_spec, stack_images
 from blender.stream.source import open_source
 from blender.stream.text import make_text_encoder
 from tests import corpora
+from tests.processes import is_alive
 from tests.stream import tiny_tokenizers
 
 KIND = "gpt2"
@@ -189,3 +197,60 @@ def test_a_damaged_sample_leaves_an_empty_place(blends, encoder, tmp_path):
     damaged = sequence([stream])
     assert [[key for key in keys if key[1] != "train-000000000"] for keys in whole] == damaged
     assert stream.skipped == {"damaged": 1}
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_shard_that_vanishes_is_one_sentence_from_any_process(own_blend, encoder, workers):
+    made = loader(str(own_blend), encoder, workers=workers)
+    (own_blend / "train" / "train-000001.tar").unlink()
+    with pytest.raises(
+        StreamError, match=r"^shard train/train-000001\.tar of .* cannot be read: No such file"
+    ) as caught:
+        list(made)
+    assert "Traceback" not in str(caught.value) and "\n" not in str(caught.value)
+    assert "write it again with `visualchat blend`" in caught.value.hint
+
+
+# PyTorch's own error comes from a signal handler, wherever Python is at that moment
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_worker_that_the_system_kills_is_one_sentence(blends, encoder):
+    made = loader(blends["large"], encoder, workers=2)
+    batches = iter(made)
+    next(batches)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(WorkerError, match="^a worker process was killed .* probably because memory ran out"):
+        for _ in batches:
+            pass
+
+
+def test_workers_end_with_a_loop_that_is_killed(written, tmp_path):
+    """Only the loop's own process is killed; its workers are in the middle of a batch."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from blender.stream.dealing import SingleDeal\n"
+        "from blender.stream.loader import Loader, LoaderSettings\n"
+        "from blender.stream.source import open_source\n"
+        "def prepare(stored, tags):\n"
+        "    open(os.path.join(sys.argv[2], str(os.getpid())), 'w').close()\n"
+        "    time.sleep(600)\n"
+        "source = open_source(sys.argv[1])\n"
+        "settings = LoaderSettings(batch_size=2, workers=2)\n"
+        "list(Loader(source, SingleDeal(source.root, 0, 2, 'drop'), prepare, list, settings, 0, 1))\n"
+    )
+    loop = subprocess.Popen([sys.executable, script, written, tmp_path], start_new_session=True)
+    try:
+        until = time.monotonic() + 120
+        while len(processes := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
+            assert loop.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        loop.kill()
+        loop.wait()
+        until = time.monotonic() + 20
+        while any(map(is_alive, processes)):
+            assert time.monotonic() < until, "a worker outlived the loop"
+            time.sleep(0.05)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(loop.pid, signal.SIGKILL)

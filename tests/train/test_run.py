@@ -6,14 +6,46 @@ import shutil
 import pytest
 import torch
 
-from blender.errors import BlenderError, FolderError, TrainError
+from blender.errors import BlenderError, FolderError, ModelError, TrainError
 from blender.model import VisualChatModel, VisualChatProcessor
+from blender.serve.loading import open_model
 from blender.train import loop
 from blender.train.checkpoint import list_checkpoints, read_state
 from blender.train.events import Begun, Ended, Evaluated, Logged, Saved
 from blender.train.metrics import read_metrics
 from blender.train.run import train
+from tests.corpora import contents
 from tests.train.recipes import gradients, losses
+
+WEIGHTS = "weights-00001-of-00001.safetensors"
+
+
+def flip(checkpoint, name=WEIGHTS):
+    content = bytearray((checkpoint / name).read_bytes())
+    content[-1000] ^= 64
+    (checkpoint / name).write_bytes(content)
+
+
+def cut(checkpoint):
+    content = (checkpoint / WEIGHTS).read_bytes()
+    (checkpoint / WEIGHTS).write_bytes(content[:-1])
+
+
+def lose(checkpoint):
+    (checkpoint / WEIGHTS).unlink()
+
+
+def lose_state(checkpoint):
+    (checkpoint / "state.json").unlink()
+
+
+def lose_sums(checkpoint):
+    (checkpoint / "checksums.json").unlink()
+
+
+def believe(checkpoint):
+    text = (checkpoint / "state.json").read_text()
+    (checkpoint / "state.json").write_text(text.replace('"step": 8,', '"step": 9999,', 1))
 
 
 def kinds(told, kind):
@@ -297,6 +329,58 @@ class TestBeforeAnyWeightIsLoaded:
         (tmp_path / "thesis.tex").write_text("")
         assert "holds something else" in self.refused(make(), tmp_path, FolderError)
 
+    @pytest.mark.parametrize("name", ["model/a.safetensors", "checkpoints/step-1/a", "best/a.json", "wandb/a", "a.txt"])
+    def test_a_strangers_folder_loses_nothing(self, make, tmp_path, name):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("precious")
+        for overwrite in (True, False):
+            with pytest.raises(FolderError, match="something else than a training run"):
+                train(make(), tmp_path, overwrite=overwrite)
+            assert contents(tmp_path) == {name: b"precious"}
+
+    @pytest.mark.parametrize("name", ["model/notes.md", "checkpoints/step-00000008/extra.bin", "best/mine/a.json", "a"])
+    def test_a_strangers_file_in_a_run_that_would_be_deleted(self, make, whole, tmp_path, name):
+        shutil.copytree(whole[0], tmp_path / "run")
+        (tmp_path / "run" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / name).write_text("precious")
+        before = contents(tmp_path / "run")
+        with pytest.raises(FolderError, match=f"something else than a training run: {name}"):
+            train(make(schedule={"steps": 2}), tmp_path / "run", overwrite=True)
+        assert contents(tmp_path / "run") == before
+
+    def test_a_url_as_the_folder(self, make, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert "s3://bucket/run is a URL" in self.refused(make(), "s3://bucket/run", FolderError)
+        assert not list(tmp_path.iterdir())
+
+    @pytest.mark.parametrize(
+        ("damage", "words"),
+        [
+            (flip, "weights-00001-of-00001.safetensors is damaged: its bytes are not those that were written"),
+            (cut, r"weights-00001-of-00001.safetensors has [\d,]+ bytes, and had"),
+            (lose, "weights-00001-of-00001.safetensors is missing"),
+            (lose_state, "state.json cannot be read: No such file"),
+            (believe, "state.json (has|is damaged)"),
+            (lose_sums, "checksums.json is missing"),
+        ],
+    )
+    def test_a_damaged_checkpoint(self, make, whole, tmp_path, damage, words):
+        """Nothing falls back to the checkpoint before, which the hint names."""
+        run = shutil.copytree(whole[0], tmp_path / "run")
+        damage(run / "checkpoints" / "step-00000008")
+        before = contents(run)
+        with pytest.raises(TrainError, match=words) as caught:
+            train(make(), run)
+        assert "step-00000008 to go on from step-00000006" in caught.value.hint
+        assert contents(run) == before
+
+    def test_a_finished_run_whose_model_is_damaged(self, make, whole, tmp_path):
+        run = shutil.copytree(whole[0], tmp_path / "run")
+        flip(run / "model", "trained.safetensors")
+        with pytest.raises(TrainError, match=r"trained\.safetensors is damaged") as caught:
+            train(make(), run)
+        assert "writes it anew" in caught.value.hint
+
     def test_a_run_of_another_recipe(self, make, whole, tmp_path):
         shutil.copytree(whole[0], tmp_path / "run")
         words = self.refused(make(optimizer={"lr": 0.1}, model__projector="vit"), tmp_path / "run", TrainError)
@@ -312,6 +396,25 @@ class TestBeforeAnyWeightIsLoaded:
         (tmp_path / "ds.json").write_text('{"zero_optimization": {"stage": 3}}')
         recipe = make(deepspeed={"stage": 0, "config": str(tmp_path / "ds.json")})
         assert "zero_optimization.stage is 3, and the recipe makes it 0" in self.refused(recipe, tmp_path / "out")
+
+
+def test_a_model_that_was_removed_is_written_anew(make, whole, tmp_path):
+    run = shutil.copytree(whole[0], tmp_path / "run")
+    shutil.rmtree(run / "model")
+    train(make(), run)
+    assert contents(run / "model") == contents(whole[0] / "model")
+
+
+@pytest.mark.parametrize("name", ["trained.safetensors", "tokenizer.json", "config.json"])
+def test_a_damaged_model_is_not_opened(whole, tmp_path, name):
+    folder = shutil.copytree(whole[0] / "model", tmp_path / "model")
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    for open_it in (open_model, VisualChatModel.from_pretrained):
+        with pytest.raises(ModelError, match=f"{name} is damaged") as caught:
+            open_it(folder)
+        assert "remove checksums.json" in caught.value.hint
 
 
 def test_a_checkpoint_of_another_model_is_refused(make, whole, blend, parts, tmp_path):
@@ -332,6 +435,19 @@ def test_another_run_is_deleted_when_told_so(make, whole, tmp_path):
     shutil.copytree(whole[0], tmp_path / "run")
     train(make(schedule={"steps": 2}, evaluation=None), tmp_path / "run", overwrite=True)
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [1, 2]
+
+
+def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(make, whole, mount_disk):
+    disk = mount_disk(8 << 20)
+    size = sum(path.stat().st_size for path in (whole[0] / "checkpoints" / "step-00000008").iterdir())
+    (disk / "ballast").write_bytes(bytes((8 << 20) - size * 3 // 2))
+    with pytest.raises(FolderError, match=f"^no space left in {disk / 'run'} "):
+        train(make(), disk / "run")
+    kept = list_checkpoints(disk / "run" / "checkpoints")
+    assert [path.name for path in kept] == ["step-00000002"]
+    (disk / "ballast").unlink()
+    train(make(), disk / "run")
+    assert losses(disk / "run") == losses(whole[0])
 
 
 def test_two_runs_never_write_into_one_folder(make, tmp_path):
