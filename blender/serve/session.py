@@ -11,13 +11,15 @@ Keys and values are kept between rounds (:mod:`blender.serve.memory`); only what
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 import torch
 
 from blender.errors import SessionError
 from blender.images.decoding import measure_image
+from blender.serve.fitting import Fitted, Fitter, Overflow, require_question
+from blender.serve.fitting import Round as Round
+from blender.serve.fitting import TooLongError as TooLongError
 from blender.serve.generating import Cancelled, Generated, OnEnd, OnText, generate
 from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
@@ -25,27 +27,11 @@ from blender.serve.memory import Memory
 from blender.serve.prompts import Prompt
 from blender.serve.sampling import Sampling
 from blender.stream.pixels import decode_image
-from blender.stream.text import EncodedText, UnusableTextError
+from blender.stream.text import EncodedText
 
 #: pixels that an image may have
 MAX_PIXELS = 100_000_000
 _GREEDY = Sampling()
-
-
-class TooLongError(SessionError):
-    """A conversation that the model has no room for."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """A question and its answer."""
-
-    #: numbers, from 1, of the images newly shown with the question
-    images: tuple[int, ...]
-    question: str
-    answer: str
-    #: instruction before the question; that of the first round stands in place of the template's own
-    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +84,11 @@ class Session:
         overflow: What to do about a conversation beyond the model's length: refuse, or leave out the oldest rounds.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, *, system: str | None = None, overflow: Literal["refuse", "drop"] = "refuse"
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, *, system: str | None = None, overflow: Overflow = "refuse") -> None:
         self.loaded = loaded
         self.overflow = overflow
-        self._template = loaded.template if system is None else loaded.template.with_system(system)
+        template = loaded.template if system is None else loaded.template.with_system(system)
+        self._fitter = Fitter(loaded.encoder.text, template, loaded.max_tokens, overflow)
         self._rounds: list[Round] = []
         self._images: list[_Shown] = []
         self._num_ever_shown = 0
@@ -156,7 +141,7 @@ class Session:
         Raises:
             SessionError: The question is empty, or an image cannot be read.
         """
-        _check_question(question)
+        require_question(question, len(images))
         self._take(question, answer, self._decode(images))
 
     def amend(self, answer: str) -> None:
@@ -201,7 +186,7 @@ class Session:
         Raises:
             SessionError: The question is empty or unusable.
         """
-        return self._encode(question, num_images, first=0)
+        return self._fitter.encode(self._rounds, self._next(question, num_images))
 
     def require_room(self, question: str, num_images: int = 0, sampling: Sampling = _GREEDY) -> None:
         """Raise what asking would raise of the question's text and the conversation's length; no image is opened.
@@ -215,22 +200,12 @@ class Session:
             SessionError: The question is empty or unusable.
             TooLongError: There is no room for the conversation.
         """
-        self._fitted(question, num_images, sampling)
-
-    def _encode(self, question: str, num_images: int, first: int) -> EncodedText:
-        _check_question(question)
-        numbers = range(len(self._images) + 1, len(self._images) + num_images + 1)
-        spans = self._template.render_prompt(
-            [*self._rounds[first:], Round(tuple(numbers), question, "", self._instruction)]
-        )
-        try:
-            return self.loaded.encoder.text.encode_prompt(spans)
-        except UnusableTextError as error:
-            raise SessionError(f"the question cannot be asked: {error.detail}", "leave that out") from error
+        self._fit(question, num_images, sampling)
 
     def _prepare(self, question: str, images: Sequence[bytes], sampling: Sampling) -> tuple[_Asked, list[_Shown]]:
         """Make the prompt; lengths are looked at before any image is."""
-        text, first = self._fitted(question, len(images), sampling)
+        fitted = self._fit(question, len(images), sampling)
+        text, first = fitted.text, fitted.num_rounds_dropped
         shown = self._decode(images)
         kept = [*self._images[self._num_images(first) :], *shown]
         serials = np.array([0, *(image.serial for image in kept)], dtype=np.int64)
@@ -239,31 +214,13 @@ class Session:
         pixels = torch.stack([image.pixels for image in kept]) if kept else torch.empty((0, *size), dtype=torch.uint8)
         return _Asked(Prompt(text.ids, places, pixels), serials[places + 1], first), shown
 
-    def _fitted(self, question: str, num_images: int, sampling: Sampling) -> tuple[EncodedText, int]:
-        """Return the tokens, and how many rounds were left out for them to fit."""
-        limit = self.loaded.max_tokens
-        first = 0
-        while True:
-            text = self._encode(question, num_images, first)
-            if limit is None or len(text) + self._room(sampling, limit) <= limit:
-                return text, first
-            if self.overflow == "refuse" or first == len(self._rounds):
-                if len(text) < limit:
-                    return text, first
-                raise self._too_long(text, limit, first)
-            first += 1
+    def _fit(self, question: str, num_images: int, sampling: Sampling) -> Fitted:
+        return self._fitter.fit(self._rounds, self._next(question, num_images), sampling.max_new_tokens)
 
-    def _room(self, sampling: Sampling, limit: int) -> int:
-        """Return how many positions the answer should have: one at least, or a fair share where old rounds may go."""
-        return 1 if self.overflow == "refuse" else min(sampling.max_new_tokens, max(1, limit // 4))
-
-    def _too_long(self, text: EncodedText, limit: int, first: int) -> TooLongError:
-        of_images = int((text.image >= 0).sum())
-        what = "the question alone" if first == len(self._rounds) else "the conversation with this question"
-        images = f" ({text.num_images} images take {of_images:,} of them)" if of_images else ""
-        told = f"{what} takes {len(text):,} positions{images}"
-        hint = "ask with fewer images" if first == len(self._rounds) else "begin anew, or let old rounds be dropped"
-        return TooLongError(f"{told}, and the model has room for {limit:,}, its answer included", hint)
+    def _next(self, question: str, num_images: int) -> Round:
+        """Return a question as the round that it will be."""
+        first = len(self._images) + 1
+        return Round(tuple(range(first, first + num_images)), question, "", self._instruction)
 
     def _num_images(self, num_rounds: int) -> int:
         return sum(len(some.images) for some in self._rounds[:num_rounds])
@@ -349,11 +306,6 @@ def _answer(asked: _Asked, answer: Generated, cached: int, seconds: float) -> An
         asked.num_rounds_dropped,
         seconds,
     )
-
-
-def _check_question(question: str) -> None:
-    if not question.strip():
-        raise SessionError("the question is empty", "ask something about the images, or anything else")
 
 
 def decode_picture(content: bytes, name: str, loaded: LoadedModel) -> torch.Tensor:

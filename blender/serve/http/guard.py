@@ -6,8 +6,6 @@ and those that were allowed, and an API call only as JSON, which a foreign page 
 """
 
 import hmac
-import ipaddress
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -16,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from blender.serve.http.faults import RequestError
 from blender.serve.http.measures import Measures
 from blender.serve.http.settings import Settings
+from blender.web.hosts import authority_of, knows
 
 #: what everybody may see who may see anything
 _OPEN = ("/", "/health")
@@ -64,34 +63,19 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) > 1 or len(origins) > 1:
+            raise RequestError("a request has one Host and one Origin at most", code="invalid_header")
+        host = hosts[0] if hosts else ""
         if not knows(host, self._settings.hosts):
             raise RequestError("this server is not known by that name", status=421, code="unknown_host")
-        origin = headers.get("origin")
-        if origin is not None and not self._is_ours(origin, host):
+        if origins and not self._is_ours(origins[0], host):
             raise RequestError("this page may not use this server", status=403, code="foreign_origin")
         if scope["path"] not in _OPEN:
             check_key(headers.get("authorization"), self._settings.api_key)
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        return origin in self._settings.origins or urlsplit(origin).netloc.lower() == host.lower()
-
-
-def knows(host: str, hosts: tuple[str, ...]) -> bool:
-    """Say whether a ``Host`` is one that nobody else can make point here.
-
-    Args:
-        host: With or without a port.
-        hosts: Names that are ours, besides ``localhost``.
-    """
-    try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        if name == "localhost" or name in (one.lower() for one in hosts):
-            return True
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+        return origin in self._settings.origins or authority_of(origin) == host.lower()
 
 
 def check_key(authorization: str | None, key: str | None) -> None:
