@@ -16,7 +16,6 @@ import numpy as np
 import torch
 
 from blender.errors import SessionError
-from blender.images.decoding import measure_image
 from blender.serve.fitting import Fitted, Fitter, Overflow, require_question
 from blender.serve.fitting import Round as Round
 from blender.serve.fitting import TooLongError as TooLongError
@@ -25,12 +24,11 @@ from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
 from blender.serve.memory import Memory
 from blender.serve.prompts import Prompt
+from blender.serve.ready import Ready as Ready
+from blender.serve.ready import decode_pixels
 from blender.serve.sampling import Sampling
-from blender.stream.pixels import decode_image
 from blender.stream.text import EncodedText
 
-#: pixels that an image may have
-MAX_PIXELS = 100_000_000
 _GREEDY = Sampling()
 
 
@@ -135,14 +133,26 @@ class Session:
         """Put an instruction before the next question, as a conversation of the training data may have it."""
         self._instruction = system
 
-    def record(self, question: str, answer: str, images: Sequence[bytes] = ()) -> None:
+    def record(
+        self,
+        question: str,
+        answer: str,
+        images: Sequence[bytes] = (),
+        pixels: Sequence[torch.Tensor] | None = None,
+    ) -> None:
         """Take a round into the conversation without asking the model.
+
+        Args:
+            question: What was asked.
+            answer: What was answered.
+            images: Files of the images shown with the question, in order.
+            pixels: The same, decoded, where that was done before.
 
         Raises:
             SessionError: The question is empty, or an image cannot be read.
         """
         require_question(question, len(images))
-        self._take(question, answer, self._decode(images))
+        self._take(question, answer, self._decode(images, pixels))
 
     def amend(self, answer: str) -> None:
         """Put another answer in place of the last one.
@@ -202,11 +212,13 @@ class Session:
         """
         self._fit(question, num_images, sampling)
 
-    def _prepare(self, question: str, images: Sequence[bytes], sampling: Sampling) -> tuple[_Asked, list[_Shown]]:
+    def _prepare(
+        self, question: str, images: Sequence[bytes], sampling: Sampling, ready: Ready | None = None
+    ) -> tuple[_Asked, list[_Shown]]:
         """Make the prompt; lengths are looked at before any image is."""
-        fitted = self._fit(question, len(images), sampling)
+        fitted = ready.fitted if ready else self._fit(question, len(images), sampling)
         text, first = fitted.text, fitted.num_rounds_dropped
-        shown = self._decode(images)
+        shown = self._decode(images, ready.pixels[len(self._images) :] if ready else None)
         kept = [*self._images[self._num_images(first) :], *shown]
         serials = np.array([0, *(image.serial for image in kept)], dtype=np.int64)
         places = text.image.astype(np.int64)
@@ -225,13 +237,13 @@ class Session:
     def _num_images(self, num_rounds: int) -> int:
         return sum(len(some.images) for some in self._rounds[:num_rounds])
 
-    def _decode(self, images: Sequence[bytes]) -> list[_Shown]:
-        shown = []
-        for number, content in enumerate(images, start=len(self._images) + 1):
-            pixels = decode_picture(content, f"image {number}", self.loaded)
-            self._num_ever_shown += 1
-            shown.append(_Shown(content, pixels, self._num_ever_shown))
-        return shown
+    def _decode(self, images: Sequence[bytes], pixels: Sequence[torch.Tensor] | None = None) -> list[_Shown]:
+        if pixels is None:
+            numbered = enumerate(images, start=len(self._images) + 1)
+            pixels = [decode_picture(content, f"image {number}", self.loaded) for number, content in numbered]
+        first = self._num_ever_shown + 1
+        self._num_ever_shown += len(images)
+        return [_Shown(*each, first + place) for place, each in enumerate(zip(images, pixels, strict=True))]
 
     def _take(self, question: str, answer: str, shown: Sequence[_Shown]) -> None:
         numbers = range(len(self._images) + 1, len(self._images) + len(shown) + 1)
@@ -248,6 +260,7 @@ def ask_together(
     on_text: Sequence[OnText | None] | None = None,
     cancelled: Sequence[Cancelled | None] | None = None,
     on_end: Sequence[OnAnswer | None] | None = None,
+    ready: Sequence[Ready | None] | None = None,
 ) -> list[Answer]:
     """Ask several conversations with one model at once.
 
@@ -261,14 +274,15 @@ def ask_together(
         on_text: For each, what is called with every new piece of the answer.
         cancelled: For each, what is asked before every token whether to stop.
         on_end: For each, what is called with its answer as soon as that is over, however long others go on.
+        ready: For each, tokens and pixels, where they were made before.
 
     Raises:
         SessionError: A question is empty or unusable, or an image cannot be read.
         TooLongError: There is no room for a conversation.
     """
     begun = perf_counter()
-    given = zip(sessions, questions, samplings, strict=True)
-    prepared = [session._prepare(*question, sampling) for session, question, sampling in given]
+    given = zip(sessions, questions, samplings, ready or [None] * len(sessions), strict=True)
+    prepared = [session._prepare(*question, sampling, made) for session, question, sampling, made in given]
     asked = [prompt for prompt, _ in prepared]
     alone = sessions[0] if len(sessions) == 1 else None
     cached = alone._memory.agree(asked[0].prompt.ids.astype(np.int64), asked[0].serials) if alone else 0
@@ -322,13 +336,4 @@ def decode_picture(content: bytes, name: str, loaded: LoadedModel) -> torch.Tens
     Raises:
         SessionError: It is damaged, no image, or too large.
     """
-    hint = "use a JPEG, PNG, WebP, GIF, BMP or TIFF file"
-    try:
-        width, height = measure_image(content)
-        if width * height > MAX_PIXELS:
-            told = f"{name} has {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} allowed"
-            raise SessionError(told, "make it smaller")
-        return torch.from_numpy(decode_image(content, loaded.encoder.pixels).copy())
-    except OSError as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SessionError(f"{name} cannot be read: {first}", hint) from error
+    return decode_pixels(content, name, loaded.encoder.pixels)

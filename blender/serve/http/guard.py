@@ -6,8 +6,11 @@ and those that were allowed, and an API call only as JSON, which a foreign page 
 """
 
 import hmac
+import ipaddress
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -72,22 +75,41 @@ class Guard:
         if origins and not self._is_ours(origins[0], host):
             raise RequestError("this page may not use this server", status=403, code="foreign_origin")
         if scope["path"] not in _OPEN:
-            check_key(headers.get("authorization"), self._settings.api_key)
+            check_key(headers.get("authorization"), self._settings.keys)
 
     def _is_ours(self, origin: str, host: str) -> bool:
         return origin in self._settings.origins or authority_of(origin) == host.lower()
 
 
-def check_key(authorization: str | None, key: str | None) -> None:
+def client_of(request: Request, settings: Settings) -> str:
+    """Return who asks: the key where there are several, or else the address, of which a network of IPv6 has one.
+
+    A user of a house has as many IPv6 addresses as it likes, all of which share their first 64 bits.
+    """
+    if len(settings.keys) > 1:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return f"key {given.strip()}"
+    address = request.client.host if request.client else ""
+    try:
+        found = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
+    return str(found)
+
+
+def check_key(authorization: str | None, keys: Sequence[str]) -> None:
     """Look at what a request brings as its key.
 
     Raises:
-        RequestError: It is not the right one.
+        RequestError: It is none of the right ones.
     """
-    if key is None:
+    if not keys:
         return
     scheme, _, given = (authorization or "").partition(" ")
     # in the same time, however much of it is right
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
+    is_right = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
+    if scheme.lower() != "bearer" or not any(is_right):
         told = "the API key is missing or wrong: send it as `Authorization: Bearer KEY`"
         raise RequestError(told, status=401, code="invalid_api_key")

@@ -10,7 +10,7 @@ from blender.serve.http.interleaving import Part, write_question
 from blender.serve.http.pictures import check_picture, is_web_address, read_data_url
 from blender.serve.http.schema import ChatRequest, ImagePart, Message, TextPart
 from blender.serve.http.settings import Limits, Settings
-from blender.serve.sampling import Sampling
+from blender.serve.options import Sampling
 
 #: a message, and its number in its request
 _Numbered = tuple[int, Message]
@@ -40,6 +40,8 @@ class Asked:
     sampling: Sampling
     #: whose turn this takes
     client: str
+    #: whom of the client's users it is for
+    user: str = ""
 
 
 def web_addresses(request: ChatRequest, settings: Settings) -> list[tuple[str, str]]:
@@ -59,14 +61,14 @@ def web_addresses(request: ChatRequest, settings: Settings) -> list[tuple[str, s
     return list(found.items())
 
 
-def read_request(request: ChatRequest, settings: Settings, fetched: Mapping[str, bytes], address: str) -> Asked:
+def read_request(request: ChatRequest, settings: Settings, fetched: Mapping[str, bytes], client: str) -> Asked:
     """Read what is asked.
 
     Args:
         request: The request.
         settings: What is allowed.
         fetched: Content by web address.
-        address: Where the request comes from.
+        client: Where the request comes from.
 
     Raises:
         RequestError: The messages are no rounds of question and answer, or an image is of no use.
@@ -80,8 +82,8 @@ def read_request(request: ChatRequest, settings: Settings, fetched: Mapping[str,
         for question, answer in zip(sides[0:-1:2], sides[1::2], strict=True)
     ]
     question, images = shown.ask(sides[-1])
-    client = f"{address} {request.safety_identifier or request.user or ''}"
-    return Asked(system, tuple(rounds), question, images, _sampling(request, settings), client)
+    user = request.safety_identifier or request.user or ""
+    return Asked(system, tuple(rounds), question, images, _sampling(request, settings), client, user)
 
 
 def _take_turns(said: Sequence[_Numbered]) -> list[list[_Numbered]]:
