@@ -17,12 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import msgspec
-
 from blender.errors import BlenderError, InspectionError
 from blender.inspection.browse import Browser, NotFoundError, NotReadyError, number_of, query_of
 from blender.inspection.page import served_policy
 from blender.web.hosts import knows
+from blender.web.page import shown_json
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json"
@@ -153,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         return picture.type, picture.content
 
     def _json(self, value: object) -> _Answer:
-        return _JSON, msgspec.json.encode(value)
+        return _JSON, shown_json(value)
 
     def _refuse(self, status: HTTPStatus, message: str, wait: bool = False) -> None:
         self._send(status, _JSON, json.dumps({"error": message, "wait": wait}).encode())
