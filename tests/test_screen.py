@@ -38,7 +38,8 @@ def printed(*things, **options):
     ],
 )
 def test_escape_sequences_are_shown_and_not_sent(thing):
-    assert SHOWN in printed(thing)
+    # a narrow column is folded
+    assert "".join(SHOWN.split()) in "".join(printed(thing).split())
 
 
 def test_what_others_made_sends_nothing_either():
