@@ -14,7 +14,7 @@ from blender.serve.http.fairness import FairQueue, Who
 from blender.serve.http.faults import RequestError
 
 
-class Place:
+class Admission:
     """A request's place among those that wait or are being answered.
 
     Args:
@@ -29,7 +29,7 @@ class Place:
         self.displaced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-class Places:
+class Admissions:
     """All places.
 
     Args:
@@ -40,13 +40,13 @@ class Places:
     def __init__(self, most: int, seconds_to_wait: Callable[[], int]) -> None:
         self._most, self._seconds_to_wait = most, seconds_to_wait
         #: in the order in which they were taken
-        self._taken: dict[Place, None] = {}
+        self._taken: dict[Admission, None] = {}
 
     def __len__(self) -> int:
         return len(self._taken)
 
     @contextmanager
-    def take(self, who: Who) -> Iterator[Place]:
+    def take(self, who: Who) -> Iterator[Admission]:
         """Take a place, for as long as the block lasts.
 
         Raises:
@@ -54,7 +54,7 @@ class Places:
         """
         if len(self._taken) >= self._most:
             self._displace_for(who)
-        place = Place(who)
+        place = Admission(who)
         self._taken[place] = None
         try:
             yield place

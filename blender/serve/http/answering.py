@@ -18,14 +18,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from blender.serve.http.admission import Gate, Place, Places
+from blender.serve.http.admission import Admission, Admissions, Gate
 from blender.serve.http.bodies import Bodies
 from blender.serve.http.engine import Engine, Heard, Job
 from blender.serve.http.fairness import Who
 from blender.serve.http.faults import RequestError, refusal
 from blender.serve.http.fetching import fetch_image
 from blender.serve.http.guard import client_of
-from blender.serve.http.preparation import Preparation, Prepared, user_of
+from blender.serve.http.preparation import Preparation, PreparedRequest, user_of
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.settings import Settings
 from blender.serve.session import Answer
@@ -56,7 +56,7 @@ class Service:
         self._conversations, self._engine, self._preparation = conversations, engine, preparation
         limits = settings.limits
         self._bodies = Bodies(limits.body)
-        self._places = Places(limits.queue + limits.batch, engine.seconds_to_wait)
+        self._admissions = Admissions(limits.queue + limits.batch, engine.seconds_to_wait)
         self._gate = Gate(preparation.num_workers)
         self._fetchers = CapacityLimiter(16)
 
@@ -71,42 +71,42 @@ class Service:
         body = await self._bodies.read(request, client)
         with ExitStack() as stack:
             who = client, user_of(body)
-            place = stack.enter_context(self._places.take(who))
-            prepared = await self._while_wanted(request, place, self._prepare(body, who, deadline))
+            admission = stack.enter_context(self._admissions.take(who))
+            prepared = await self._while_wanted(request, admission, self._prepare(body, who, deadline))
             del body
             hearing = _Hearing(deadline + _GRACE)
             ready = prepared.ready
             job = Job(prepared.asked, self._conversations.lend(prepared.asked, ready), hearing.tell, deadline, ready)
             stack.callback(self._engine.withdraw, job)
-            place.has_begun = lambda: job.is_taken
+            admission.has_begun = lambda: job.is_taken
             self._engine.submit(job)
             written = _Written(self._name)
-            first = await self._while_wanted(request, place, hearing.first(whole=not prepared.stream))
+            first = await self._while_wanted(request, admission, hearing.first(whole=not prepared.stream))
             if not prepared.stream:
                 assert isinstance(first, Answer)
                 return JSONResponse(written.whole(first))
             pieces = _events(first, hearing, written, prepared.include_usage)
             return _EventStream(pieces, stack.pop_all(), deadline + 2 * _GRACE)
 
-    async def _while_wanted(self, request: Request, place: Place, work: Coroutine[Any, Any, T]) -> T:
+    async def _while_wanted(self, request: Request, admission: Admission, work: Coroutine[Any, Any, T]) -> T:
         """Wait for something as long as the client does and has its place.
 
         Raises:
             ClientDisconnect: It has gone.
             RequestError: Somebody else has its place.
         """
-        done = await unless_gone(request, work, place.displaced)
+        done = await unless_gone(request, work, admission.displaced)
         if done is None:
-            raise self._places.refusal()
+            raise self._admissions.refusal()
         return done
 
-    async def _prepare(self, body: bytes, who: Who, deadline: float) -> Prepared:
+    async def _prepare(self, body: bytes, who: Who, deadline: float) -> PreparedRequest:
         fetched: dict[str, bytes] = {}
         while True:
             async with self._turn(who, deadline):
                 left = deadline - time.monotonic()
                 prepared = await self._preparation.prepare(body, fetched, who[0], left)
-            if isinstance(prepared, Prepared):
+            if isinstance(prepared, PreparedRequest):
                 return prepared
             addresses = list(prepared.addresses)
             fetched |= zip((url for url, _ in addresses), await self._fetch(addresses), strict=True)

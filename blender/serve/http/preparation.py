@@ -53,7 +53,7 @@ class Preparer:
     #: special tokens of the tokenizer, for system texts
     special: tuple[str, ...]
 
-    def prepare(self, body: bytes, fetched: Mapping[str, bytes], client: str) -> "Wanted | Prepared":
+    def prepare(self, body: bytes, fetched: Mapping[str, bytes], client: str) -> "MissingImages | PreparedRequest":
         """Read a request.
 
         Args:
@@ -69,12 +69,12 @@ class Preparer:
         require_model(request.model, self.name)
         wanted = [(url, param) for url, param in web_addresses(request, self.settings) if url not in fetched]
         if wanted:
-            return Wanted(tuple(wanted))
+            return MissingImages(tuple(wanted))
         asked = read_request(request, self.settings, fetched, client)
         options = request.stream_options
         usage = options is not None and options.include_usage
         fitted, pixels = self._encode(asked)
-        return Prepared(asked, fitted, pixels, bool(request.stream), usage)
+        return PreparedRequest(asked, fitted, pixels, bool(request.stream), usage)
 
     def _encode(self, asked: Asked) -> tuple[Fitted, tuple[_Pixels, ...]]:
         template, words = self.fitter.template, system_words(asked.system, self.fitter.template, self.special)
@@ -93,7 +93,7 @@ class Preparer:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRequest:
     """A request that can be asked."""
 
     asked: Asked
@@ -111,7 +111,7 @@ class Prepared:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class MissingImages:
     """What a request cannot be prepared without: web addresses, with where they stand."""
 
     addresses: tuple[tuple[str, str], ...]
@@ -179,7 +179,7 @@ class Preparation:
 
     async def prepare(
         self, body: bytes, fetched: Mapping[str, bytes], client: str, seconds: float
-    ) -> Wanted | Prepared:
+    ) -> MissingImages | PreparedRequest:
         """Prepare a request; whoever gives up waiting for it has its process killed.
 
         Args:
@@ -199,7 +199,7 @@ class Preparation:
                 # shielded: the next request waits for the same
                 pool = await asyncio.shield(asyncio.wrap_future(self._pool))
                 future = pool.schedule(_prepare, args=(body, fetched, client), timeout=allowed)
-                done: Wanted | Prepared = await asyncio.wrap_future(future)
+                done: MissingImages | PreparedRequest = await asyncio.wrap_future(future)
         except TimeoutError as error:
             raise self._late(allowed) from error
         except (ProcessExpired, CancelledError, MemoryError) as error:
@@ -236,7 +236,7 @@ def _do_nothing() -> None:
     pass
 
 
-def _prepare(body: bytes, fetched: Mapping[str, bytes], client: str) -> Wanted | Prepared:
+def _prepare(body: bytes, fetched: Mapping[str, bytes], client: str) -> MissingImages | PreparedRequest:
     assert _preparer is not None
     try:
         return _preparer.prepare(body, fetched, client)

@@ -1,4 +1,4 @@
-"""Places among those who wait, and turns."""
+"""Admissions among those who wait, and turns."""
 
 import asyncio
 from collections import Counter
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.serve.http.admission import Gate, Places
+from blender.serve.http.admission import Admissions, Gate
 from blender.serve.http.faults import RequestError
 from blender.serve.http.guard import client_of
 from blender.serve.http.settings import Settings
@@ -20,7 +20,7 @@ def held_after(comers, most):
     """Let everybody come, in order; return who holds places at the end."""
 
     async def come():
-        places, taken = Places(most, lambda: 1), []
+        places, taken = Admissions(most, lambda: 1), []
         with ExitStack() as stack:
             for who in comers:
                 with suppress(RequestError):
@@ -59,7 +59,7 @@ def test_naming_a_hundred_users_brings_no_more_than_naming_none():
 
 def test_what_has_begun_is_displaced_by_nobody():
     async def come():
-        places = Places(2, lambda: 7)
+        places = Admissions(2, lambda: 7)
         with ExitStack() as stack:
             for place in [stack.enter_context(places.take(("a", ""))) for _ in range(2)]:
                 place.has_begun = lambda: True

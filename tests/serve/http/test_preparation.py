@@ -8,7 +8,7 @@ import pytest
 
 from blender.serve.http.app import _preparer
 from blender.serve.http.faults import RequestError
-from blender.serve.http.preparation import Preparation, Prepared, Wanted, user_of
+from blender.serve.http.preparation import MissingImages, Preparation, PreparedRequest, user_of
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.settings import Settings
 from tests.serve.http.conftest import picture, said, shown
@@ -42,7 +42,7 @@ def prepare(preparation, body, seconds=60.0):
 
 def test_a_prompt_is_that_of_a_session(preparation, loaded):
     prepared = prepare(preparation, SHORT)
-    assert isinstance(prepared, Prepared)
+    assert isinstance(prepared, PreparedRequest)
     session = Conversations(loaded, 0, "refuse").lend(prepared.asked)
     usual, _ = session._prepare(prepared.asked.question, prepared.asked.images, prepared.asked.sampling)
     ready, _ = session._prepare(prepared.asked.question, prepared.asked.images, prepared.asked.sampling, prepared.ready)
@@ -57,7 +57,7 @@ def test_what_takes_too_long_is_killed_and_others_go_on(preparation):
         prepare(preparation, LONG)
     assert caught.value.status == 400
     assert time.monotonic() - begun < 5
-    assert isinstance(prepare(preparation, SHORT), Prepared)
+    assert isinstance(prepare(preparation, SHORT), PreparedRequest)
 
 
 def test_the_time_of_the_whole_request_counts(preparation):
@@ -72,7 +72,7 @@ def test_all_of_them_hanging_at_once_are_replaced(preparation):
         return await asyncio.gather(*tasks, return_exceptions=True)
 
     assert all(isinstance(one, RequestError) for one in asyncio.run(hang()))
-    assert isinstance(prepare(preparation, SHORT), Prepared)
+    assert isinstance(prepare(preparation, SHORT), PreparedRequest)
 
 
 def test_who_gives_up_waiting_has_nothing_go_on(preparer):
@@ -109,7 +109,7 @@ def test_images_of_the_web_are_asked_for_first(loaded):
     allowed = _preparer(loaded, Settings(allow_url=True))
     part = {"type": "image_url", "image_url": {"url": "https://example.org/a.jpg"}}
     body = request_of(part, said("What?"))
-    assert allowed.prepare(body, {}, "a") == Wanted(
+    assert allowed.prepare(body, {}, "a") == MissingImages(
         (("https://example.org/a.jpg", "messages[0].content[0].image_url"),)
     )
     prepared = allowed.prepare(body, {"https://example.org/a.jpg": picture(1)}, "a")
