@@ -31,6 +31,7 @@ def recipe(tmp_path_factory):
         "images": {"store": str(folder / "images")},
         "sources": {"s": {"format": "llava", "files": [str(folder / "a.json")], "images": "store"}},
         "blend": [{"name": "d", "from": "s"}],
+        "limits": {"dropped": "100%"},
     }
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump(written))
