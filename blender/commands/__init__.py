@@ -4,11 +4,13 @@ Heavy imports stay inside the commands' functions, so that ``visualchat --help``
 are caught here and nowhere else: one sentence, a hint, exit code 1; wrong usage exits with 2.
 """
 
+import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
+from typer.core import TyperGroup
 
 from blender.commands import (
     ablate,
@@ -28,11 +30,28 @@ from blender.commands import (
     train,
     verify,
 )
+from blender.visible import visible
 
 EPILOG = "Start with: visualchat demo"
 
+
+class _Commands(TyperGroup):
+    """All commands; what was typed wrongly is shown and never obeyed."""
+
+    def invoke(self, context: Any) -> Any:
+        """Run the command that was typed."""
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            # wrong usage, which names files that strangers named
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = visible(message)  # type: ignore[attr-defined]
+            raise
+
+
 app = typer.Typer(
     name="visualchat",
+    cls=_Commands,
     help="Blend published vision-language instruction data into multi-round, multi-image conversations.",
     epilog=EPILOG,
     no_args_is_help=True,
@@ -89,6 +108,7 @@ def main() -> None:
     """Run the command line and exit."""
     from blender.errors import BlenderError
 
+    logging.lastResort = _Warnings()
     try:
         app()
     except BlenderError as error:
@@ -108,7 +128,21 @@ def main() -> None:
 
 
 def _fail(message: str, hint: str | None, code: int = 1) -> None:
-    print(message, file=sys.stderr)
+    from blender.commands.output import say
+
+    say(message, as_note=True)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        say(f"hint: {hint}", as_note=True)
     sys.exit(code)
+
+
+class _Warnings(logging.StreamHandler[TextIO]):
+    """Writes warnings where nothing else is set up, as Python would, with what texts hide written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setLevel(logging.WARNING)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a line."""
+        return visible(super().format(record))

@@ -155,7 +155,7 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
 def print_blend(written: "Written", out: Path) -> None:
     """Print what was written, and what to do next."""
     from blender.commands.inspect import counts_table, print_ledger
-    from blender.commands.output import console, num_bytes
+    from blender.commands.output import console, num_bytes, titled
 
     manifest = written.manifest
     screen = console()
@@ -164,9 +164,8 @@ def print_blend(written: "Written", out: Path) -> None:
     print_ledger(screen, manifest)
     size = num_bytes(sum(shard.num_bytes for shard in manifest.shards))
     if written.num_new_shards:
-        screen.print(
-            f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)"
-        )
+        what = f"{len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)"
     else:
-        screen.print(f"[bold]{out}[/]  {len(manifest.shards):,} shards, {size}: complete already, nothing was written")
+        what = f"{len(manifest.shards):,} shards, {size}: complete already, nothing was written"
+    screen.print(titled(out, what))
     screen.print(f"look at it with: visualchat inspect {out} --sample 0", markup=False)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.commands.options import DeviceMapOption, DeviceOption, DtypeOption, QuantizeOption
+from blender.commands.output import say
 
 if TYPE_CHECKING:
     from blender.serve.conversation import Conversation
@@ -93,7 +94,7 @@ class _Terminal:
             "/save": self._save,
             "/load": self._load,
             "/system": self._say_first,
-            "/help": lambda _: print(HELP),
+            "/help": lambda _: say(HELP),
         }
 
     def run(self) -> None:
@@ -103,14 +104,14 @@ class _Terminal:
         if self._is_terminal:
             with suppress(ImportError):
                 import readline  # noqa: F401  # gives input() its history and editing
-            print(f"{self._talk.loaded.name} listens. /image PATH shows an image, /help tells the rest.")
+            say(f"{self._talk.loaded.name} listens. /image PATH shows an image, /help tells the rest.")
         for line in self._lines():
             if line.split(maxsplit=1)[:1] in (["/quit"], ["/exit"]):
                 return
             try:
                 self._do(line)
             except BlenderError as error:
-                print(f"{error.message}" + (f" ({error.hint})" if error.hint else ""), file=sys.stderr)
+                say(str(error), as_note=True)
 
     def _lines(self) -> Iterator[str]:
         while True:
@@ -119,7 +120,7 @@ class _Terminal:
             except EOFError:
                 return
             except KeyboardInterrupt:
-                print("\n/quit or Ctrl-D leaves")
+                say("\n/quit or Ctrl-D leaves")
                 continue
             if line:
                 yield line
@@ -130,17 +131,17 @@ class _Terminal:
             return
         name, _, rest = line.partition(" ")
         if name not in self._commands:
-            print(f"there is no {name}; /help tells what there is", file=sys.stderr)
+            say(f"there is no {name}; /help tells what there is", as_note=True)
             return
         self._commands[name](rest.strip())
 
     def _ask(self, question: str) -> None:
         def tell(piece: str) -> None:
-            print(piece, end="", flush=True)
+            say(piece, end="")
 
         with _stopping() as stopped:
             answer = self._talk.ask(question, self._sampling, tell, stopped.is_set)
-        print()
+        say("")
         self._tell(answer)
 
     def _tell(self, answer: "Answer") -> None:
@@ -153,7 +154,7 @@ class _Terminal:
             kept = f"{answer.num_cached_tokens} of {answer.num_prompt_tokens} positions kept"
             told.append(f"{answer.num_new_tokens} tokens, {rate:.0f} a second, {kept}")
         if told:
-            print(f"[{'; '.join(told)}]", file=sys.stderr)
+            say(f"[{'; '.join(told)}]", as_note=True)
 
     def _show(self, rest: str) -> None:
         _told(self._talk.show(_words(rest, "/image PATH…")))
@@ -161,33 +162,33 @@ class _Terminal:
     def _print_history(self) -> None:
         for one in self._talk.rounds:
             shown = "".join(f"[image {n}: {self._talk.pictures[n - 1].name}] " for n in one.images)
-            print(f"you> {shown}{one.question}\n{one.answer}\n")
+            say(f"you> {shown}{one.question}\n{one.answer}\n")
         for number, picture in enumerate(self._talk.waiting, len(self._talk.pictures) + 1):
-            print(f"[image {number}: {picture.name}] waits for a question")
+            say(f"[image {number}: {picture.name}] waits for a question")
 
     def _undo(self) -> None:
-        print(f"taken back: {self._talk.undo().question}")
+        say(f"taken back: {self._talk.undo().question}")
 
     def _reset(self) -> None:
         self._talk.reset()
-        print("begun anew")
+        say("begun anew")
 
     def _save(self, rest: str) -> None:
         path = Path(_word(rest, "/save FILE")).expanduser()
         self._talk.save(path)
-        print(f"saved {len(self._talk.rounds)} rounds in {path}")
+        say(f"saved {len(self._talk.rounds)} rounds in {path}")
 
     def _load(self, rest: str) -> None:
         self._talk.load(Path(_word(rest, "/load FILE")).expanduser())
-        print(f"{len(self._talk.rounds)} rounds and {len(self._talk.pictures)} images loaded")
+        say(f"{len(self._talk.rounds)} rounds and {len(self._talk.pictures)} images loaded")
 
     def _say_first(self, rest: str) -> None:
         self._talk.say_first(rest or None)
-        print("said before the first round: " + (rest or "what the model was trained with"))
+        say("said before the first round: " + (rest or "what the model was trained with"))
 
 
 def _told(numbers: range) -> None:
-    print(", ".join(f"image {number}" for number in numbers) + " will be shown with the next question")
+    say(", ".join(f"image {number}" for number in numbers) + " will be shown with the next question")
 
 
 def _words(rest: str, usage: str) -> list[str]:

@@ -52,7 +52,7 @@ def _run(out: Path, images: int, seed: int, steps: int, workers: int | None) -> 
         from blender.commands.output import console
 
         console().print(
-            f'\nto go on with training: pip install "visualchat-blender\\[train]"  (lacks {", ".join(missing)})'
+            f'\nto go on with training: pip install "visualchat-blender[train]"  (lacks {", ".join(missing)})'
         )
         return
     model = _train(blend, out, steps, seed)
@@ -114,9 +114,8 @@ def _train(blend: "Blend", out: Path, steps: int, seed: int) -> Path:
 
 def _ask(blend: "Blend", model: Path) -> None:
     """Ask the model, opened anew, about a picture that it was not trained on."""
-    from rich.text import Text
-
     from blender.commands.output import console
+    from blender.screen import VisibleText as Text
     from blender.serve.loading import open_model
     from blender.serve.session import Session
 
@@ -157,9 +156,8 @@ def _count_right(blend: "Blend", out: Path, model: Path) -> None:
 
 
 def _tell_what_next(out: Path, model: Path) -> None:
-    from rich.text import Text
-
     from blender.commands.output import console
+    from blender.screen import VisibleText as Text
 
     picture = next((out / "corpus" / "coco" / "train2017").glob("*.jpg"))
     _head("go on with:")
@@ -175,8 +173,7 @@ def _tell_what_next(out: Path, model: Path) -> None:
 
 
 def _head(text: str) -> None:
-    from rich.text import Text
-
     from blender.commands.output import console
+    from blender.screen import VisibleText as Text
 
     console().print(Text(f"\n{text}\n", style="bold"))

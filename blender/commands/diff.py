@@ -58,9 +58,8 @@ def diff(
 
 
 def _print(found: "Differences", folders: tuple[str, str]) -> None:
-    from rich.text import Text
-
     from blender.commands.output import console, table
+    from blender.screen import VisibleText as Text
 
     screen = console()
     for title, changes in (("recipe", found.recipe), ("files", found.files), ("other", found.other)):
@@ -97,7 +96,8 @@ def _from_to(pair: "Sequence[int]") -> str:
 
 def _lines(example: "SampleChange") -> "Iterator[RenderableType]":
     from rich.padding import Padding
-    from rich.text import Text
+
+    from blender.screen import VisibleText as Text
 
     places = [
         f"{key} ({dataset}, {split})"

@@ -21,10 +21,10 @@ from blender.commands.tokens import TokenOptions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rich.console import Console
     from rich.table import Table
 
     from blender.inspection.views import TokensView
+    from blender.screen import Screen
     from blender.shards.manifest import Manifest
     from blender.shards.read import Blend
     from blender.shards.sample import Sample
@@ -300,16 +300,16 @@ def counts_table(manifest: "Manifest") -> "Table":
     return table(manifest.name, ["dataset", "split", "samples", "images", "turns", "characters", "bytes"], rows, 2)
 
 
-def print_ledger(screen: "Console", manifest: "Manifest") -> None:
+def print_ledger(screen: "Screen", manifest: "Manifest") -> None:
     """Print the ledger's totals."""
+    from blender.commands.output import titled
+
     ledger = manifest.ledger
     dropped = sum(ledger["dropped"].values())
-    screen.print(
-        f"[bold]records[/]  {ledger['read']:,} read, {ledger['emitted']:,} in samples "
-        f"({ledger['uses']:,} times), {dropped:,} in none; {ledger['references_rewritten']:,} references rewritten"
-    )
+    read = f"{ledger['read']:,} read, {ledger['emitted']:,} in samples ({ledger['uses']:,} times), {dropped:,} in none"
+    screen.print(titled("records", f"{read}; {ledger['references_rewritten']:,} references rewritten"))
     if ledger.get("turns_cut"):
-        screen.print(f"[bold]turns[/]  {ledger['turns_cut']:,} cut from long conversations, to keep the limits")
+        screen.print(titled("turns", f"{ledger['turns_cut']:,} cut from long conversations, to keep the limits"))
     for reason, count in sorted(ledger["dropped"].items(), key=lambda item: -item[1]):
         screen.print(f"  {count:>9,}  {reason}", markup=False)
     if pinned := ledger.get("pinned"):

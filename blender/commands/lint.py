@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rich.console import RenderableType
-    from rich.text import Text
 
     from blender.commands.output import Meter
     from blender.inspection.lint import Example, Finding, LintReport, LintSettings
     from blender.recipe.lint import Suppression
+    from blender.screen import VisibleText as Text
 
 _STYLES = {"error": "bold red", "warning": "yellow", "notice": "cyan"}
 
@@ -135,9 +135,8 @@ def _suppression(said: str) -> "Suppression":
 
 
 def _print(report: "LintReport") -> None:
-    from rich.text import Text
-
     from blender.commands.output import console
+    from blender.screen import VisibleText as Text
 
     screen = console()
     for finding in report.findings:
@@ -157,7 +156,8 @@ def _print(report: "LintReport") -> None:
 
 def _lines(finding: "Finding") -> "Iterator[RenderableType]":
     from rich.padding import Padding
-    from rich.text import Text
+
+    from blender.screen import VisibleText as Text
 
     yield Text.assemble(
         (f"{finding.severity:9}", _STYLES[finding.severity]),
@@ -173,14 +173,16 @@ def _lines(finding: "Finding") -> "Iterator[RenderableType]":
 
 
 def _example(example: "Example") -> "Text":
-    from rich.text import Text
+    from blender.screen import VisibleText as Text
 
     turn = f", turn {example.turn}" if example.turn else ""
     place = f"{example.key} ({example.dataset}){turn}: " if example.key else ""
     return Text.assemble(("- ", "dim"), (place, "dim"), example.detail)
 
 
-def _summary(report: "LintReport") -> str:
+def _summary(report: "LintReport") -> "Text":
+    from blender.commands.output import titled
+
     told = ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for name, count in report.counts.items())
     looked = f"{report.num_samples:,} samples, {report.num_turns:,} turns, {report.num_images:,} images"
-    return f"[bold]{report.name}[/]  {told} in {looked}; {len(report.clean)} checks found nothing"
+    return titled(report.name, f"{told} in {looked}; {len(report.clean)} checks found nothing")

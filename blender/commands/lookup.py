@@ -127,11 +127,10 @@ def show_matches(
     blend: "Blend", query: str, dataset: str | None, limit: int, workers: int | None, as_json: bool
 ) -> None:
     """Show the samples that a text is found in, each with its first place."""
-    from rich.text import Text
-
     from blender.commands.output import Meter, console, print_json
     from blender.inspection.lookup import find_texts, matches
     from blender.parallel import num_cores
+    from blender.screen import VisibleText as Text
 
     meter = Meter(quiet=as_json)
     with meter.running():

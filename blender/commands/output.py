@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import msgspec
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,7 +20,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
-from rich.text import Text
+
+from blender.screen import Screen
+from blender.screen import VisibleText as Text
+from blender.visible import visible, visible_json
 
 #: seconds between plain lines of progress
 _EVERY = 5.0
@@ -29,19 +31,32 @@ _EVERY = 5.0
 _WIDTH = 160
 
 
-def console() -> Console:
+def console() -> Screen:
     """Return the console for results."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
+    return Screen(width=None if sys.stdout.isatty() else _WIDTH)
 
 
-def notes() -> Console:
+def notes() -> Screen:
     """Return the console for progress and warnings."""
-    return Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _WIDTH)
+    return Screen(stderr=True, width=None if sys.stderr.isatty() else _WIDTH)
+
+
+def say(text: str, end: str = "\n", *, as_note: bool = False) -> None:
+    """Print a text as it is, without a width, at once; as a note to standard error."""
+    stream = sys.stderr if as_note else sys.stdout
+    stream.write(visible(text) + end)
+    stream.flush()
+
+
+def titled(title: object, rest: str) -> Text:
+    """Return a line that begins with a title."""
+    return Text.assemble((str(title), "bold"), f"  {rest}")
 
 
 def print_json(value: object) -> None:
     """Print a value of msgspec structs as indented JSON."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.write(visible_json(text) + "\n")
 
 
 def warn(warnings: list[str] | tuple[str, ...]) -> None:
@@ -62,10 +77,11 @@ def num_bytes(count: int | float) -> str:
 
 def table(title: str, columns: list[str], rows: list[list[str]], num_texts: int = 1, texts_at_end: int = 0) -> Table:
     """Make a table whose first ``num_texts`` columns, and last ``texts_at_end``, are texts and the others figures."""
-    made = Table(title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
+    head = Text(title, style="bold")
+    made = Table(title=head, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False)
     for place, column in enumerate(columns):
         is_text = place < num_texts or place >= len(columns) - texts_at_end
-        made.add_column(column, justify="left" if is_text else "right", overflow="fold")
+        made.add_column(Text(column), justify="left" if is_text else "right", overflow="fold")
     for row in rows:
         made.add_row(*(Text(cell) for cell in row))
     return made

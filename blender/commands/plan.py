@@ -98,7 +98,7 @@ def planning_progress(meter: "Meter") -> "PlanProgress":
 
 def print_plan(summary: "PlanSummary") -> None:
     """Print a plan's figures."""
-    from blender.commands.output import console, num_bytes, table
+    from blender.commands.output import console, num_bytes, table, titled
 
     out = console()
     out.print(datasets_table(summary))
@@ -113,11 +113,12 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print()
     size = f"at most {num_bytes(summary.num_bytes)}" if summary.num_bytes is not None else "not known without images"
     shards = ", ".join(f"{count:,} {split}" for split, count in summary.shards.items())
-    out.print(f"[bold]to be written[/]  {size}, in {shards} shards")
+    out.print(titled("to be written", f"{size}, in {shards} shards"))
     dropped = summary.records - summary.emitted
-    out.print(f"[bold]records[/]  {summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none")
+    read = f"{summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none"
+    out.print(titled("records", read))
     if summary.turns_cut:
-        out.print(f"[bold]turns[/]  {summary.turns_cut:,} cut from long conversations, to keep the limits")
+        out.print(titled("turns", f"{summary.turns_cut:,} cut from long conversations, to keep the limits"))
     if summary.losses:
         out.print()
         out.print(losses_table(summary.losses))
@@ -129,7 +130,7 @@ def print_plan(summary: "PlanSummary") -> None:
         told = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
         out.print(f"[bold]never behind other images[/]  {sum(summary.pinned.values()):,} records: {told}")
     if summary.unusable_images:
-        out.print("[bold]images that cannot be used[/]")
+        out.print("images that cannot be used", style="bold")
     for row in summary.unusable_images:
         more = ", …" if row.count > len(row.first) else ""
         out.print(f"  {row.count:>9,}  {row.reason} in {row.store}: {', '.join(row.first)}{more}", markup=False)

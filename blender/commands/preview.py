@@ -94,11 +94,10 @@ def _show(
     count_tokens: "Callable[[Sample], TokensView] | None",
     as_json: bool,
 ) -> None:
-    from rich.text import Text
-
     from blender.commands.output import console, num_bytes, print_json, warn
     from blender.inspection.preview import write_preview
     from blender.inspection.terminal import render_preview
+    from blender.screen import VisibleText as Text
 
     screen = console()
     if html is not None:

@@ -24,12 +24,12 @@ def serve(
         typer.Option("--name", help="What requests call the model; its folder's name by default.", show_default=False),
     ] = None,
     api_key: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--api-key",
             envvar="VISUALCHAT_API_KEY",
             show_envvar=True,
-            help="What requests must bring along; safer in the environment.",
+            help="What requests must bring along; safer in the environment. Repeatable: a key for each client.",
             show_default=False,
         ),
     ] = None,
@@ -86,7 +86,7 @@ def serve(
     )
     settings = Settings(
         limits=limits,
-        api_key=api_key,
+        api_key=tuple(api_key or ()),
         # a name that is listened at is one of ours
         hosts=(host, *(allow_host or ())),
         origins=tuple(allow_origin or ()),
@@ -95,6 +95,10 @@ def serve(
         temperature=temperature,
     )
     with bind(host, port) as taken:
+        from blender.serve.http.preparation import start_fork_server
+
+        # it imports while the model is loaded
+        start_fork_server()
         from blender.serve.http.app import create_app
         from blender.serve.http.listening import Server, url_of
         from blender.serve.loading import open_model
@@ -107,17 +111,17 @@ def serve(
             dtype=dtype,
             quantize=quantize,  # type: ignore[arg-type]
         )
-        _warn(host, settings.api_key)
+        _warn(host, settings.keys)
         server = Server(create_app(loaded, settings), taken, lambda: _announce(loaded.name, url_of(taken)))
         # uvicorn has ended everything by the time it passes Ctrl-C on
         with suppress(KeyboardInterrupt):
             server.serve_port()
 
 
-def _warn(host: str, api_key: str | None) -> None:
+def _warn(host: str, keys: tuple[str, ...]) -> None:
     from blender.commands.output import warn
 
-    if host not in _HERE and api_key is None:
+    if host not in _HERE and not keys:
         warn([f"everyone who reaches {host} can ask this model: give an --api-key"])
 
 

@@ -8,8 +8,7 @@ import typer
 from blender.commands.options import ImageTokensOption, JsonOption, TemplateOption
 
 if TYPE_CHECKING:
-    from rich.text import Text
-
+    from blender.screen import VisibleText as Text
     from blender.stream.collate import Batch
     from blender.stream.report import StreamReport
 
@@ -104,9 +103,8 @@ def _print_report(report: "StreamReport") -> None:
 
 def _rows(batch: "Batch", tokenizer: Any) -> "list[Text]":
     """Decode a batch back to text; runs of image positions become ``<image 1 x 256>``."""
-    from rich.text import Text
-
     from blender.commands.output import console
+    from blender.screen import VisibleText as Text
 
     coloured = console().color_system is not None
     shown = []

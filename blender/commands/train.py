@@ -94,7 +94,7 @@ class _Teller:
                 self._end(event)
 
     def _end(self, event: "Ended") -> None:
-        from blender.commands.output import console, print_json, warn
+        from blender.commands.output import console, print_json, titled, warn
 
         if self._as_json:
             print_json(
@@ -118,9 +118,9 @@ class _Teller:
             )
             return
         done = "complete already, nothing was trained" if event.was_complete else f"{event.step:,} steps"
-        screen.print(f"[bold]{event.model}[/]  {done}")
+        screen.print(titled(event.model, done))
         if event.best:
-            screen.print(f"[bold]{event.best}[/]  the model with the lowest eval loss")
+            screen.print(titled(event.best, "the model with the lowest eval loss"))
 
 
 def _begun(name: str, step: int, num_steps: int, world: int, device: str) -> str:
@@ -149,7 +149,7 @@ def _evaluated(event: "Evaluated") -> str:
 def _print_dry(found: "DryRun", as_json: bool) -> None:
     from dataclasses import asdict
 
-    from blender.commands.output import console, num_bytes, print_json, table, warn
+    from blender.commands.output import console, num_bytes, print_json, table, titled, warn
 
     if as_json:
         print_json(asdict(found))
@@ -157,8 +157,11 @@ def _print_dry(found: "DryRun", as_json: bool) -> None:
     screen = console()
     plan = found.plan
     screen.print(
-        f"[bold]{found.name}[/]  {plan.world} GPUs: {plan.rows} rows a step = {plan.micro} x {plan.accumulation} "
-        f"micro-batches x {plan.world}; up to {found.positions:,} positions a row, {found.image_positions} an image"
+        titled(
+            found.name,
+            f"{plan.world} GPUs: {plan.rows} rows a step = {plan.micro} x {plan.accumulation} micro-batches x "
+            f"{plan.world}; up to {found.positions:,} positions a row, {found.image_positions} an image",
+        )
     )
     weights = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in found.weights.items())
     trained = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in found.trained.items())

@@ -2,6 +2,8 @@
 
 import html
 
+from blender.visible import visible
+
 
 class Markup(str):
     """HTML that is safe to put into more HTML."""
@@ -19,7 +21,7 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
             True writes its name alone.
     """
     written = "".join(
-        f" {_name(key)}" if value is True else f' {_name(key)}="{html.escape(str(value))}"'
+        f" {_name(key)}" if value is True else f' {_name(key)}="{html.escape(visible(str(value)))}"'
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -29,7 +31,11 @@ def tag(name: str, /, *children: object, **attributes: object) -> Markup:
 
 def join(*children: object) -> Markup:
     """Put elements and texts one after the other."""
-    parts = (child if isinstance(child, Markup) else html.escape(str(child)) for child in children if child is not None)
+    parts = (
+        child if isinstance(child, Markup) else html.escape(visible(str(child)))
+        for child in children
+        if child is not None
+    )
     return Markup("".join(parts))
 
 

@@ -25,6 +25,8 @@ RESULTS = "results.jsonl"
 RUN = "run.json"
 #: the published evaluation's columns come first
 _PUBLISHED = ("test_name", "image_path", "question", "answer")
+#: what a formula begins with in some spreadsheet
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _OWN = (
     ("model", "data", "dataset", "round", "num_images", "reference", "kind", "correct")
     + ("exact", "contained", "f1", "rouge_l")
@@ -239,10 +241,16 @@ def write_result(path: Path, pieces: Iterable[bytes]) -> None:
         raise folder_fault(error, path.parent) from error
 
 
+def _inert(cell: object) -> object:
+    """Return a cell that no spreadsheet computes; an answer may begin like a formula, and come from anywhere."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
 def write_csv(path: Path, results: Iterable[Result]) -> None:
     """Write a table of all answers; the published evaluation's four columns come first.
 
-    Images of a round stand in one column with spaces between, as in its files; a round without any has none.
+    Images of a round stand in one column with spaces between, as in its files; a round without any has none. A text
+    that a spreadsheet would take for a formula has an apostrophe before it; ``results.jsonl`` has it as it is.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -250,6 +258,7 @@ def write_csv(path: Path, results: Iterable[Result]) -> None:
     for result in results:
         plain = {**msgspec.structs.asdict(result), **result.scores}
         first = [result.conversation, " ".join(result.image_paths), result.question, result.answer]
-        writer.writerow([*first, *("" if plain.get(name) is None else plain[name] for name in _OWN)])
+        own = ["" if plain.get(name) is None else plain[name] for name in _OWN]
+        writer.writerow([_inert(cell) for cell in (*first, *own)])
     # a byte-order mark would help some spreadsheets and hurt every other reader
     write_result(path, [text.getvalue().encode()])

@@ -6,10 +6,10 @@ a request is answered only when its ``Host`` is an address or a name of this mac
 point here later (DNS rebinding) reaches the samples, and no page from elsewhere may embed what is served.
 """
 
-import ipaddress
 import json
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -17,11 +17,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-import msgspec
-
 from blender.errors import BlenderError, InspectionError
 from blender.inspection.browse import Browser, NotFoundError, NotReadyError, number_of, query_of
 from blender.inspection.page import served_policy
+from blender.web.hosts import knows
+from blender.web.page import shown_json
 
 _log = logging.getLogger(__name__)
 _JSON = "application/json"
@@ -67,14 +67,13 @@ class PageServer(ThreadingHTTPServer):
 
     def knows(self, host: str) -> bool:
         """Say whether a request's ``Host`` is one that nobody else can make point here: an address, or our own name."""
-        name = (urlsplit(f"//{host}").hostname or "") if host else ""
-        if name in ("localhost", self.host.lower()):
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
+        return knows(host, (self.host,))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Log a bug of ours, and nothing of a reader who sends no HTTP, or goes in the middle of it."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            _log.error("a request was not answered", exc_info=error)
 
     def server_close(self) -> None:
         """Give the address back, and gathering up."""
@@ -99,7 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answer a request."""
-        if not self.server.knows(self.headers.get("Host", "")):
+        hosts = self.headers.get_all("Host", [])
+        if len(hosts) != 1 or not self.server.knows(hosts[0]):
             self._refuse(HTTPStatus.MISDIRECTED_REQUEST, "this page is served to this machine only")
             return
         try:
@@ -122,7 +122,10 @@ class _Handler(BaseHTTPRequestHandler):
         _log.debug(format, *args)
 
     def _answer(self) -> _Answer:
-        address = urlsplit(self.path)
+        try:
+            address = urlsplit(self.path)
+        except ValueError as error:
+            raise InspectionError("the address cannot be read") from error
         said = dict(parse_qsl(address.query, keep_blank_values=True))
         first, *rest = [unquote(part) for part in address.path.strip("/").split("/")]
         routes: dict[tuple[str, int], Callable[[], _Answer]] = {
@@ -149,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         return picture.type, picture.content
 
     def _json(self, value: object) -> _Answer:
-        return _JSON, msgspec.json.encode(value)
+        return _JSON, shown_json(value)
 
     def _refuse(self, status: HTTPStatus, message: str, wait: bool = False) -> None:
         self._send(status, _JSON, json.dumps({"error": message, "wait": wait}).encode())

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
+from rich.console import Group, RenderableType
 
 from blender.inspection.halfblocks import render_halfblocks
 from blender.inspection.preview import PreviewImage, PreviewSample
 from blender.inspection.views import TokenPiece, TokensView
+from blender.screen import Screen
+from blender.screen import VisibleText as Text
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
 
@@ -15,7 +16,7 @@ _TRAINED = "bold green"
 _PICTURE_COLUMNS, _PICTURE_ROWS = 48, 14
 
 
-def render_sample(stored: StoredSample, console: Console, tokens: TokensView | None = None) -> RenderableType:
+def render_sample(stored: StoredSample, console: Screen, tokens: TokensView | None = None) -> RenderableType:
     """Render a sample for a console; pictures are drawn when it has colour.
 
     Without colour, trained spans stand between ``[[`` and ``]]``. With tokens, those take the place of the text.
@@ -24,13 +25,13 @@ def render_sample(stored: StoredSample, console: Console, tokens: TokensView | N
     return _render(stored.sample, images, f"{stored.split}, in {stored.shard}", console, tokens)
 
 
-def render_preview(made: PreviewSample, console: Console, tokens: TokensView | None = None) -> RenderableType:
+def render_preview(made: PreviewSample, console: Screen, tokens: TokensView | None = None) -> RenderableType:
     """Render a sample that is not written yet; with tokens, those take the place of the text."""
     return _render(made.sample, made.images, f"{made.split}, will be in {made.shard}", console, tokens)
 
 
 def _render(
-    sample: Sample, images: Sequence[PreviewImage], where: str, console: Console, tokens: TokensView | None
+    sample: Sample, images: Sequence[PreviewImage], where: str, console: Screen, tokens: TokensView | None
 ) -> RenderableType:
     coloured = console.color_system is not None
     text = conversation(sample, coloured) if tokens is None else _tokens(tokens, coloured)

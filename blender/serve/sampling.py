@@ -6,7 +6,6 @@ the largest of them is a draw from their softmax (the Gumbel trick), and generat
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from transformers import LogitsProcessor
@@ -17,44 +16,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from blender.errors import SessionError
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How an answer is generated; by default the likeliest token each time."""
-
-    #: tokens of an answer at most, its end token included
-    max_new_tokens: int = 512
-    #: 0 for the likeliest token each time; 1 for the model's own distribution
-    temperature: float = 0.0
-    #: draw from the fewest tokens that have this probability together
-    top_p: float = 1.0
-    #: draw from so many tokens at most; 0 for any
-    top_k: int = 0
-    #: above 1, tokens that the answer has used already become less likely
-    repetition_penalty: float = 1.0
-    #: decides what is drawn
-    seed: int = 0
-    #: texts that end an answer, besides the template's markers
-    stop: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what makes no sense.
-
-        Raises:
-            SessionError: A value is out of range.
-        """
-        limits = (
-            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
-            ("temperature", 0 <= self.temperature < float("inf"), "0 or more"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("top_k", self.top_k >= 0, "0 or more"),
-            ("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "above 0"),
-        )
-        for name, fits, wanted in limits:
-            if not fits:
-                raise SessionError(f"{name} is {getattr(self, name)}", f"it must be {wanted}")
+from blender.serve.options import Sampling as Sampling
 
 
 class RowSampler(LogitsProcessor):

@@ -11,41 +11,25 @@ Keys and values are kept between rounds (:mod:`blender.serve.memory`); only what
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
-from typing import Literal
 
 import numpy as np
 import torch
 
 from blender.errors import SessionError
-from blender.images.decoding import measure_image
+from blender.serve.fitting import Fitted, Fitter, Overflow, require_question
+from blender.serve.fitting import Round as Round
+from blender.serve.fitting import TooLongError as TooLongError
 from blender.serve.generating import Cancelled, Generated, OnEnd, OnText, generate
 from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
 from blender.serve.memory import Memory
 from blender.serve.prompts import Prompt
+from blender.serve.ready import Ready as Ready
+from blender.serve.ready import decode_pixels
 from blender.serve.sampling import Sampling
-from blender.stream.pixels import decode_image
-from blender.stream.text import EncodedText, UnusableTextError
+from blender.stream.text import EncodedText
 
-#: pixels that an image may have
-MAX_PIXELS = 100_000_000
 _GREEDY = Sampling()
-
-
-class TooLongError(SessionError):
-    """A conversation that the model has no room for."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """A question and its answer."""
-
-    #: numbers, from 1, of the images newly shown with the question
-    images: tuple[int, ...]
-    question: str
-    answer: str
-    #: instruction before the question; that of the first round stands in place of the template's own
-    system: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,12 +82,11 @@ class Session:
         overflow: What to do about a conversation beyond the model's length: refuse, or leave out the oldest rounds.
     """
 
-    def __init__(
-        self, loaded: LoadedModel, *, system: str | None = None, overflow: Literal["refuse", "drop"] = "refuse"
-    ) -> None:
+    def __init__(self, loaded: LoadedModel, *, system: str | None = None, overflow: Overflow = "refuse") -> None:
         self.loaded = loaded
         self.overflow = overflow
-        self._template = loaded.template if system is None else loaded.template.with_system(system)
+        template = loaded.template if system is None else loaded.template.with_system(system)
+        self._fitter = Fitter(loaded.encoder.text, template, loaded.max_tokens, overflow)
         self._rounds: list[Round] = []
         self._images: list[_Shown] = []
         self._num_ever_shown = 0
@@ -150,14 +133,26 @@ class Session:
         """Put an instruction before the next question, as a conversation of the training data may have it."""
         self._instruction = system
 
-    def record(self, question: str, answer: str, images: Sequence[bytes] = ()) -> None:
+    def record(
+        self,
+        question: str,
+        answer: str,
+        images: Sequence[bytes] = (),
+        pixels: Sequence[torch.Tensor] | None = None,
+    ) -> None:
         """Take a round into the conversation without asking the model.
+
+        Args:
+            question: What was asked.
+            answer: What was answered.
+            images: Files of the images shown with the question, in order.
+            pixels: The same, decoded, where that was done before.
 
         Raises:
             SessionError: The question is empty, or an image cannot be read.
         """
-        _check_question(question)
-        self._take(question, answer, self._decode(images))
+        require_question(question, len(images))
+        self._take(question, answer, self._decode(images, pixels))
 
     def amend(self, answer: str) -> None:
         """Put another answer in place of the last one.
@@ -201,7 +196,7 @@ class Session:
         Raises:
             SessionError: The question is empty or unusable.
         """
-        return self._encode(question, num_images, first=0)
+        return self._fitter.encode(self._rounds, self._next(question, num_images))
 
     def require_room(self, question: str, num_images: int = 0, sampling: Sampling = _GREEDY) -> None:
         """Raise what asking would raise of the question's text and the conversation's length; no image is opened.
@@ -215,23 +210,15 @@ class Session:
             SessionError: The question is empty or unusable.
             TooLongError: There is no room for the conversation.
         """
-        self._fitted(question, num_images, sampling)
+        self._fit(question, num_images, sampling)
 
-    def _encode(self, question: str, num_images: int, first: int) -> EncodedText:
-        _check_question(question)
-        numbers = range(len(self._images) + 1, len(self._images) + num_images + 1)
-        spans = self._template.render_prompt(
-            [*self._rounds[first:], Round(tuple(numbers), question, "", self._instruction)]
-        )
-        try:
-            return self.loaded.encoder.text.encode_prompt(spans)
-        except UnusableTextError as error:
-            raise SessionError(f"the question cannot be asked: {error.detail}", "leave that out") from error
-
-    def _prepare(self, question: str, images: Sequence[bytes], sampling: Sampling) -> tuple[_Asked, list[_Shown]]:
+    def _prepare(
+        self, question: str, images: Sequence[bytes], sampling: Sampling, ready: Ready | None = None
+    ) -> tuple[_Asked, list[_Shown]]:
         """Make the prompt; lengths are looked at before any image is."""
-        text, first = self._fitted(question, len(images), sampling)
-        shown = self._decode(images)
+        fitted = ready.fitted if ready else self._fit(question, len(images), sampling)
+        text, first = fitted.text, fitted.num_rounds_dropped
+        shown = self._decode(images, ready.pixels[len(self._images) :] if ready else None)
         kept = [*self._images[self._num_images(first) :], *shown]
         serials = np.array([0, *(image.serial for image in kept)], dtype=np.int64)
         places = text.image.astype(np.int64)
@@ -239,42 +226,24 @@ class Session:
         pixels = torch.stack([image.pixels for image in kept]) if kept else torch.empty((0, *size), dtype=torch.uint8)
         return _Asked(Prompt(text.ids, places, pixels), serials[places + 1], first), shown
 
-    def _fitted(self, question: str, num_images: int, sampling: Sampling) -> tuple[EncodedText, int]:
-        """Return the tokens, and how many rounds were left out for them to fit."""
-        limit = self.loaded.max_tokens
-        first = 0
-        while True:
-            text = self._encode(question, num_images, first)
-            if limit is None or len(text) + self._room(sampling, limit) <= limit:
-                return text, first
-            if self.overflow == "refuse" or first == len(self._rounds):
-                if len(text) < limit:
-                    return text, first
-                raise self._too_long(text, limit, first)
-            first += 1
+    def _fit(self, question: str, num_images: int, sampling: Sampling) -> Fitted:
+        return self._fitter.fit(self._rounds, self._next(question, num_images), sampling.max_new_tokens)
 
-    def _room(self, sampling: Sampling, limit: int) -> int:
-        """Return how many positions the answer should have: one at least, or a fair share where old rounds may go."""
-        return 1 if self.overflow == "refuse" else min(sampling.max_new_tokens, max(1, limit // 4))
-
-    def _too_long(self, text: EncodedText, limit: int, first: int) -> TooLongError:
-        of_images = int((text.image >= 0).sum())
-        what = "the question alone" if first == len(self._rounds) else "the conversation with this question"
-        images = f" ({text.num_images} images take {of_images:,} of them)" if of_images else ""
-        told = f"{what} takes {len(text):,} positions{images}"
-        hint = "ask with fewer images" if first == len(self._rounds) else "begin anew, or let old rounds be dropped"
-        return TooLongError(f"{told}, and the model has room for {limit:,}, its answer included", hint)
+    def _next(self, question: str, num_images: int) -> Round:
+        """Return a question as the round that it will be."""
+        first = len(self._images) + 1
+        return Round(tuple(range(first, first + num_images)), question, "", self._instruction)
 
     def _num_images(self, num_rounds: int) -> int:
         return sum(len(some.images) for some in self._rounds[:num_rounds])
 
-    def _decode(self, images: Sequence[bytes]) -> list[_Shown]:
-        shown = []
-        for number, content in enumerate(images, start=len(self._images) + 1):
-            pixels = decode_picture(content, f"image {number}", self.loaded)
-            self._num_ever_shown += 1
-            shown.append(_Shown(content, pixels, self._num_ever_shown))
-        return shown
+    def _decode(self, images: Sequence[bytes], pixels: Sequence[torch.Tensor] | None = None) -> list[_Shown]:
+        if pixels is None:
+            numbered = enumerate(images, start=len(self._images) + 1)
+            pixels = [decode_picture(content, f"image {number}", self.loaded) for number, content in numbered]
+        first = self._num_ever_shown + 1
+        self._num_ever_shown += len(images)
+        return [_Shown(*each, first + place) for place, each in enumerate(zip(images, pixels, strict=True))]
 
     def _take(self, question: str, answer: str, shown: Sequence[_Shown]) -> None:
         numbers = range(len(self._images) + 1, len(self._images) + len(shown) + 1)
@@ -291,6 +260,7 @@ def ask_together(
     on_text: Sequence[OnText | None] | None = None,
     cancelled: Sequence[Cancelled | None] | None = None,
     on_end: Sequence[OnAnswer | None] | None = None,
+    ready: Sequence[Ready | None] | None = None,
 ) -> list[Answer]:
     """Ask several conversations with one model at once.
 
@@ -304,14 +274,15 @@ def ask_together(
         on_text: For each, what is called with every new piece of the answer.
         cancelled: For each, what is asked before every token whether to stop.
         on_end: For each, what is called with its answer as soon as that is over, however long others go on.
+        ready: For each, tokens and pixels, where they were made before.
 
     Raises:
         SessionError: A question is empty or unusable, or an image cannot be read.
         TooLongError: There is no room for a conversation.
     """
     begun = perf_counter()
-    given = zip(sessions, questions, samplings, strict=True)
-    prepared = [session._prepare(*question, sampling) for session, question, sampling in given]
+    given = zip(sessions, questions, samplings, ready or [None] * len(sessions), strict=True)
+    prepared = [session._prepare(*question, sampling, made) for session, question, sampling, made in given]
     asked = [prompt for prompt, _ in prepared]
     alone = sessions[0] if len(sessions) == 1 else None
     cached = alone._memory.agree(asked[0].prompt.ids.astype(np.int64), asked[0].serials) if alone else 0
@@ -351,11 +322,6 @@ def _answer(asked: _Asked, answer: Generated, cached: int, seconds: float) -> An
     )
 
 
-def _check_question(question: str) -> None:
-    if not question.strip():
-        raise SessionError("the question is empty", "ask something about the images, or anything else")
-
-
 def decode_picture(content: bytes, name: str, loaded: LoadedModel) -> torch.Tensor:
     """Decode an image as the model wants it.
 
@@ -370,13 +336,4 @@ def decode_picture(content: bytes, name: str, loaded: LoadedModel) -> torch.Tens
     Raises:
         SessionError: It is damaged, no image, or too large.
     """
-    hint = "use a JPEG, PNG, WebP, GIF, BMP or TIFF file"
-    try:
-        width, height = measure_image(content)
-        if width * height > MAX_PIXELS:
-            told = f"{name} has {width:,} x {height:,} pixels, more than the {MAX_PIXELS:,} allowed"
-            raise SessionError(told, "make it smaller")
-        return torch.from_numpy(decode_image(content, loaded.encoder.pixels).copy())
-    except OSError as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise SessionError(f"{name} cannot be read: {first}", hint) from error
+    return decode_pixels(content, name, loaded.encoder.pixels)

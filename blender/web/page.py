@@ -8,9 +8,11 @@ import re
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
+from typing import Any
 
 import msgspec
 
+from blender.visible import visible
 from blender.web.policy import content_security_policy
 
 _STYLES = ("tokens.css", "base.css", "conversation.css")
@@ -66,7 +68,23 @@ class Page:
 
 def json_block(value: object) -> str:
     """Write a value as JSON that may stand in a block of HTML."""
-    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
+    return shown_json(value).decode().replace("<", "\\u003c")
+
+
+def shown_json(value: object) -> bytes:
+    """Write a value as JSON for a page, with what its texts hide written out: a page shows texts as they come."""
+    return msgspec.json.encode(_shown_texts(msgspec.to_builtins(value)))
+
+
+def _shown_texts(value: Any) -> Any:
+    match value:
+        case str():
+            return visible(value)
+        case dict():
+            return {_shown_texts(key): _shown_texts(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_shown_texts(one) for one in value]
+    return value
 
 
 @cache

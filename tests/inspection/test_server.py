@@ -3,6 +3,8 @@
 import http.client
 import io
 import json
+import socket
+import struct
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -209,3 +211,33 @@ def test_pictures_are_kept_up_to_some_bytes():
         assert kept.get(("a", number)) == b"1234"
     assert kept.get(("a", 0)) is None
     assert kept.get(("a", 3)) is not None
+
+
+def raw(server, request):
+    """Send bytes; return the first line of the answer."""
+    with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
+        connection.sendall(request)
+        return connection.makefile("rb").readline()
+
+
+@pytest.mark.parametrize("host", [b"[", b"[::1", b"]", b"a@localhost", b"\xff", b"localhost\r\nHost: localhost"])
+def test_a_host_that_cannot_be_read_is_refused_in_words(server, capfd, host):
+    assert b" 421 " in raw(server, b"GET / HTTP/1.1\r\nConnection: close\r\nHost: " + host + b"\r\n\r\n")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("path", [b"//[", b"//[/api/overview", b"http://[/", b"/image/%00/1", b"/api/samples?page=1e9"])
+def test_an_address_that_cannot_be_read_is_refused_in_words(server, capfd, path):
+    answered = raw(server, b"GET " + path + b" HTTP/1.1\r\nConnection: close\r\nHost: localhost\r\n\r\n")
+    assert answered.split()[1] in (b"400", b"404")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_who_hangs_up_leaves_no_trace_in_the_log(server, capfd, caplog):
+    for request in (b"GET / HT", b"\xff\xfe\r\n\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\n"):
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=20) as connection:
+            # closing sends a reset, as from a client that was killed
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.sendall(request)
+    assert ask(server, "/")[0] == 200
+    assert "Traceback" not in capfd.readouterr().err + caplog.text

@@ -287,7 +287,14 @@ def test_another_system_text_is_said_instead(model):
 @pytest.mark.parametrize("question", ["", "  \n"])
 def test_an_empty_question_is_refused(model, question):
     with pytest.raises(SessionError, match="question is empty"):
-        Session(model).ask(question, PICTURES[:1])
+        Session(model).ask(question)
+
+
+def test_an_image_alone_can_be_asked_about(model):
+    session = Session(model)
+    assert session.ask("", PICTURES[:1], sampling=SHORT).num_prompt_tokens > 16
+    session.record("", "A cat.", PICTURES[1:2])
+    assert [one.images for one in session.rounds] == [(1,), (2,)]
 
 
 def test_what_is_no_image_is_refused_and_nothing_changes(model):

@@ -78,3 +78,10 @@ def test_no_text_can_leave_the_block_of_data(value):
     block = json_block(value)
     assert "<" not in block
     assert json.loads(block) == value
+
+
+def test_what_texts_hide_is_shown_by_a_page():
+    value = {"\u202eb": ["a\x1b[1m\u2066", 1, None, {"x": "\u200b"}]}
+    written = json_block(value)
+    assert json.loads(written) == {"\\u202eb": ["a\\x1b[1m\\u2066", 1, None, {"x": "\\u200b"}]}
+    assert written.isascii()

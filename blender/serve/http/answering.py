@@ -8,8 +8,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import anyio.to_thread
@@ -18,23 +18,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from blender.parallel import num_cores
+from blender.serve.http.admission import Admission, Admissions, Gate
+from blender.serve.http.bodies import Bodies
 from blender.serve.http.engine import Engine, Heard, Job
+from blender.serve.http.fairness import Who
 from blender.serve.http.faults import RequestError, refusal
 from blender.serve.http.fetching import fetch_image
+from blender.serve.http.guard import client_of
+from blender.serve.http.preparation import Preparation, PreparedRequest, user_of
 from blender.serve.http.preparing import Conversations
-from blender.serve.http.reading import Asked, read_request, web_addresses
-from blender.serve.http.schema import ChatRequest, parse_request
 from blender.serve.http.settings import Settings
-from blender.serve.session import Answer, Session
+from blender.serve.session import Answer
 
 T = TypeVar("T")
-#: seconds that a body may take to come, and a fetched image
-_BODY_SECONDS, _FETCH_SECONDS = 60.0, 15.0
+#: seconds that a fetched image may take
+_FETCH_SECONDS = 15.0
 #: seconds beyond its time in which an answer may still say that it is over
 _GRACE = 5.0
-#: seconds for which the rest of a body that is too large is thrown away, so that its sender reads the refusal
-_DRAIN_SECONDS = 5.0
 _FINISH = {"end": "stop", "marker": "stop", "length": "length", "cancelled": "length"}
 
 
@@ -46,13 +46,18 @@ class Service:
         settings: What is allowed.
         conversations: Where sessions come from.
         engine: What answers.
+        preparation: What makes prompts of requests.
     """
 
-    def __init__(self, name: str, settings: Settings, conversations: Conversations, engine: Engine) -> None:
+    def __init__(
+        self, name: str, settings: Settings, conversations: Conversations, engine: Engine, preparation: Preparation
+    ) -> None:
         self._name, self._settings = name, settings
-        self._conversations, self._engine = conversations, engine
-        self._num_inside = 0
-        self._readers = CapacityLimiter(num_cores())
+        self._conversations, self._engine, self._preparation = conversations, engine, preparation
+        limits = settings.limits
+        self._bodies = Bodies(limits.body)
+        self._admissions = Admissions(limits.queue + limits.batch, engine.seconds_to_wait)
+        self._gate = Gate(preparation.num_workers)
         self._fetchers = CapacityLimiter(16)
 
     async def answer(self, request: Request) -> Response:
@@ -61,79 +66,60 @@ class Service:
         Raises:
             RequestError: It is refused.
         """
+        deadline = time.monotonic() + self._settings.limits.seconds
+        client = client_of(request, self._settings)
+        body = await self._bodies.read(request, client)
         with ExitStack() as stack:
-            deadline = time.monotonic() + self._settings.limits.seconds
-            stack.enter_context(self._place())
-            asked_for = parse_request(await self._body(request))
-            self.require_model(asked_for.model)
+            who = client, user_of(body)
+            admission = stack.enter_context(self._admissions.take(who))
+            prepared = await self._while_wanted(request, admission, self._prepare(body, who, deadline))
+            del body
             hearing = _Hearing(deadline + _GRACE)
-            asked, session = await unless_gone(request, self._prepare(asked_for, _address(request)))
-            job = Job(asked, session, hearing.tell, deadline)
+            ready = prepared.ready
+            job = Job(prepared.asked, self._conversations.lend(prepared.asked, ready), hearing.tell, deadline, ready)
             stack.callback(self._engine.withdraw, job)
+            admission.has_begun = lambda: job.is_taken
             self._engine.submit(job)
             written = _Written(self._name)
-            first = await unless_gone(request, hearing.first(whole=not asked_for.stream))
-            if not asked_for.stream:
+            first = await self._while_wanted(request, admission, hearing.first(whole=not prepared.stream))
+            if not prepared.stream:
                 assert isinstance(first, Answer)
                 return JSONResponse(written.whole(first))
-            wants_usage = asked_for.stream_options is not None and asked_for.stream_options.include_usage
-            pieces = _events(first, hearing, written, wants_usage)
+            pieces = _events(first, hearing, written, prepared.include_usage)
             return _EventStream(pieces, stack.pop_all(), deadline + 2 * _GRACE)
 
-    @contextmanager
-    def _place(self) -> Iterator[None]:
-        """Take a place among those who wait or are being answered."""
-        limits = self._settings.limits
-        if self._num_inside >= limits.queue + limits.batch:
-            wait = self._engine.seconds_to_wait()
-            told = f"{self._num_inside} questions are waiting already: try again in {wait} s"
-            raise RequestError(told, status=429, code="rate_limit_exceeded", wait=wait)
-        self._num_inside += 1
-        try:
-            yield
-        finally:
-            self._num_inside -= 1
-
-    async def _body(self, request: Request) -> bytearray:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "application/json":
-            raise RequestError(
-                "the body must be JSON: send Content-Type: application/json", code="invalid_content_type"
-            )
-        limit, length = self._settings.limits.body, request.headers.get("content-length", "0")
-        body, is_large = bytearray(), length.isdecimal() and int(length) > limit
-        try:
-            async with asyncio.timeout(_DRAIN_SECONDS if is_large else _BODY_SECONDS):
-                async for piece in request.stream():
-                    if not is_large:
-                        body += piece
-                    is_large = is_large or len(body) > limit
-        except TimeoutError as error:
-            if not is_large:
-                raise RequestError("the body took too long to come", status=408, code="timeout") from error
-        if is_large:
-            told = f"the request is too large: {limit:,} bytes are allowed, images in base64 included"
-            raise RequestError(told, status=413, code="request_too_large")
-        return body
-
-    def require_model(self, name: str) -> None:
-        """Refuse another model's name.
+    async def _while_wanted(self, request: Request, admission: Admission, work: Coroutine[Any, Any, T]) -> T:
+        """Wait for something as long as the client does and has its place.
 
         Raises:
-            RequestError: The model is not called that.
+            ClientDisconnect: It has gone.
+            RequestError: Somebody else has its place.
         """
-        if name != self._name:
-            told = f"there is no model {name!r} here: the model is called {self._name!r}"
-            raise RequestError(told, status=404, param="model", code="model_not_found")
+        done = await unless_gone(request, work, admission.displaced)
+        if done is None:
+            raise self._admissions.refusal()
+        return done
 
-    async def _prepare(self, request: ChatRequest, address: str) -> tuple[Asked, Session]:
-        addresses = web_addresses(request, self._settings)
-        fetched = dict(zip((url for url, _ in addresses), await self._fetch(addresses), strict=True))
-        return await anyio.to_thread.run_sync(self._read, request, fetched, address, limiter=self._readers)
+    async def _prepare(self, body: bytes, who: Who, deadline: float) -> PreparedRequest:
+        fetched: dict[str, bytes] = {}
+        while True:
+            async with self._turn(who, deadline):
+                left = deadline - time.monotonic()
+                prepared = await self._preparation.prepare(body, fetched, who[0], left)
+            if isinstance(prepared, PreparedRequest):
+                return prepared
+            addresses = list(prepared.addresses)
+            fetched |= zip((url for url, _ in addresses), await self._fetch(addresses), strict=True)
 
-    def _read(self, request: ChatRequest, fetched: dict[str, bytes], address: str) -> tuple[Asked, Session]:
-        asked = read_request(request, self._settings, fetched, address)
-        return asked, self._conversations.lend(asked)
+    @asynccontextmanager
+    async def _turn(self, who: Who, deadline: float) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(deadline - time.monotonic()):
+                    await stack.enter_async_context(self._gate.turn(who))
+            except TimeoutError as error:
+                raise RequestError("there was no time left to answer", status=503, code="timeout", wait=10) from error
+            yield
 
     async def _fetch(self, addresses: list[tuple[str, str]]) -> list[bytes]:
         def fetch(url: str, param: str) -> bytes:
@@ -148,22 +134,28 @@ class Service:
         return list(await asyncio.gather(*(run(url, param) for url, param in addresses)))
 
 
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+async def unless_gone(
+    request: Request, work: Coroutine[Any, Any, T], unwanted: "asyncio.Future[None] | None" = None
+) -> T | None:
     """Wait for something as long as the client does.
+
+    Args:
+        request: Whose client is watched.
+        work: What is waited for.
+        unwanted: Done once it is of no use any more; then the result is None.
 
     Raises:
         ClientDisconnect: It has gone.
     """
     task, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_leaving(request))
     try:
-        await asyncio.wait((task, leaving), return_when=asyncio.FIRST_COMPLETED)
+        watched: set[asyncio.Future[Any]] = {task, leaving, unwanted or leaving}
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        raise ClientDisconnect
+        if leaving.done():
+            raise ClientDisconnect
+        return None
     finally:
         for each in (task, leaving):
             each.cancel()

@@ -13,14 +13,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
+from blender.errors import BlenderError
+from blender.serve.fitting import Fitter
 from blender.serve.http.answering import Service
 from blender.serve.http.engine import Engine
 from blender.serve.http.faults import RequestError, refusal
 from blender.serve.http.guard import Guard
 from blender.serve.http.measures import Measures
 from blender.serve.http.page import page_policy, write_page
+from blender.serve.http.preparation import Preparation, Preparer, require_model
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.settings import Settings
+from blender.serve.http.system import special_tokens
 from blender.serve.loading import LoadedModel
 
 _CHAT = "/v1/chat/completions"
@@ -39,7 +43,8 @@ def create_app(loaded: LoadedModel, settings: Settings) -> FastAPI:
     measures = Measures()
     conversations = Conversations(loaded, settings.limits.kept, settings.overflow)
     engine = Engine(conversations, settings.limits.batch, measures)
-    service = Service(loaded.name, settings, conversations, engine)
+    preparation = Preparation(_preparer(loaded, settings))
+    service = Service(loaded.name, settings, conversations, engine, preparation)
     measures.watch("waiting", "Questions that wait for their turn.", lambda: engine.num_waiting)
     measures.watch("running", "Questions that are being answered.", lambda: engine.num_running)
     measures.watch("kept_conversations", "Conversations kept for their next question.", lambda: len(conversations))
@@ -47,10 +52,12 @@ def create_app(loaded: LoadedModel, settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def running(_: FastAPI) -> AsyncIterator[None]:
         engine.start()
+        preparation.start()
         try:
             yield
         finally:
             engine.close()
+            preparation.close()
 
     # the interactive documentation would fetch its scripts from elsewhere
     app = FastAPI(title="visualchat", lifespan=running, openapi_url=None, docs_url=None, redoc_url=None)
@@ -69,6 +76,12 @@ def create_app(loaded: LoadedModel, settings: Settings) -> FastAPI:
     return app
 
 
+def _preparer(loaded: LoadedModel, settings: Settings) -> Preparer:
+    encoder = loaded.encoder
+    fitter = Fitter(encoder.text, loaded.template, loaded.max_tokens, settings.overflow)
+    return Preparer(loaded.name, settings, fitter, encoder.pixels, special_tokens(loaded.tokenizer))
+
+
 def _add_faults(app: FastAPI) -> None:
     async def refuse(_: Request, error: Exception) -> Response:
         told = refusal(error)
@@ -83,7 +96,7 @@ def _add_faults(app: FastAPI) -> None:
     async def leave(_: Request, __: Exception) -> Response:
         return Response(status_code=_GONE)
 
-    app.add_exception_handler(RequestError, refuse)
+    app.add_exception_handler(BlenderError, refuse)
     app.add_exception_handler(HTTPException, refuse_plain)
     app.add_exception_handler(ClientDisconnect, leave)
     app.add_exception_handler(Exception, refuse)
@@ -119,7 +132,7 @@ def _add_api(app: FastAPI, loaded: LoadedModel, service: Service) -> None:
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> Response:
-        service.require_model(name)
+        require_model(name, loaded.name)
         return JSONResponse(model)
 
     @app.post(_CHAT)
@@ -131,7 +144,7 @@ def _page_setup(loaded: LoadedModel, settings: Settings) -> dict[str, Any]:
     limits = settings.limits
     return {
         "model": loaded.name,
-        "needsKey": settings.api_key is not None,
+        "needsKey": bool(settings.keys),
         "temperature": settings.temperature,
         "imagePositions": loaded.encoder.text.image_positions,
         "maxPositions": loaded.max_tokens,

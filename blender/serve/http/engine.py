@@ -2,13 +2,15 @@
 
 A thread of its own takes what is next (:class:`~blender.serve.http.fairness.FairQueue`), up to a batch of it, and has
 it answered together; each answer is told as it grows and as soon as it is over, however long others of its batch go on.
-Who has gone away, or has run out of time, stops being answered at the next token.
+Who has gone away, or has run out of time, stops being answered at the next token. A batch that is one user's alone lets
+the questions of others in between two of its tokens, so that they do not wait for its end.
 """
 
 import logging
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from time import monotonic
@@ -16,18 +18,20 @@ from time import monotonic
 import torch
 
 from blender.errors import SessionError
-from blender.serve.http.fairness import FairQueue
+from blender.serve.http.fairness import FairQueue, Who
 from blender.serve.http.faults import RequestError
 from blender.serve.http.measures import Measures
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.reading import Asked
-from blender.serve.session import Answer, Session, ask_together
+from blender.serve.session import Answer, Ready, Session, ask_together
 
 _log = logging.getLogger(__name__)
 #: what comes of a question: pieces of text, and at the end the whole answer or what went wrong
 Heard = str | Answer | Exception
 #: failures in a row that mean that the model will not recover
 _HOPELESS = 3
+#: how many times as long as a batch has run it may wait for others between two of its tokens
+_INTERRUPTED = 2.0
 #: seconds that a client is told to wait, at most
 _LONGEST_WAIT = 60
 
@@ -42,6 +46,10 @@ class Job:
     tell: Callable[[Heard], None]
     #: by ``time.monotonic``
     deadline: float
+    #: its tokens and pixels, where they were made before
+    ready: Ready | None = None
+    #: whether its turn has come
+    is_taken: bool = False
     gone: threading.Event = field(default_factory=threading.Event)
     begun: float = field(default_factory=monotonic)
     first: float | None = None
@@ -67,6 +75,36 @@ class Job:
         return self.gone.is_set() or monotonic() >= self.deadline
 
 
+class _Batch:
+    """Jobs that are answered together.
+
+    Args:
+        jobs: The jobs.
+        can_wait: Whether others may be let in between; not where these were let in themselves.
+    """
+
+    def __init__(self, jobs: Sequence[Job], can_wait: bool) -> None:
+        self.who: Who = (jobs[0].asked.client, jobs[0].asked.user)
+        is_one_users = len(jobs) > 1 and all((job.asked.client, job.asked.user) == self.who for job in jobs)
+        self._can_wait = can_wait and is_one_users
+        self._begun, self._waited = monotonic(), 0.0
+
+    @property
+    def may_be_interrupted(self) -> bool:
+        """Whether others may be answered now: in all at most for some times the time that it has had itself."""
+        return self._can_wait and self._waited <= _INTERRUPTED * (monotonic() - self._begun - self._waited)
+
+    @contextmanager
+    def interrupted(self) -> Iterator[None]:
+        """Count the time of a block as the others'."""
+        begun, self._can_wait = monotonic(), False
+        try:
+            yield
+        finally:
+            self._can_wait = True
+            self._waited += monotonic() - begun
+
+
 class Engine:
     """Answers jobs.
 
@@ -83,6 +121,8 @@ class Engine:
         self._changed = threading.Condition()
         self._is_closing = False
         self._failures = 0
+        #: batches that have begun and are not over: two where one is interrupted
+        self._batches = 0
         self._seconds_each = 1.0
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
 
@@ -132,14 +172,14 @@ class Engine:
         with self._changed:
             if self._is_closing:
                 raise RequestError("the server is shutting down", status=503, code="shutting_down", wait=5)
-            self._waiting.put(job.asked.client, job)
+            self._waiting.put(job.asked.client, job, job.asked.user)
             self._changed.notify_all()
 
     def withdraw(self, job: Job) -> None:
         """Give a job up, wherever it is."""
         job.gone.set()
         with self._changed:
-            if self._waiting.discard(job.asked.client, job):
+            if self._waiting.discard(job.asked.client, job, job.asked.user):
                 self._give_back(job)
 
     def _give_back(self, job: Job) -> None:
@@ -153,14 +193,35 @@ class Engine:
                 self._changed.wait_for(lambda: self._is_closing or len(self._waiting))
                 if self._is_closing:
                     return
-                self._running = self._waiting.take(self._batch)
-            wanted = [job for job in self._running if not job.is_cancelled()]
-            if wanted:
-                self._answer_all(wanted)
-            for job in self._running:
-                self._give_back(job)
-                job.end(_late())
-            self._running = []
+                batch = self._take(self._batch)
+            self._answer_batch(batch)
+
+    def _take(self, most: int, without: Collection[Who] = ()) -> list[Job]:
+        """Take jobs whose turn it is."""
+        batch = self._waiting.take(most, without)
+        for job in batch:
+            job.is_taken = True
+        self._running = [*self._running, *batch]
+        return batch
+
+    def _answer_batch(self, batch: list[Job]) -> None:
+        wanted = [job for job in batch if not job.is_cancelled()]
+        if wanted:
+            self._answer_all(wanted)
+        for job in batch:
+            self._give_back(job)
+            job.end(_late())
+        self._running = [job for job in self._running if job not in batch]
+
+    def _let_others_in(self, batch: "_Batch") -> None:
+        """Between two tokens of a batch that is one user's alone, answer the questions of others."""
+        if not batch.may_be_interrupted:
+            return
+        with self._changed:
+            others = [] if self._is_closing else self._take(self._batch, {batch.who})
+        if others:
+            with batch.interrupted():
+                self._answer_batch(others)
 
     def _answer_all(self, jobs: list[Job]) -> None:
         begun = monotonic()
@@ -172,14 +233,27 @@ class Engine:
             self._fail(jobs, error)
         self._seconds_each += (monotonic() - begun - self._seconds_each) / 4
 
+    def _is_cancelled(self, job: Job, batch: "_Batch") -> bool:
+        self._let_others_in(batch)
+        return job.is_cancelled()
+
     def _ask(self, jobs: list[Job]) -> None:
+        batch = _Batch(jobs, can_wait=self._batches == 0)
+        self._batches += 1
+        try:
+            self._ask_batch(jobs, batch)
+        finally:
+            self._batches -= 1
+
+    def _ask_batch(self, jobs: list[Job], batch: "_Batch") -> None:
         answers = ask_together(
             [job.session for job in jobs],
             [(job.asked.question, job.asked.images) for job in jobs],
             [job.asked.sampling for job in jobs],
             on_text=[job.hear for job in jobs],
-            cancelled=[job.is_cancelled for job in jobs],
+            cancelled=[partial(self._is_cancelled, job, batch) for job in jobs],
             on_end=[partial(self._end, job) for job in jobs] if len(jobs) > 1 else None,
+            ready=[job.ready for job in jobs],
         )
         if len(jobs) > 1:
             # nothing is kept of a batch: it would only take the place of what is

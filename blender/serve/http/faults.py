@@ -3,7 +3,7 @@
 from typing import Any
 
 from blender.errors import BlenderError, ServeError, SessionError
-from blender.serve.session import TooLongError
+from blender.serve.fitting import TooLongError
 
 #: what kind of error a status is, in OpenAI's words
 _KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
@@ -32,6 +32,10 @@ class RequestError(ServeError):
         super().__init__(message)
         self.status, self.param, self.code, self.wait = status, param, code, wait
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """Come back whole from another process."""
+        return _restore, (self.message, self.status, self.param, self.code, self.wait)
+
     @property
     def body(self) -> dict[str, Any]:
         """What is sent."""
@@ -48,6 +52,10 @@ class RequestError(ServeError):
         if self.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         return headers
+
+
+def _restore(message: str, status: int, param: str | None, code: str | None, wait: int | None) -> RequestError:
+    return RequestError(message, status=status, param=param, code=code, wait=wait)
 
 
 def refusal(error: Exception) -> RequestError:

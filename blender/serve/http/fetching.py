@@ -5,38 +5,19 @@ that changes its mind in between leads nowhere else. Redirections are followed b
 all of it, so that a server that answers a byte at a time holds nothing up.
 """
 
-import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Callable
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from time import monotonic
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from blender.serve.http.addresses import IsPublic, is_public
 from blender.serve.http.faults import RequestError
 
 _MAX_REDIRECTIONS = 3
 _PIECE = 65_536
-#: IPv6 addresses that a gateway turns into the IPv4 address in their last 32 bits
-_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
-#: says whether an address may be asked
-IsPublic = Callable[[str], bool]
-
-
-def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the open internet's."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(found, ipaddress.IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour
-        if found in _TRANSLATED:
-            inner = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if found.teredo:
-            return False
-    return found.is_global and not found.is_multicast
 
 
 def fetch_image(url: str, max_bytes: int, seconds: float, allowed: IsPublic = is_public) -> bytes:

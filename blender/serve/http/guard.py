@@ -7,15 +7,17 @@ and those that were allowed, and an API call only as JSON, which a foreign page 
 
 import hmac
 import ipaddress
-from urllib.parse import urlsplit
+from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from blender.serve.http.faults import RequestError
 from blender.serve.http.measures import Measures
 from blender.serve.http.settings import Settings
+from blender.web.hosts import authority_of, knows
 
 #: what everybody may see who may see anything
 _OPEN = ("/", "/health")
@@ -64,46 +66,50 @@ class Guard:
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
-        host = headers.get("host", "")
+        hosts, origins = headers.getlist("host"), headers.getlist("origin")
+        if len(hosts) > 1 or len(origins) > 1:
+            raise RequestError("a request has one Host and one Origin at most", code="invalid_header")
+        host = hosts[0] if hosts else ""
         if not knows(host, self._settings.hosts):
             raise RequestError("this server is not known by that name", status=421, code="unknown_host")
-        origin = headers.get("origin")
-        if origin is not None and not self._is_ours(origin, host):
+        if origins and not self._is_ours(origins[0], host):
             raise RequestError("this page may not use this server", status=403, code="foreign_origin")
         if scope["path"] not in _OPEN:
-            check_key(headers.get("authorization"), self._settings.api_key)
+            check_key(headers.get("authorization"), self._settings.keys)
 
     def _is_ours(self, origin: str, host: str) -> bool:
-        return origin in self._settings.origins or urlsplit(origin).netloc.lower() == host.lower()
+        return origin in self._settings.origins or authority_of(origin) == host.lower()
 
 
-def knows(host: str, hosts: tuple[str, ...]) -> bool:
-    """Say whether a ``Host`` is one that nobody else can make point here.
+def client_of(request: Request, settings: Settings) -> str:
+    """Return who asks: the key where there are several, or else the address, of which a network of IPv6 has one.
 
-    Args:
-        host: With or without a port.
-        hosts: Names that are ours, besides ``localhost``.
+    A user of a house has as many IPv6 addresses as it likes, all of which share their first 64 bits.
     """
+    if len(settings.keys) > 1:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return f"key {given.strip()}"
+    address = request.client.host if request.client else ""
     try:
-        name = (urlsplit(f"//{host}").hostname or "").rstrip(".")
-        if name == "localhost" or name in (one.lower() for one in hosts):
-            return True
-        ipaddress.ip_address(name)
+        found = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
+    return str(found)
 
 
-def check_key(authorization: str | None, key: str | None) -> None:
+def check_key(authorization: str | None, keys: Sequence[str]) -> None:
     """Look at what a request brings as its key.
 
     Raises:
-        RequestError: It is not the right one.
+        RequestError: It is none of the right ones.
     """
-    if key is None:
+    if not keys:
         return
     scheme, _, given = (authorization or "").partition(" ")
     # in the same time, however much of it is right
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), key.encode()):
+    is_right = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
+    if scheme.lower() != "bearer" or not any(is_right):
         told = "the API key is missing or wrong: send it as `Authorization: Bearer KEY`"
         raise RequestError(told, status=401, code="invalid_api_key")

@@ -7,6 +7,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from blender.errors import ServeError
+from blender.serve.http.connections import WatchedProtocol
 
 _BACKLOG = 256
 #: seconds that streams may go on once the server is told to stop
@@ -65,6 +66,7 @@ class Server(uvicorn.Server):
                 app,
                 log_config=None,
                 access_log=False,
+                http=WatchedProtocol,
                 ws="none",
                 lifespan="on",
                 # a header that anybody can send is no proof of an address

@@ -5,20 +5,15 @@ most of its rounds; what that one has beyond them is taken back, what it lacks i
 one request at a time.
 """
 
-import re
 import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
 from blender.serve.http.reading import Asked, Exchange
+from blender.serve.http.system import special_tokens, system_words
 from blender.serve.loading import LoadedModel
-from blender.serve.session import Session
-from blender.stream.chat import ChatTemplate
-from blender.template import IMAGE
-
-#: what marks places in a text while it is rendered and tokenised
-_NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
+from blender.serve.session import Ready, Session
 
 
 class Conversations:
@@ -32,14 +27,19 @@ class Conversations:
 
     def __init__(self, loaded: LoadedModel, most: int, overflow: Literal["refuse", "drop"]) -> None:
         self._loaded, self._overflow = loaded, overflow
+        self._special = special_tokens(loaded.tokenizer)
         self._lock = threading.Lock()
         self._kept: deque[tuple[str | None, Session]] = deque(maxlen=most)
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def lend(self, asked: Asked) -> Session:
+    def lend(self, asked: Asked, ready: Ready | None = None) -> Session:
         """Return a session that stands before a request's question.
+
+        Args:
+            asked: What the request asks.
+            ready: Its tokens and pixels, where these were made before: then nothing can be wrong any more.
 
         Raises:
             SessionError: A question of the conversation is empty, or an image cannot be read.
@@ -49,8 +49,11 @@ class Conversations:
         for _ in range(len(session.rounds) - _num_common(session, asked.rounds)):
             session.undo()
         for one in asked.rounds[len(session.rounds) :]:
-            session.record(one.question, one.answer, one.images)
-        session.require_room(asked.question, len(asked.images), asked.sampling)
+            shown = len(session.images)
+            pixels = ready.pixels[shown : shown + len(one.images)] if ready else None
+            session.record(one.question, one.answer, one.images, pixels)
+        if ready is None:
+            session.require_room(asked.question, len(asked.images), asked.sampling)
         return session
 
     def give_back(self, asked: Asked, session: Session) -> None:
@@ -78,24 +81,8 @@ class Conversations:
             return session
 
     def _new(self, system: str | None) -> Session:
-        words = None if system is None else _harmless(system.strip(), self._loaded)
+        words = system_words(system, self._loaded.template, self._special)
         return Session(self._loaded, system=words, overflow=self._overflow)
-
-
-def _harmless(text: str, loaded: LoadedModel) -> str:
-    """Break the special tokens in a text that a chat template puts into its structure, where they would count.
-
-    Other templates take a system text as they take any text.
-    """
-    if not isinstance(loaded.template, ChatTemplate):
-        return text
-    text = _NONCHARACTERS.sub("", text)
-    added = [token.content for token in loaded.tokenizer.added_tokens_decoder.values() if token.special]
-    special = sorted({*loaded.tokenizer.all_special_tokens, *added, IMAGE}, key=len, reverse=True)
-    pattern = re.compile("|".join(re.escape(token) for token in special if len(token) > 1))
-    while pattern.search(text):
-        text = pattern.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
-    return text
 
 
 def _num_common(session: Session, rounds: Sequence[Exchange]) -> int:

@@ -3,13 +3,17 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from blender.serve.http.faults import RequestError
+from blender.serve.http.interleaving import Part, write_question
 from blender.serve.http.pictures import check_picture, is_web_address, read_data_url
-from blender.serve.http.schema import ChatRequest, ImagePart, Message
+from blender.serve.http.schema import ChatRequest, ImagePart, Message, TextPart
 from blender.serve.http.settings import Limits, Settings
-from blender.serve.sampling import Sampling
+from blender.serve.options import Sampling
 
+#: a message, and its number in its request
+_Numbered = tuple[int, Message]
 #: characters of a system message; what templates make of one is remembered
 _MAX_SYSTEM = 50_000
 
@@ -36,6 +40,8 @@ class Asked:
     sampling: Sampling
     #: whose turn this takes
     client: str
+    #: whom of the client's users it is for
+    user: str = ""
 
 
 def web_addresses(request: ChatRequest, settings: Settings) -> list[tuple[str, str]]:
@@ -55,34 +61,47 @@ def web_addresses(request: ChatRequest, settings: Settings) -> list[tuple[str, s
     return list(found.items())
 
 
-def read_request(request: ChatRequest, settings: Settings, fetched: Mapping[str, bytes], address: str) -> Asked:
+def read_request(request: ChatRequest, settings: Settings, fetched: Mapping[str, bytes], client: str) -> Asked:
     """Read what is asked.
 
     Args:
         request: The request.
         settings: What is allowed.
         fetched: Content by web address.
-        address: Where the request comes from.
+        client: Where the request comes from.
 
     Raises:
         RequestError: The messages are no rounds of question and answer, or an image is of no use.
     """
     said = list(enumerate(request.messages))
     system = _take_system(said)
-    if not said or len(said) % 2 == 0 or said[-1][1].role != "user":
-        told = "the last message must be the user's: the question that is to be answered"
-        raise RequestError(told, param="messages", code="invalid_value")
-    for place, (number, message) in enumerate(said):
-        _require_role(number, message, ("user", "assistant")[place % 2])
+    sides = _take_turns(said)
     shown = _Shown(settings.limits, fetched)
     rounds = [
-        Exchange(question.text, shown.of(number, question), answer.text)
-        for (number, question), (_, answer) in zip(said[0:-1:2], said[1::2], strict=True)
+        Exchange(*shown.ask(question), "\n".join(message.text for _, message in answer))
+        for question, answer in zip(sides[0:-1:2], sides[1::2], strict=True)
     ]
-    number, last = said[-1]
-    client = f"{address} {request.safety_identifier or request.user or ''}"
-    images = shown.of(number, last)
-    return Asked(system, tuple(rounds), last.text, images, _sampling(request, settings), client)
+    question, images = shown.ask(sides[-1])
+    user = request.safety_identifier or request.user or ""
+    return Asked(system, tuple(rounds), question, images, _sampling(request, settings), client, user)
+
+
+def _take_turns(said: Sequence[_Numbered]) -> list[list[_Numbered]]:
+    """Put messages of one side in a row together; return them side by side, the user's first and last.
+
+    Raises:
+        RequestError: They are no questions and answers in turn.
+    """
+    if not said or said[-1][1].role != "user":
+        told = "the last message must be the user's: the question that is to be answered"
+        raise RequestError(told, param="messages", code="invalid_value")
+    for number, message in said:
+        _check_message(number, message)
+    number, first = said[0]
+    if first.role != "user":
+        told = f"message {number} is the {first.role}'s: a conversation begins with the user's"
+        raise RequestError(told, param=f"messages[{number}].role", code="invalid_value")
+    return [list(side) for _, side in groupby(said, key=lambda one: one[1].role)]
 
 
 def _image_parts(messages: Sequence[Message]) -> list[tuple[str, str]]:
@@ -91,14 +110,18 @@ def _image_parts(messages: Sequence[Message]) -> list[tuple[str, str]]:
 
 
 def _images_of(number: int, message: Message) -> list[tuple[str, str]]:
+    return [part for part in _parts_of(number, message) if not isinstance(part, TextPart)]
+
+
+def _parts_of(number: int, message: Message) -> list[TextPart | tuple[str, str]]:
+    """Return texts, and address and place of images, in order."""
     return [
-        (part.image_url.url, f"messages[{number}].content[{place}].image_url")
+        (part.image_url.url, f"messages[{number}].content[{place}].image_url") if isinstance(part, ImagePart) else part
         for place, part in enumerate(message.content)
-        if isinstance(part, ImagePart)
     ]
 
 
-def _take_system(said: list[tuple[int, Message]]) -> str | None:
+def _take_system(said: list[_Numbered]) -> str | None:
     texts = []
     while said and said[0][1].role in ("system", "developer"):
         number, message = said.pop(0)
@@ -110,14 +133,11 @@ def _take_system(said: list[tuple[int, Message]]) -> str | None:
     return "\n".join(texts) if texts else None
 
 
-def _require_role(number: int, message: Message, role: str) -> None:
+def _check_message(number: int, message: Message) -> None:
     if message.role in ("system", "developer"):
         told = f"message {number} is the {message.role}'s, which may only stand first"
         raise RequestError(told, param=f"messages[{number}].role", code="invalid_value")
-    if message.role != role:
-        told = f"message {number} must be the {role}'s: this model knows questions and answers in turn"
-        raise RequestError(told, param=f"messages[{number}].role", code="invalid_value")
-    if role == "assistant":
+    if message.role == "assistant":
         _refuse_images(number, message)
 
 
@@ -134,8 +154,22 @@ class _Shown:
         self._limits, self._fetched = limits, fetched
         self._number = 0
 
-    def of(self, number: int, message: Message) -> tuple[bytes, ...]:
-        return tuple(self._read(url, param) for url, param in _images_of(number, message))
+    def ask(self, side: Sequence[_Numbered]) -> tuple[str, tuple[bytes, ...]]:
+        """Return a question and its images."""
+        images: list[bytes] = []
+        parts = [self._part(each, images) for one in side for each in _parts_of(*one)]
+        question = write_question(parts)
+        if not images and not question.strip():
+            number = side[-1][0]
+            told = f"the question is empty: message {number} has no text and no image"
+            raise RequestError(told, param="messages", code="invalid_value")
+        return question, tuple(images)
+
+    def _part(self, part: TextPart | tuple[str, str], images: list[bytes]) -> Part:
+        if isinstance(part, TextPart):
+            return part.text
+        images.append(self._read(*part))
+        return self._number
 
     def _read(self, url: str, param: str) -> bytes:
         self._number += 1

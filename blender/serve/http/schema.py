@@ -184,6 +184,12 @@ def _fault(kind: str, place: tuple[int | str, ...], told: str) -> RequestError:
         known = name in _EMPTY or name in _EMPTY_IN_MESSAGES
         what = f"this model cannot do what {param} asks for" if known else f"there is no parameter {param}"
         return RequestError(what, param=param, code="unsupported_parameter" if known else "unknown_parameter")
+    if place[2:] == ("role",) and kind == "literal_error":
+        what = f"{param} is none of the roles that this model knows: system, developer, user and assistant"
+        return RequestError(what, param=param, code="invalid_value")
+    if kind == "union_tag_invalid":
+        what = "a part of a message is a text (`text`) or an image (`image_url`)"
+        return RequestError(f"{what}: {param} is neither", param=param, code="invalid_value")
     return RequestError(f"{param}: {told[:1].lower()}{told[1:]}", param=param or None, code="invalid_value")
 
 

@@ -45,8 +45,8 @@ class Settings:
     """How a server behaves."""
 
     limits: Limits = field(default_factory=Limits)
-    #: what a request must name as its bearer; None lets everybody in
-    api_key: str | None = None
+    #: what a request must name as its bearer, or several of which each is one client's; None lets everybody in
+    api_key: str | tuple[str, ...] | None = None
     #: names, besides addresses and ``localhost``, that the server is known by
     hosts: tuple[str, ...] = ()
     #: web pages that may use the API, such as ``https://example.org``; besides our own
@@ -57,3 +57,8 @@ class Settings:
     overflow: Literal["refuse", "drop"] = "refuse"
     #: of requests that name none
     temperature: float = 0.2
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys; none lets everybody in."""
+        return (self.api_key,) if isinstance(self.api_key, str) else self.api_key or ()

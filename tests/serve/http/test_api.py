@@ -132,10 +132,26 @@ def hundred_megapixels():
     ("messages", "words", "param"),
     [
         ([user("  ")], "the question is empty", "messages"),
-        ([user(*shown(picture(1)))], "the question is empty", "messages"),
+        ([user("")], "the question is empty", "messages"),
+        ([user()], "the question is empty", "messages"),
+        ([{"role": "user", "content": None}], "the question is empty: message 0 has no text", "messages"),
+        ([user(" "), assistant("b"), user("c")], "the question is empty: message 0 has no text", "messages"),
+        ([{"role": "system", "content": "x"}], "last message must be the user's", "messages"),
+        ([assistant("a"), user("b")], "message 0 is the assistant's: a conversation begins", "messages[0].role"),
+        (
+            [{"role": "tool", "content": "x", "tool_call_id": "y"}, user("a")],
+            "messages[0].role is none of the roles",
+            "messages[0].role",
+        ),
+        ([{"role": "human", "content": "x"}], "messages[0].role is none of the roles", "messages[0].role"),
+        ([{**user("a"), "name": "Ann"}], "this model cannot do what messages[0].name asks for", "messages[0].name"),
+        (
+            [user({"type": "input_audio", "input_audio": {"data": "", "format": "wav"}})],
+            "a part of a message is a text",
+            "messages[0].content[0]",
+        ),
         ([assistant("x")], "last message must be the user's", "messages"),
         ([user("a"), assistant("b")], "last message must be the user's", "messages"),
-        ([user("a"), user("b"), user("c")], "message 1 must be the assistant's", "messages[1].role"),
         ([user("a"), {"role": "system", "content": "b"}, user("c")], "may only stand first", "messages[1].role"),
         ([user("a"), assistant(shown(picture(1))), user("c")], "only the user can", "messages[1].content"),
         (
@@ -166,6 +182,42 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(client, messages, words, 
     assert caught.value.param == param
     assert caught.value.type == "invalid_request_error"
     assert caught.value.code
+
+
+def prompt(client, *messages):
+    """Return what is asked, in tokens, by the length that is told of it."""
+    return ask(client, *messages, max_tokens=1).usage.prompt_tokens
+
+
+def test_questions_in_a_row_are_one_and_so_are_answers(client):
+    joined = ask(client, user("What is it?"), user("And why?"))
+    assert joined.choices[0].message.content == ask(client, user("What is it?\nAnd why?")).choices[0].message.content
+    apart = user("a"), assistant("b"), assistant("c"), user(*shown(picture(1))), user("d")
+    whole = user("a"), assistant("b\nc"), user(*shown(picture(1)), said("d"))
+    assert prompt(client, *apart) == prompt(client, *whole)
+
+
+def test_an_image_alone_can_be_asked_about(client, loaded):
+    made = ask(client, user(*shown(picture(1))))
+    expected = Session(loaded).ask("", [picture(1)], sampling=Sampling(max_new_tokens=12))
+    assert made.choices[0].message.content == expected.text
+    assert ask(client, user(*shown(picture(1))), made.choices[0].message, user("Why?")).usage.prompt_tokens > 32
+
+
+def test_images_between_texts_stay_there_by_name(client, loaded):
+    parts = [said("Compare "), *shown(picture(2)), said(" with "), *shown(picture(3)), said(".")]
+    made = ask(client, user(*shown(picture(1)), said("What?")), assistant("A cat."), user(*parts))
+    session = Session(loaded)
+    session.record("What?", "A cat.", [picture(1)])
+    asked = "Compare image 2 with image 3.", [picture(2), picture(3)]
+    assert made.choices[0].message.content == session.ask(*asked, sampling=Sampling(max_new_tokens=12)).text
+
+
+def test_too_long_a_text_is_told_to_be_shorter(client):
+    with pytest.raises(openai.BadRequestError) as caught:
+        ask(client, user("word " * 3_000))
+    assert "ask with a shorter text" in caught.value.message
+    assert "images" not in caught.value.message
 
 
 def test_too_long_a_conversation_has_openai_s_code(client):

@@ -88,6 +88,34 @@ def test_a_short_answer_does_not_wait_for_a_long_one(conversations):
     assert when[0] - begun < (when[1] - begun) / 4
 
 
+def test_who_lets_others_in_and_who_is_let_in_are_answered_as_alone(conversations, loaded):
+    greedy = [Caller(conversations, f"What is {word}?", tokens=250) for word in ("this", "that")]
+    modest = Caller(conversations, "And image 1?", [picture(1)], client="b")
+    with working(conversations, greedy) as engine:
+        while not greedy[0].heard:
+            time.sleep(0.01)
+        engine.submit(modest.job)
+        answer = modest.end()
+        assert not any(caller.ended.is_set() for caller in greedy)
+        answers = [caller.end() for caller in greedy]
+    alone = Session(loaded).ask("And image 1?", [picture(1)], sampling=Sampling(max_new_tokens=12))
+    assert answer.text == alone.text
+    for caller, whole in zip(greedy, answers, strict=True):
+        expected = Session(loaded).ask(caller.job.asked.question, sampling=Sampling(max_new_tokens=250))
+        assert (whole.text, whole.num_new_tokens) == (expected.text, expected.num_new_tokens) == (caller.text, 250)
+
+
+def test_a_batch_of_several_users_is_not_interrupted(conversations):
+    together = [Caller(conversations, client=name, tokens=60) for name in "ab"]
+    late = Caller(conversations, client="c", tokens=2)
+    with working(conversations, together) as engine:
+        while not together[0].heard:
+            time.sleep(0.01)
+        engine.submit(late.job)
+        late.end()
+        assert all(caller.ended.is_set() for caller in together)
+
+
 def test_one_with_a_damaged_image_does_the_others_no_harm(conversations):
     damaged = Caller(conversations, images=[picture(1, (400, 300))[:900]], client="a")
     others = [Caller(conversations, client=name) for name in "bc"]

@@ -1,4 +1,6 @@
 import http.client
+import json
+import socket
 from urllib.parse import urlsplit
 
 import pytest
@@ -49,6 +51,34 @@ def test_other_peoples_pages_may_not_ask(served):
     assert posted(served, Origin=served.url.rstrip("/"))[0] == 200
     for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
         assert posted(served, Origin=origin)[0] == 403
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["http://[", "http://[::1", "http://]", "[", "https://[::1]x", "http://evil.example\\@127.0.0.1", "\xff", ""],
+)
+def test_a_page_s_address_that_cannot_be_read_is_another_one(served, caplog, origin):
+    for sender in (lambda: posted(served, Origin=origin.encode("latin-1")), lambda: sent(served, Origin=origin)):
+        status, _, content = sender()
+        assert (status, json.loads(content)["error"]["code"]) == (403, "foreign_origin")
+    assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize("host", ["[", "[::1", "]", "user@localhost", "localhost:x", "localhost, evil.example"])
+def test_a_host_that_cannot_be_read_is_not_ours(served, host):
+    assert sent(served, Host=host)[0] == 421
+
+
+@pytest.mark.parametrize("name", [b"Host", b"Origin"])
+def test_two_of_a_header_are_one_too_many(served, caplog, name):
+    address = urlsplit(served.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        lines = [b"GET /health HTTP/1.1", b"Host: localhost", b"Connection: close"]
+        connection.sendall(
+            b"\r\n".join([*lines, name + b": http://localhost", name + b": http://localhost"]) + b"\r\n\r\n"
+        )
+        assert b" 400 " in connection.makefile("rb").readline()
+    assert "Traceback" not in caplog.text
 
 
 def test_only_json_is_taken_so_that_other_pages_must_ask_first(served):
