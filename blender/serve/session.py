@@ -18,14 +18,14 @@ import torch
 
 from blender.errors import SessionError
 from blender.images.decoding import measure_image
+from blender.model.prompts import Prompt
 from blender.serve.generating import Cancelled, Generated, OnEnd, OnText, generate
 from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
 from blender.serve.memory import Memory
-from blender.serve.prompts import Prompt
 from blender.serve.sampling import Sampling
 from blender.stream.pixels import decode_image
-from blender.stream.text import EncodedText, UnusableTextError
+from blender.text.encoded import EncodedText, UnusableTextError
 
 #: pixels that an image may have
 MAX_PIXELS = 100_000_000

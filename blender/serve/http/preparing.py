@@ -14,8 +14,8 @@ from typing import Literal
 from blender.serve.http.reading import Asked, Exchange
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Session
-from blender.stream.chat import ChatTemplate
 from blender.template import IMAGE
+from blender.text.chat import ChatTemplate
 
 #: what marks places in a text while it is rendered and tokenised
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")
