@@ -33,7 +33,9 @@ def without_network(request, monkeypatch):
     server.close()
 
 
-@pytest.mark.parametrize("name", ["./nothing", "/nowhere/at/all", "~/nothing-here", "a/b/c", "../x", "C:\\models\\x", ""])
+@pytest.mark.parametrize(
+    "name", ["./nothing", "/nowhere/at/all", "~/nothing-here", "a/b/c", "../x", "C:\\models\\x", ""]
+)
 def test_a_path_that_leads_nowhere_is_no_such_folder_and_no_repository_name(name):
     if name == "":
         name = "/nothing/"
