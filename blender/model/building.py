@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
-from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
-from blender.errors import ModelError
+from blender.errors import ModelError, StreamError
+from blender.hub import load_named
 from blender.model.configuration import VisualChatConfig
 from blender.model.register import NAME, check_decoder
-from blender.model.vision import vision_part
+from blender.model.vision import check_tower, vision_part
+from blender.preprocessing import checked_pixel_spec, load_image_processor
 
 #: a model's name, its folder, or the model itself
 Part = str | Path | PreTrainedModel
@@ -39,9 +40,11 @@ def read_config(language: Part, vision: Part, **settings: Any) -> VisualChatConf
     if unknown:
         raise ModelError(f"a model has no setting {sorted(unknown)[0]!r}", "see docs/model.md for those there are")
     text, tower = _config_of("language model", language), vision_part(_config_of("vision tower", vision))
+    check_decoder(text)
+    check_tower(tower)
     config = VisualChatConfig(**{**_image_settings(vision), **given, "text_config": text, "vision_config": tower})
     config.parts = {name: _name(part) for name, part in (("language", language), ("vision", vision)) if _name(part)}
-    check_decoder(text)
+    check_tower(tower, config.image_size, config.keep_class_token)
     return config
 
 
@@ -119,15 +122,7 @@ def _name(part: Part) -> str:
 def _config_of(what: str, part: Part) -> Any:
     if isinstance(part, PreTrainedModel):
         return part.config
-    try:
-        return AutoConfig.from_pretrained(part)
-    except (OSError, ValueError) as error:
-        raise _not_loaded(what, part, error) from error
-
-
-def _not_loaded(what: str, part: Part, error: Exception) -> ModelError:
-    first = str(error).strip().splitlines()[0]
-    return ModelError(f"the {what} {part} cannot be loaded: {first}", "name a model or its folder")
+    return load_named(what, part, AutoConfig.from_pretrained)
 
 
 def _image_settings(vision: Part) -> dict[str, Any]:
@@ -135,30 +130,29 @@ def _image_settings(vision: Part) -> dict[str, Any]:
     if isinstance(vision, PreTrainedModel):
         return {}
     try:
-        settings: dict[str, Any] = ImageProcessingMixin.get_image_processor_dict(vision)[0]
-    except (OSError, ValueError) as error:
-        raise _not_loaded("image processor of", vision, error) from error
-    size = settings.get("crop_size") if settings.get("do_center_crop", "crop_size" in settings) else None
-    size = size or settings.get("size")
-    edge = size if isinstance(size, int) else (size or {}).get("height") or (size or {}).get("shortest_edge")
-    found = {
-        "image_size": edge,
-        "image_scale": settings.get("rescale_factor") or 1 / 255 if settings.get("do_rescale", True) else 1.0,
-        "image_mean": settings.get("image_mean") if settings.get("do_normalize", True) else [0.0, 0.0, 0.0],
-        "image_std": settings.get("image_std") if settings.get("do_normalize", True) else [1.0, 1.0, 1.0],
+        spec = checked_pixel_spec(load_image_processor(vision, ModelError))
+    except StreamError as error:
+        raise ModelError(f"{vision}: {error.message}", error.hint) from error
+    if spec.height != spec.width:
+        reason = f"the image processor of {vision} makes images of {spec.height} x {spec.width} pixels"
+        raise ModelError(reason, "use a vision tower whose images are square")
+    return {
+        "image_size": spec.height,
+        "image_scale": spec.scale,
+        "image_mean": list(spec.mean),
+        "image_std": list(spec.std),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _load(what: str, loader: Any, part: Part, config: Any, dtype: Any, attention: str | None) -> Any:
-    options = {} if attention is None else {"attn_implementation": attention}
-    try:
+    options = {"dtype": dtype or "auto", **({} if attention is None else {"attn_implementation": attention})}
+
+    def load(name: str) -> Any:
         with quietly():
-            model, told = loader.from_pretrained(
-                part, config=config, dtype=dtype or "auto", output_loading_info=True, **options
-            )
-    except (OSError, ValueError) as error:
-        raise _not_loaded(what, part, error) from error
+            return loader.from_pretrained(name, config=config, output_loading_info=True, **options)
+
+    assert not isinstance(part, PreTrainedModel)
+    model, told = load_named(what, part, load)
     missing = sorted(told["missing_keys"])
     if missing:
         raise ModelError(f"the {what} {part} lacks {len(missing)} weights, such as {missing[0]}", "load it anew")

@@ -1,17 +1,17 @@
 """What a stream needs of a model before there is one: its tokenizer, and what its vision tower makes of an image."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from blender.errors import StreamError
-from blender.stream.chat import ChatTemplate, find_template
+from blender.hub import load_named
+from blender.preprocessing import PixelSpec, checked_pixel_spec, load_image_processor
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
-from blender.stream.pixels import PixelSpec, read_pixel_spec
 from blender.stream.sample_text import SampleTextEncoder
-from blender.stream.text import make_text_encoder
 from blender.template import Template
+from blender.text.chat import ChatTemplate, find_template
+from blender.text.encoder import make_text_encoder
 
 
 def load_encoder(
@@ -41,7 +41,7 @@ def load_encoder(
     Raises:
         StreamError: One of them cannot be loaded, or there is no such template.
     """
-    pixels = _load_pixels(vision)
+    pixels = load_pixels(vision)
     texts, loaded = load_text_encoder(tokenizer, image_positions or _num_patches(vision, pixels), template=template)
     encoder = Encoder(texts.text, pixels, max_tokens, texts.template, draft)
     pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
@@ -71,39 +71,31 @@ def load_text_encoder(
     """
     from transformers import AutoTokenizer
 
-    loaded: Any = _loaded("tokenizer", tokenizer, lambda: AutoTokenizer.from_pretrained(tokenizer))
+    loaded: Any = load_named("tokenizer", tokenizer, AutoTokenizer.from_pretrained, StreamError)
     if image_positions is None:
         if vision is None:
             raise StreamError("it is not known how many positions an image takes", "name the vision tower, or say it")
-        image_positions = _num_patches(vision, _load_pixels(vision))
+        image_positions = _num_patches(vision, load_pixels(vision))
     rendering = find_template(template, loaded) if isinstance(template, str) else template
     return SampleTextEncoder(make_text_encoder(loaded, image_positions), rendering), loaded
 
 
-def _load_pixels(vision: str | Path) -> PixelSpec:
-    return read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
+def load_pixels(vision: str | Path) -> PixelSpec:
+    """Load what the image processor of a vision tower does to a picture.
 
+    Args:
+        vision: Name or folder of the vision tower.
 
-def _loaded(what: str, name: str | Path, load: Any) -> Any:
-    try:
-        return load()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise StreamError(f"the {what} of {name} cannot be loaded: {first}", "name a model or its folder") from error
-
-
-def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
-    """Read the settings themselves: the processors of this library would want torchvision."""
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
-    return dict(settings)
+    Raises:
+        StreamError: It cannot be loaded, or does something that is not supported.
+    """
+    return checked_pixel_spec(load_image_processor(vision))
 
 
 def _num_patches(vision: str | Path, pixels: PixelSpec) -> int:
     from transformers import AutoConfig
 
-    config: Any = _loaded("configuration", vision, lambda: AutoConfig.from_pretrained(vision))
+    config: Any = load_named("vision tower", vision, AutoConfig.from_pretrained, StreamError)
     config = getattr(config, "vision_config", config)
     patch = getattr(config, "patch_size", None)
     if not isinstance(patch, int):
