@@ -43,14 +43,17 @@ _LONGEST_KEY = 100
 #: a file name's ending is looked for in the last bytes of a value only; captions may be long
 _TAIL = 160
 
-_NOUN = r"(?:image|img|vid|video|vision|audio|speech|sound|picture|photo)"
-_WORD = r"(?:here|pad|patch|start|begin|end|placeholder|token|soft|context|newline|bos|eos|\d+)"
-_BEFORE = r"(?:(?:start|begin|end)_?of_?|fake_token_around_)?"
+_NOUN = r"(?:image|img|vid|video|vision|visual|audio|speech|sound|picture|photo)"
+_WORD = (
+    r"(?:here|pad|patch|start|begin|end|break|placeholder|token|soft|context|content|feature|embed|newline|sep|tile|"
+    r"thumbnail|bos|eos|\d+)s?"
+)
+_BEFORE = r"(?:(?:(?:start|begin|beginning|end)_?of|fake|token|around|global|local|soft|special)[_\-]?)*"
 #: marks that stand for media in the texts of today's formats; ``<|im_start|>`` is none, it belongs to a chat template
 MARK = re.compile(
-    rf"<\|?/?{_BEFORE}{_NOUN}s?(?:[_\-: #]?{_WORD})*\|?>"
-    rf"|</?im(?:[_\-]?{_WORD})+>"
-    rf"|\[/?(?:IMG|IMAGE|VIDEO|AUDIO)[_ ]?\d*\]",
+    rf"<\|?/?{_BEFORE}{_NOUN}s?(?:[_\-: #]?{_WORD})*[ ]?/?\|?>"
+    rf"|</?im(?:[_\-]?{_WORD})+>|<frames?(?:[_\- ]?\d+)+>"
+    r"|\[/?(?:IMG|IMAGE|VIDEO|AUDIO|PIC|PHOTO)(?:[ _#:\-]?(?:\d+|START|END|BREAK))?\]",
     re.IGNORECASE,
 )
 

@@ -27,7 +27,7 @@ def blend_of(records, root, out, **images):
         "limits": {"dropped": "100%"},
         "split": {"eval": 0},
     }
-    if not any("image" in each for each in records):
+    if not any({"image", "images"} & set(each) for each in records):
         del recipe["sources"]["llava"]["images"]
     (root / "recipe.yaml").write_text(json.dumps(recipe))
     write_blend(load_recipe(root / "recipe.yaml"), out, workers=1)
@@ -154,6 +154,7 @@ def test_bad_records_are_skipped_where_the_recipe_says_so(tmp_path, way):
         "name": "bad",
         "sources": {"llava": {"format": "llava", "files": str(tmp_path / "data.json")}},
         "blend": [{"name": "llava", "from": "llava"}],
+        "limits": {"dropped": "100%"},
         "split": {"eval": 0},
     }
     (tmp_path / "recipe.yaml").write_text(json.dumps(recipe))

@@ -144,6 +144,15 @@ def test_published_keys_beside_an_image_are_no_loss(save: Save, content: object)
         *("<video>", "<audio>", "<ImageHere>", "<IMAGE>", "<Image>", "<|image|>", "<|image_1|>", "<|image_pad|>"),
         *("<im_start>", "<im_patch>", "<img>", "</img>", "<image1>", "<image_placeholder>", "<|vision_start|>"),
         *("<start_of_image>", "<fake_token_around_image>", "<IMG_CONTEXT>", "[IMG]", "[IMG12]", "<speech>"),
+        *(
+            "<image/>",
+            "<global-img>",
+            "<frame_12>",
+            "<visual_token_3>",
+            "[IMG_END]",
+            "<image_soft_token>",
+            "<VideoHere>",
+        ),
     ],
 )
 def test_a_mark_of_media_in_a_question_skips_the_record(save: Save, mark: str) -> None:
