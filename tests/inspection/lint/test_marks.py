@@ -142,7 +142,7 @@ def test_html_code_and_prose_are_not(text):
 def test_a_mark_is_told_with_its_place(made):
     made.plain(1)
     made.draw(2)
-    made.records().append(ask("2.jpg", ("Where?", "In a garden."), ("And in <ImageHere> what?", "A man walks there.")))
+    made.records().append(ask("2.jpg", ("Where?", "In a garden."), ("And who?", "A man walks in <ImageHere> there.")))
     report = made.lint()
     assert found(report) == {"template_marker": 1}
-    assert details(report, "template_marker") == ["<ImageHere> in the question “And in <ImageHere> what?”"]
+    assert details(report, "template_marker") == ["<ImageHere> in the answer “A man walks in <ImageHere> there.”"]
