@@ -22,6 +22,9 @@ def has_visible(text: str) -> bool:
 
     Spaces, control and format characters (Unicode categories Z and C) cannot, nor can those in them that are blank.
     """
+    # most texts begin with a letter of ASCII
+    if "!" <= text[:1] <= "~":
+        return True
     return any(character.isprintable() and character != " " and character not in _BLANK for character in text)
 
 

@@ -131,7 +131,7 @@ def make_plan(
     left_out = pl.concat([_name(part) for part in drawn])
     losses = list_losses(fates(corpus, conversations, samples, left_out))
     misplaced = misplaced_images(images, recipe)
-    refusal = refusal_of(recipe, corpus, conversations, drawn, losses, misplaced)
+    refusal = refusal_of(recipe, corpus, pool, conversations, drawn, losses, misplaced)
     if refusal and refuse:
         raise refusal
     return Plan(

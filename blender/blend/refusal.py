@@ -10,7 +10,9 @@ import polars as pl
 
 from blender.blend.corpus import Corpus
 from blender.blend.losses import Loss
+from blender.blend.matching import hint_of_match
 from blender.blend.mix import Drawn
+from blender.blend.pool import Pool
 from blender.blend.reasons import is_fault
 from blender.errors import PlanError
 from blender.recipe import Entry, Recipe
@@ -20,6 +22,7 @@ _NUM_REASONS = 3
 _ALLOW = "mend the data, or allow the losses with --set limits.dropped=100%"
 _NO_IMAGE = "docs/formats.md says how its format names images; for texts alone, leave `images` out of the source"
 _ALL_LOST = "mend the data, or leave `images` out of the source to blend its texts alone"
+_NO_MATCH = "the sources under `with` must be about the same images as those under `base`"
 _EMPTY = "mend what its records are lost to, or take the entry out of the recipe"
 
 
@@ -44,6 +47,7 @@ class LossError(PlanError):
 def refusal_of(
     recipe: Recipe,
     corpus: Corpus,
+    pool: Pool,
     conversations: pl.DataFrame,
     drawn: Sequence[Drawn],
     losses: Sequence[Loss],
@@ -54,7 +58,8 @@ def refusal_of(
     Args:
         recipe: The recipe.
         corpus: What was read.
-        conversations: The conversations with the reasons that keep them out.
+        pool: The conversations as entries draw from them.
+        conversations: The same with the reasons that keep them out.
         drawn: The samples of every entry.
         losses: The table of reasons.
         misplaced: Where the images of some stores are instead.
@@ -63,7 +68,7 @@ def refusal_of(
     said = [
         *lossy.values(),
         *_imageless_sources(recipe, corpus, conversations, lossy),
-        *_empty_entries(recipe, corpus, conversations, drawn, losses),
+        *_empty_entries(recipe, corpus, pool, conversations, drawn, losses),
     ]
     nothing_left = not any(part.draft.num_samples for part in drawn)
     if nothing_left:
@@ -117,7 +122,12 @@ def _imageless_sources(
 
 
 def _empty_entries(
-    recipe: Recipe, corpus: Corpus, conversations: pl.DataFrame, drawn: Sequence[Drawn], losses: Sequence[Loss]
+    recipe: Recipe,
+    corpus: Corpus,
+    pool: Pool,
+    conversations: pl.DataFrame,
+    drawn: Sequence[Drawn],
+    losses: Sequence[Loss],
 ) -> Iterator[tuple[str, str]]:
     """Find the entries of which nothing is left; what is left of `samples` and `repeat` is the recipe's wish."""
     for entry in recipe.blend:
@@ -134,9 +144,7 @@ def _empty_entries(
         elif left_out.total() >= num_usable:
             yield (
                 f"blend entry {entry.name}: none of its {num_usable:,} conversations is left: {_counted(left_out)}",
-                "the sources under `with` must be about the same images as those under `base`"
-                if "no_match" in left_out
-                else _EMPTY,
+                hint_of_match(pool, recipe, entry) or (_NO_MATCH if "no_match" in left_out else _EMPTY),
             )
 
 

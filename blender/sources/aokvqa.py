@@ -5,6 +5,7 @@ The choices follow the question on a line of their own; the answer is the right 
 
 from collections.abc import Iterator
 
+from blender.characters import has_visible
 from blender.records import Conversation, Skip, Turn
 from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_records
@@ -46,8 +47,8 @@ def _turns(read: _Entry | Unread) -> list[Turn]:
     if right is None or not 0 <= right < len(entry.choices):
         raise Unusable("no_answer", f"no right one is named among the {len(entry.choices)} choices")
     question, choice = entry.question.strip(), entry.choices[right].strip()
-    if not question or not choice:
-        raise Unusable("empty_text", f"the {'right choice' if question else 'question'} is empty")
+    if not has_visible(question) or not has_visible(choice):
+        raise Unusable("empty_text", f"the {'right choice' if has_visible(question) else 'question'} is empty")
     require_own_marks([question])
     return [Turn(entry.image_names(), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from msgspec import Struct
 
+from blender.characters import has_visible
 from blender.records import Conversation, Record, Skip, Turn
 from blender.sources.media import foreign_mark
 
@@ -129,7 +130,7 @@ def converted(
 
 
 def require_text(turns: Sequence[Turn]) -> None:
-    """Check that every round has turns with words in both question and answer.
+    """Check that every round has turns with something to be seen in both question and answer.
 
     Raises:
         Unusable: `no_turns` or `empty_text`.
@@ -137,8 +138,8 @@ def require_text(turns: Sequence[Turn]) -> None:
     if not turns:
         raise Unusable("no_turns", "the conversation is empty")
     for turn in turns:
-        if not turn.question or not turn.answer:
-            part = "answer" if turn.question else "question"
+        if not has_visible(turn.question) or not has_visible(turn.answer):
+            part = "answer" if has_visible(turn.question) else "question"
             raise Unusable("empty_text", f"the {part} of round {turns.index(turn) + 1} is empty")
 
 

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from msgspec import Raw, Struct, field
 from msgspec.structs import replace
 
+from blender.characters import has_visible
 from blender.records import Batch, Record, Skip, Turn
 from blender.sources.annotations import Annotations, raw_array
 from blender.sources.decoding import decode_batches
@@ -168,7 +169,7 @@ def _plain(
     is_question = (np.arange(len(texts)) - starts[owner]) % 2 == 0
     asking = np.fromiter(map(_ROLES.asking.__contains__, roles), bool, len(roles))
     answering = np.fromiter(map(_ROLES.answering.__contains__, roles), bool, len(roles))
-    sound = np.where(is_question, asking, answering) & np.fromiter(map(bool, texts), bool, len(texts))
+    sound = np.where(is_question, asking, answering) & np.fromiter(map(has_visible, texts), bool, len(texts))
     tagged, in_own_way = np.zeros(len(texts), bool), np.zeros(len(texts), bool)
     questions = np.flatnonzero(is_question)
     tagged[questions] = ["<" in texts[place] or "[" in texts[place] for place in questions.tolist()]

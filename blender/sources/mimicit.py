@@ -12,6 +12,7 @@ from itertools import chain, count, repeat
 import numpy as np
 from msgspec import Raw, Struct
 
+from blender.characters import has_visible
 from blender.components import Ints, components
 from blender.records import BATCH_SIZE, Batch
 from blender.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
@@ -162,8 +163,7 @@ def _faults(
     bad_lists = [not names or "" in names for names in instructions.image_lists]
     suspects = set(np.flatnonzero(np.array(bad_lists, bool)[instructions.image_list]).tolist())
     for texts in (instructions.questions, instructions.answers):
-        if "" in texts:
-            suspects |= {index for index, text in enumerate(texts) if not text}
+        suspects |= {index for index, text in enumerate(texts) if not has_visible(text)}
     texts = instructions.questions
     suspects |= {n for n, text in enumerate(texts) if ("<" in text or "[" in text) and foreign_mark(text)}
     if len(first_uses) < len(keys):
@@ -180,8 +180,8 @@ def _faults(
 def _require_usable(key: str, index: int, entry: _Entry, first_uses: Mapping[str, int]) -> None:
     if first_uses[key] != index:
         raise Unusable("duplicate_id", f'"{key}" is also the id of record {first_uses[key] + 1:,}')
-    if not entry.instruction.strip() or not entry.answer.strip():
-        part = "answer" if entry.instruction.strip() else "instruction"
+    if not has_visible(entry.instruction) or not has_visible(entry.answer):
+        part = "answer" if has_visible(entry.instruction) else "instruction"
         raise Unusable("empty_text", f"the {part} is empty")
     if not entry.image_ids:
         raise Unusable("no_images", "the instruction names no image")

@@ -11,6 +11,7 @@ import pytest
 
 from blender import load_recipe, open_blend, write_blend
 from blender.blend.plan import make_plan
+from blender.blend.refusal import LossError
 from blender.blend.summary import summarise
 from blender.errors import ShardError
 from blender.shards.blend import WriteProgress
@@ -178,8 +179,9 @@ def test_a_match_of_nothing_between_stores_says_how_to_make_them_the_same(coco, 
     recipe = load_recipe(
         corpora.write_recipe(tmp_path, lambda old: (old.clear(), old.update(recipe.resolved() | {"blend": blend})))
     )
-    (warning,) = [warning for warning in make_plan(recipe, tmp_path).warnings if "gives no sample" in warning]
-    assert "images: {cgd: {path: …, same_as: coco}}" in warning
+    with pytest.raises(LossError, match="blend entry matched: none of its 10 conversations is left") as caught:
+        make_plan(recipe, tmp_path)
+    assert "images: {cgd: {path: …, same_as: coco}}" in caught.value.hint
 
 
 def test_an_image_that_becomes_another_while_the_blend_is_written_fails_it(tmp_path):

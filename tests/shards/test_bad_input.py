@@ -106,12 +106,20 @@ def test_faulty_conversations_are_dropped_with_their_reasons_and_duplicates_kept
         "assistant first": [gpt, human],
         "odd": [human, gpt, human],
         "empty": [human, {"from": "gpt", "value": " "}],
+        "invisible": [human, {"from": "gpt", "value": "\u200b\ufeff"}],
         "twice": [human, gpt],
     }
     records = [{"id": name, "conversations": turns} for name, turns in faults.items()]
     records.append(records[-1])
     blend = blend_of(records, tmp_path, tmp_path / "out")
-    assert blend.ledger["reason"].to_list() == ["roles_out_of_order", "odd_turns", "empty_text", None, None]
+    assert blend.ledger["reason"].to_list() == [
+        "roles_out_of_order",
+        "odd_turns",
+        "empty_text",
+        "empty_text",
+        None,
+        None,
+    ]
     assert sorted(source for stored in blend for source in stored.sample.sources) == [
         "llava/data.json/twice",
         "llava/data.json/twice~2",
@@ -161,7 +169,9 @@ def test_bad_records_are_skipped_where_the_recipe_says_so(tmp_path, way):
     with pytest.raises(SourceError, match="3 of 4 records cannot be read"):
         make_plan(load_recipe(tmp_path / "recipe.yaml"), tmp_path)
     key = {"recipe": "on_bad_record", "source": "sources.llava.on_bad_record"}[way]
-    write_blend(load_recipe(tmp_path / "recipe.yaml", [f"{key}=skip"]), tmp_path / "out", workers=1)
+    write_blend(
+        load_recipe(tmp_path / "recipe.yaml", [f"{key}=skip", "limits.dropped=100%"]), tmp_path / "out", workers=1
+    )
     ledger = open_blend(tmp_path / "out").ledger
     assert ledger["reason"].to_list() == ["bad_record"] * 3 + [None]
     assert ledger["record"].to_list() == ["a", "1", "b", "good"]

@@ -27,7 +27,7 @@ def damaged_recipe(tmp_path):
     corpora.write_corpus(tmp_path, num_images=12)
     (tmp_path / "coco" / HOLED).write_bytes(HOLE)
     (tmp_path / "coco" / SHORT).write_bytes(CUT)
-    return corpora.write_recipe(tmp_path)
+    return corpora.write_recipe(tmp_path, lambda recipe: recipe.update(limits={"dropped": "100%"}))
 
 
 def blend_under(level, recipe, out):
