@@ -20,7 +20,7 @@ from blender.blend.identity import identify
 from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import fates, make_ledger
 from blender.blend.losses import Loss, list_losses
-from blender.blend.matching import hint_of_match
+from blender.blend.matching import match_hints
 from blender.blend.mix import SPLITS, Drawn, draw_entry
 from blender.blend.perceptual import group_by_looks
 from blender.blend.pool import Ints, Pool, make_pool
@@ -121,7 +121,9 @@ def make_plan(
     pictures = images["content"]
     if look and recipe.split.perceptual is not None:
         pictures = group_by_looks(images, recipe, recipe.split.perceptual, workers, progress.on_image)
-    split = _split(replace(pool, link_content=pictures.to_numpy()[pool.link_image]), pictures, recipe, listed)
+    split = _split(
+        replace(pool, link_content=pictures.to_numpy().astype(np.int64)[pool.link_image]), pictures, recipe, listed
+    )
     conversations = _drop_straddling(conversations, split)
     told = list(split_warnings(pool, split))
     pool = replace(pool, usable=pool.usable & ~split.straddling)
@@ -131,7 +133,7 @@ def make_plan(
     left_out = pl.concat([_name(part) for part in drawn])
     losses = list_losses(fates(corpus, conversations, samples, left_out))
     misplaced = misplaced_images(images, recipe)
-    refusal = refusal_of(recipe, corpus, conversations, drawn, losses, misplaced)
+    refusal = refusal_of(recipe, corpus, conversations, drawn, losses, misplaced, match_hints(pool, recipe, drawn))
     if refusal and refuse:
         raise refusal
     return Plan(
@@ -149,7 +151,7 @@ def make_plan(
             *_unknown(images, without),
             *misplaced,
             *told,
-            *_warnings(recipe, pool, drawn),
+            *_warnings(recipe, drawn),
         ),
         fingerprint=_fingerprint(recipe, corpus, images, listed),
         looked=look,
@@ -275,12 +277,11 @@ def _unknown(images: pl.DataFrame, without: Collection[tuple[str, str]]) -> list
     return [f"{len(unknown):,} of the {len(set(without)):,} images to leave out are not shown, such as {store}/{name}"]
 
 
-def _warnings(recipe: Recipe, pool: Pool, drawn: list[Drawn]) -> list[str]:
+def _warnings(recipe: Recipe, drawn: list[Drawn]) -> list[str]:
     found = []
     for entry in recipe.blend:
         if not sum(part.draft.num_samples for part in drawn if part.dataset == entry.name):
-            hint = hint_of_match(pool, recipe, entry)
-            found.append(f"blend entry {entry.name} gives no sample" + (f": {hint}" if hint else ""))
+            found.append(f"blend entry {entry.name} gives no sample")
         elif (
             (recipe.split.eval or recipe.split.list_)
             and recipe.split.by == "image"

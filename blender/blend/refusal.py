@@ -4,7 +4,7 @@ What is lost is told in one sentence each, all of them together; the plan's tabl
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import polars as pl
 
@@ -20,6 +20,7 @@ _NUM_REASONS = 3
 _ALLOW = "mend the data, or allow the losses with --set limits.dropped=100%"
 _NO_IMAGE = "docs/formats.md says how its format names images; for texts alone, leave `images` out of the source"
 _ALL_LOST = "mend the data, or leave `images` out of the source to blend its texts alone"
+_MATCH = "the sources under `with` must be about the same images as those under `base`"
 _EMPTY = "mend what its records are lost to, or take the entry out of the recipe"
 
 
@@ -48,6 +49,7 @@ def refusal_of(
     drawn: Sequence[Drawn],
     losses: Sequence[Loss],
     misplaced: Sequence[str],
+    match_hints: Mapping[str, str],
 ) -> LossError | None:
     """Say why a plan may not be written; None when it may.
 
@@ -58,12 +60,13 @@ def refusal_of(
         drawn: The samples of every entry.
         losses: The table of reasons.
         misplaced: Where the images of some stores are instead.
+        match_hints: Of entries that match no image, why.
     """
     lossy = dict(_lossy_sources(recipe, corpus, losses))
     said = [
         *lossy.values(),
         *_imageless_sources(recipe, corpus, conversations, lossy),
-        *_empty_entries(recipe, corpus, conversations, drawn, losses),
+        *_empty_entries(recipe, corpus, conversations, drawn, losses, match_hints),
     ]
     nothing_left = not any(part.draft.num_samples for part in drawn)
     if nothing_left:
@@ -117,7 +120,12 @@ def _imageless_sources(
 
 
 def _empty_entries(
-    recipe: Recipe, corpus: Corpus, conversations: pl.DataFrame, drawn: Sequence[Drawn], losses: Sequence[Loss]
+    recipe: Recipe,
+    corpus: Corpus,
+    conversations: pl.DataFrame,
+    drawn: Sequence[Drawn],
+    losses: Sequence[Loss],
+    match_hints: Mapping[str, str],
 ) -> Iterator[tuple[str, str]]:
     """Find the entries of which nothing is left; what is left of `samples` and `repeat` is the recipe's wish."""
     for entry in recipe.blend:
@@ -134,9 +142,7 @@ def _empty_entries(
         elif left_out.total() >= num_usable:
             yield (
                 f"blend entry {entry.name}: none of its {num_usable:,} conversations is left: {_counted(left_out)}",
-                "the sources under `with` must be about the same images as those under `base`"
-                if "no_match" in left_out
-                else _EMPTY,
+                match_hints.get(entry.name, _MATCH) if "no_match" in left_out else _EMPTY,
             )
 
 

@@ -12,7 +12,7 @@ import pytest
 from blender import load_recipe, open_blend, write_blend
 from blender.blend.plan import make_plan
 from blender.blend.summary import summarise
-from blender.errors import ShardError
+from blender.errors import PlanError, ShardError
 from blender.shards.blend import WriteProgress
 from tests import corpora
 
@@ -174,12 +174,10 @@ def test_images_that_were_encoded_anew_are_matched_where_the_recipe_says_that_st
 
 def test_a_match_of_nothing_between_stores_says_how_to_make_them_the_same(coco, tmp_path):
     recipe = matched(coco, tmp_path, encoded_anew(coco, tmp_path))
-    blend = [*recipe.resolved()["blend"], {"name": "llava", "from": "llava"}]
-    recipe = load_recipe(
-        corpora.write_recipe(tmp_path, lambda old: (old.clear(), old.update(recipe.resolved() | {"blend": blend})))
-    )
-    (warning,) = [warning for warning in make_plan(recipe, tmp_path).warnings if "gives no sample" in warning]
-    assert "images: {cgd: {path: …, same_as: coco}}" in warning
+    with pytest.raises(PlanError, match=r"no_match") as caught:
+        make_plan(recipe, tmp_path)
+    assert "no image of store cgd is one of store coco" in caught.value.hint
+    assert "images: {cgd: {path: …, same_as: coco}}" in caught.value.hint
 
 
 def test_an_image_that_becomes_another_while_the_blend_is_written_fails_it(tmp_path):

@@ -104,7 +104,7 @@ def test_what_the_recipe_asks_to_leave_out_is_no_fault(recipe_of, tmp_path):
 
 def test_a_source_with_a_store_that_shows_not_one_image_is_told(recipe_of, tmp_path):
     with pytest.raises(LossError) as caught:
-        make_plan(recipe_of({"llava": [{**text(number), "img": "a.jpg"} for number in range(4)]}), tmp_path)
+        make_plan(recipe_of({"llava": [{**text(number), "illustration": "a"} for number in range(4)]}), tmp_path)
     assert caught.value.message == (
         "recipe small: source llava names image store photos, and none of its 4 records shows an image"
     )
