@@ -69,6 +69,9 @@ def split_by_image(
     Raises:
         PlanError: More is asked for than there is.
     """
+    if not pool.usable.any():
+        nothing, none = np.zeros(len(pool.usable), dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
+        return Split(nothing, nothing, none, none)
     excluded = np.isin(pool.sources, list(exclude))
     wanted = count_targets(pool, amount, excluded)
     held_out = _without_images(pool, wanted, random)

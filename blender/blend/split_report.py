@@ -18,6 +18,8 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         pool: The conversations as they were before the split.
         split: The split.
     """
+    if not pool.usable.any():
+        return
     held, lost = (
         np.bincount(pool.source[chosen], minlength=len(pool.sources)) for chosen in (split.held_out, split.straddling)
     )
