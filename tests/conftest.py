@@ -1,6 +1,7 @@
 import os
 import shutil
 import subprocess
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -59,6 +60,12 @@ def mount_disk(tmp_path):
     yield mount
     for place in mounted:
         subprocess.run(["umount", "-l", str(place)], check=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache_of_remote_files(tmp_path_factory, monkeypatch):
+    """Let no test see what another one fetched."""
+    monkeypatch.setenv("VISUALCHAT_CACHE", str(tmp_path_factory.getbasetemp() / f"remote-{uuid4().hex}"))
 
 
 BROWSER_ARGUMENTS = [

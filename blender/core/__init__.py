@@ -1,1 +1,1 @@
-"""What every part of the program stands on: whole files, folders that belong to us, faults of the system."""
+"""What every part of the program stands on: files, folders that belong to us, faults of the system, blocks of URLs."""

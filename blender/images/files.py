@@ -2,20 +2,41 @@
 
 Image stores and the survey need nothing but "these bytes, please", so that is all there is: :meth:`ByteFile.read_at`.
 Local files are read with ``pread``, without buffers, because a blend reads hundreds of thousands of small ones. Remote
-files ask for byte ranges; a server that ignores ranges sends everything, which is then kept for the next question.
+files are read by byte ranges through the machine's block cache, so that a picture that is surveyed and then written is
+fetched once; a server that ignores ranges sends everything, which is then kept.
 """
 
 import io
+import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+from blender.core.block_cache import RemoteVersion, block_cache, run_id
 from blender.errors import StoreError
 
+#: what file systems of fsspec call that which changes with a file's content
+_VALIDATORS = (
+    "ETag",
+    "etag",
+    "Content-MD5",
+    "md5Hash",
+    "md5",
+    "content_md5",
+    "Digest",
+    "blob_id",
+    "generation",
+    "LastModified",
+    "Last-Modified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+)
 _REMOTE_HINT = 'install what this kind of address needs with pip install "visualchat-blender[remote]"'
 
 
@@ -108,40 +129,35 @@ class FileSlice(ByteFile):
 
 
 class RemoteFile(ByteFile):
-    """A file behind a URL, read by byte ranges.
+    """A file behind a URL, read by byte ranges through the block cache.
 
     Args:
         system: The fsspec file system.
         path: The file's path in it.
-        num_bytes: Its size where known; else it is asked for.
+        version: What it holds, where known; else the server is asked.
 
     Raises:
         FileNotFoundError: There is no such file.
         StoreError: The server cannot be asked, or does not say how long the file is and sends nothing.
     """
 
-    def __init__(self, system: Any, path: str, num_bytes: int | None = None) -> None:
+    def __init__(self, system: Any, path: str, version: RemoteVersion | None = None) -> None:
         self._system = system
         self._path = path
-        self._whole: bytes | None = None
-        size = num_bytes if num_bytes is not None else remote_size(system, path)
-        if size is None:
-            self._whole = read_remote(system, path)
-            size = len(self._whole)
-        self.num_bytes = size
+        self.version = version or ask_version(system, path)
+        self.num_bytes = self.version.num_bytes
 
     def _read(self, offset: int, num_bytes: int) -> bytes:
-        if self._whole is not None:
-            return self._whole[offset : offset + num_bytes]
-        data: bytes = _ask(
-            self._system, self._path, lambda: self._system.cat_file(self._path, start=offset, end=offset + num_bytes)
-        )
-        if len(data) == num_bytes:
-            return data
-        if len(data) != self.num_bytes:
-            raise StoreError(f"{self._path} sent {len(data)} bytes where {num_bytes} were asked for")
-        self._whole = data
-        return self._whole[offset : offset + num_bytes]
+        try:
+            return block_cache().read(self.version, offset, num_bytes, self._fetch)
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: {error}", "the file may have changed: run the same command again"
+            ) from error
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        data: bytes = _ask(self._system, self._path, lambda: self._system.cat_file(self._path, start=start, end=stop))
+        return data
 
 
 class SeekableFile(io.RawIOBase):
@@ -231,8 +247,10 @@ def join_remote(system: Any, folder: str, path: str) -> str:
     return f"{folder.rstrip('/')}/{quote(path) if is_web(system) else path}"
 
 
-def remote_size(system: Any, path: str) -> int | None:
-    """Ask for a remote file's size; None where the server does not say.
+def ask_version(system: Any, path: str) -> RemoteVersion:
+    """Ask what a remote file holds: its size, and what tells its content from earlier ones.
+
+    A server that does not say how long the file is sends it; the bytes are kept.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -241,8 +259,40 @@ def remote_size(system: Any, path: str) -> int | None:
     info = _ask(system, path, lambda: system.info(path))
     if info.get("type") == "directory":
         raise FileNotFoundError(path)
+    if version := version_in(path, info):
+        return version
+    content = read_remote(system, path)
+    version = RemoteVersion(path, _validators(info), len(content))
+    if content:
+        block_cache().read(version, 0, len(content), lambda start, stop: content)
+    return version
+
+
+def version_in(path: str, info: Mapping[str, Any]) -> RemoteVersion | None:
+    """Read the version of a file out of what fsspec tells of it; None where its size is not told."""
     size = info.get("size")
-    return None if size is None else int(size)
+    return None if size is None else RemoteVersion(path, _validators(info), int(size))
+
+
+def remembered_version(system: Any, path: str) -> RemoteVersion:
+    """Ask what a remote file holds, once in a run of the program: all of its processes see the same content.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    cache, key = block_cache(), ("version", run_id(), path)
+    if (kept := cache.recall(*key)) is not None:
+        return RemoteVersion(path, *json.loads(kept))
+    version = ask_version(system, path)
+    cache.remember(json.dumps([version.version, version.num_bytes]).encode(), *key)
+    return version
+
+
+def _validators(info: Mapping[str, Any]) -> str:
+    """Join what a server tells to know a content again; the run where it tells nothing of the kind."""
+    known = [f"{name}={info[name]}" for name in _VALIDATORS if info.get(name)]
+    return " ".join(known) or f"run={run_id()}"
 
 
 def read_remote(system: Any, path: str) -> bytes:
@@ -266,9 +316,11 @@ def open_file(location: str) -> ByteFile:
     if not is_remote(location):
         return LocalFile(str(local_path(location)))
     system, path = remote_system(location)
-    if is_web(system):
+    key = ("ranges", run_id(), path)
+    if is_web(system) and block_cache().recall(*key) is None:
         _demand_ranges(system, path)
-    return RemoteFile(system, path)
+        block_cache().remember(b"yes", *key)
+    return RemoteFile(system, path, remembered_version(system, path))
 
 
 def _demand_ranges(system: Any, path: str) -> None:

@@ -18,19 +18,21 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from blender.core.block_cache import RemoteVersion
 from blender.errors import StoreError
 from blender.images.elsewhere import find_elsewhere
 from blender.images.files import (
     ByteFile,
     LocalFile,
     RemoteFile,
+    ask_version,
     is_web,
     join_remote,
     local_path,
     path_of,
-    read_remote,
-    remote_size,
+    remembered_version,
     remote_system,
+    version_in,
 )
 from blender.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
 from blender.images.store import ImageStore
@@ -47,8 +49,8 @@ class Listing:
     index: NameIndex
     #: those that are symbolic links
     links: frozenset[str] = frozenset()
-    #: sizes in bytes, where listing tells them
-    sizes: dict[str, int] | None = None
+    #: what remote files hold, where listing tells it
+    versions: dict[str, RemoteVersion] | None = None
     #: whether the folder itself lies outside the store, by a link
     outside: bool = False
 
@@ -234,7 +236,7 @@ class RemoteFolderStore(FolderStore):
 
     def _answers(self) -> bool:
         try:
-            remote_size(self._system, self._root)
+            ask_version(self._system, self._root)
         except FileNotFoundError:
             return True
         except StoreError as error:
@@ -261,10 +263,9 @@ class RemoteFolderStore(FolderStore):
         _harmless(member)
         folder, _, base = member.rpartition("/")
         listing = self._listings.get(folder, _NOTHING)
-        return RemoteFile(self._system, self._address(member), (listing.sizes or {}).get(base))
-
-    def _read(self, member: str) -> bytes:
-        return read_remote(self._system, self._address(_harmless(member)))
+        address = self._address(member)
+        version = (listing.versions or {}).get(base) or remembered_version(self._system, address)
+        return RemoteFile(self._system, address, version)
 
     def _find(self, name: str) -> str | None:
         return super()._find(name) or (self._ask_for(name) if is_web(self._system) else None)
@@ -282,7 +283,7 @@ class RemoteFolderStore(FolderStore):
 
     def _is_there(self, member: str) -> bool:
         try:
-            remote_size(self._system, self._address(member))
+            remembered_version(self._system, self._address(member))
         except FileNotFoundError:
             return False
         return True
@@ -297,10 +298,16 @@ class RemoteFolderStore(FolderStore):
             if is_web(self._system):
                 return _NOTHING
             raise self._failed(f"cannot be listed: {error}") from error
-        names = {_base_of(entry["name"], address, is_web(self._system)): entry for entry in entries}
-        sizes = {name: entry["size"] for name, entry in names.items() if name and entry["type"] == "file"}
-        index = NameIndex({name: name for name in sizes})
-        return Listing(index, sizes={name: int(size) for name, size in sizes.items() if size is not None})
+        named = {_base_of(entry["name"], address, is_web(self._system)): entry for entry in entries}
+        files = {name: entry for name, entry in named.items() if name and entry["type"] == "file"}
+        versions = {
+            name: version_in(self._address(f"{folder}/{name}" if folder else name), entry)
+            for name, entry in files.items()
+        }
+        return Listing(
+            NameIndex({name: name for name in files}),
+            versions={name: version for name, version in versions.items() if version},
+        )
 
 
 def _base_of(path: str, folder: str, web: bool) -> str:

@@ -1,3 +1,4 @@
+import os
 import pickle
 from functools import partial
 from pathlib import Path
@@ -6,6 +7,7 @@ from urllib.parse import unquote
 import fsspec
 import pytest
 
+from blender.core.block_cache import BLOCK_BYTES
 from blender.errors import StoreError
 from blender.images import ImageLimits, open_store, survey_image
 from tests import servers
@@ -193,3 +195,36 @@ def test_help_for_a_missing_name_is_never_looked_for_outside_of_the_store(memory
     assert store.suggest("photos.jpg") == "did you mean photo.jpg?"
     for name in ("../password.jpg", "..\\password.jpg", "/secret/password.jpg", "x/../../password.jpg"):
         assert store.suggest(name) is None
+
+
+@pytest.mark.parametrize("lists", [True, False])
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_picture_is_fetched_once_however_often_it_is_looked_at(tmp_path, lists, ranges):
+    write_folder(tmp_path, FILES)
+    with serving(tmp_path, ranges, lists=lists) as server:
+        for _ in range(2):
+            with open_store("coco", address(server)) as store:
+                expect_everything(store)
+        assert [servers.asked_for(server, Path(name).name) for name in FILES] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("kind", FILE_KINDS)
+def test_no_part_of_an_archive_is_fetched_twice(tmp_path, kind):
+    path = WRITERS[kind](tmp_path / "store", FILES)
+    with serving(tmp_path) as server:
+        for _ in range(2):
+            with open_store("coco", address(server, path.name)) as store:
+                expect_everything(store)
+        spans = [span for name, span in server.asked if name == path.name and span != "bytes=0-0"]
+        assert len(spans) == len(set(spans)) == -(-path.stat().st_size // BLOCK_BYTES)
+
+
+def test_a_picture_that_was_changed_on_the_server_is_fetched_again_in_the_next_run(tmp_path, monkeypatch):
+    write_folder(tmp_path, {"x.jpg": b"one"})
+    with serving(tmp_path) as server:
+        for run, content in enumerate((b"one", b"two", b"longer")):
+            monkeypatch.setenv("VISUALCHAT_RUN", str(run))
+            (tmp_path / "x.jpg").write_bytes(content)
+            os.utime(tmp_path / "x.jpg", (run * 10, run * 10))
+            with open_store("coco", address(server)) as store:
+                assert store.read(store.resolve("x.jpg")) == content

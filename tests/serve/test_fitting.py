@@ -11,7 +11,7 @@ from blender.serve.fitting import Fitter, Round, TooLongError
 from blender.template import TEMPLATES
 from blender.text.chat import make_chat_template
 from blender.text.encoder import TextEncoder, make_text_encoder
-from tests.stream.test_chat import chatting
+from tests.stream.chat_templates import chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 IMAGE_POSITIONS = 16
