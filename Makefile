@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check unit bench clean
+.PHONY: demo test check unit search campaign bench clean
 
 demo: .venv/installed
 	$(BIN)/visualchat demo --out out/demo
@@ -17,6 +17,15 @@ check: .venv/installed
 
 unit: .venv/installed
 	$(BIN)/pytest -q -n 2 --dist loadgroup
+
+# the property tests over examples that no run has drawn before, again and again for ten minutes
+SEARCH_SECONDS ?= 600
+search: .venv/installed
+	HYPOTHESIS_PROFILE=searching timeout $(SEARCH_SECONDS) sh -c 'while $(BIN)/pytest -q -x -n 2 -m hypothesis; do :; done'; test $$? = 124
+
+# kills, mutated inputs, cut streams, bad servers and bad clients at random, for about an hour
+campaign: .venv/installed
+	$(BIN)/python -m benchmarks.campaign
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks

@@ -1,6 +1,7 @@
-"""Annotation files of the published sizes, in the official layouts: what the paper's Table 1 is counted on.
+"""Annotation files of the published sizes, in the official layouts, generated to give the counts of Table 1.
 
-The texts are made up; how many records there are, how long they are and which images they share is as published.
+The texts are made up; how many records there are, how long they are and how many images they share is as published.
+Which images they share is not: the counts of the real files were not checked here.
 
 LLaVA-Instruct is about 81,479 of COCO's 118,287 training images, that is 68.88 % of them. Of CGD's 70,940
 conversations the paper's image-matched blend kept 48,869, that is 68.89 %: each pair whose first image happens to be in

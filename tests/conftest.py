@@ -11,9 +11,9 @@ from tests import corpora
 
 # machines are shared and noisy: how long an example takes says nothing about the code
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-# the same examples in every run, so that a run tells what a change did; HYPOTHESIS_PROFILE=searching draws new ones
+# the same examples in every run, so that a run tells what a change did; `make search` draws new ones
 settings.register_profile("patient", patient, derandomize=True)
-settings.register_profile("searching", patient)
+settings.register_profile("searching", patient, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 
