@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import report
 from blender.demo import draw_corpus
 from blender.references import find_pin
-from blender.sources import read_batches
+from blender.sources import open_source_file, read_batches
 
 _SOURCES = {
     "llava detail": ("llava", "llava/detail_23k.json"),
@@ -80,7 +80,7 @@ def _measure(form: str, path: Path) -> list[object]:
 def _conversations(form: str, path: Path) -> list[tuple[list[tuple[str, int]], int]]:
     """List the texts of each conversation, with the images shown by then, and how many it shows in all."""
     found = []
-    for batch in read_batches(form, str(path)):
+    for batch in read_batches(open_source_file(form, str(path))):
         start = 0
         for num_turns in batch.num_turns:
             texts, shown = list[tuple[str, int]](), 0

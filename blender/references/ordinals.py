@@ -49,6 +49,8 @@ def ordered(noun: Noun) -> Reference | None:
     lead, items, count = noun.before[: found.start()], [*_ORDINAL_ITEM.finditer(found["ordinals"])], found["count"]
     if _AT.search(lead) and not found["determiner"]:
         return None
+    if every := _EVERY.search(lead):
+        return noun.lost("some_image", every)
     single = len(items) == 1 and not count
     mismatched = noun.plural if single else count and not noun.plural  # "the first images", "the first two image files"
     if mismatched or _OWNED.search(lead) or is_elsewhere(noun) or is_superlative(noun):
@@ -61,7 +63,7 @@ def ordered(noun: Noun) -> Reference | None:
         parts = [tuple(values)]
     if not values or not all(1 <= value <= noun.num_images for value in values):
         return noun.lost("number", found)
-    if _EVERY.search(lead) or _MAKING.search(lead) or not AFTER_ORDINAL.match(noun.text, noun.end):
+    if _MAKING.search(lead) or not AFTER_ORDINAL.match(noun.text, noun.end):
         return noun.lost("some_image", found)
     several = len(values) > 1 and (noun.plural or "or" not in separators[-1])
     return Reference(noun.start(found), noun.end, (noun.called(several, found[0][0].isupper()), " ", *parts))

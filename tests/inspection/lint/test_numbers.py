@@ -28,6 +28,7 @@ from tests.inspection.lint.blends import ask, details, found
         ("the second picture on the wall", 1, None),
         ("in the image two men, in the picture 4 dogs", 1, None),
         ("a photo from 1920, image 2023", 1, None),
+        ("Every second image is dark.", 1, None),
     ],
 )
 def test_phrases_that_name_an_image_which_is_not_there(text, num_shown, phrase):
@@ -95,6 +96,7 @@ class Written:
 
     name = "written"
     files = ()
+    cut = pl.DataFrame(schema={"source": pl.String, "turns": pl.UInt32, "records": pl.UInt32})
 
     def __init__(self, entry, *samples):
         self.recipe = {"blend": [{"name": "made"} | entry]}
