@@ -1,6 +1,7 @@
 """Files that would cost a reader of headers minutes, or a decoder much memory: they are refused, or read, at once."""
 
 import struct
+import tarfile
 import time
 import tracemalloc
 import zipfile
@@ -15,7 +16,7 @@ from blender.images import ImageLimits, open_store, survey_image
 from blender.images.checking import check_image
 from blender.images.damage import DamagedImage
 from blender.images.decoding import measure_image, open_image
-from tests.images.pictures import picture, write_folder, write_parquet, write_zip
+from tests.images.pictures import picture, write_folder, write_parquet, write_tar, write_zip
 
 SLOW = damage.SLOW
 #: what is read in spite of its size, because a picture is behind it
@@ -184,6 +185,21 @@ def test_a_wrong_checksum_in_a_zip_is_seen_while_planning(tmp_path, method):
         info = survey_image(store, store.resolve("x.jpg"), ImageLimits())
     assert info.reason == "unreadable"
     assert "checksum" in info.detail
+
+
+def test_a_member_of_a_tar_that_claims_more_than_there_is_cannot_be_listed(tmp_path):
+    entry = tarfile.TarInfo("x.jpg")
+    entry.size = 8_000_000_000
+    (tmp_path / "x.tar").write_bytes(entry.tobuf() + picture().ljust(4096, b"\0"))
+    with open_store("coco", str(tmp_path / "x.tar")) as store, pytest.raises(StoreError, match="cut short"):
+        store.resolve("x.jpg")
+
+
+def test_a_large_member_of_a_tar_is_refused_by_its_size(tmp_path):
+    path = write_tar(tmp_path / "x.tar", {"x.jpg": picture() + bytes(20_000)})
+    with open_store("coco", str(path)) as store:
+        info = survey_image(store, store.resolve("x.jpg"), ImageLimits(max_bytes=10_000))
+    assert info.reason == "too_many_bytes"
 
 
 def test_a_cell_of_a_table_is_not_copied_to_see_its_size(tmp_path):
