@@ -73,7 +73,7 @@ def test_a_blend_whose_manifest_cannot_be_read_is_replaced_when_asked(own_blend,
 
 def test_layouts_are_named(own_blend):
     UNREADABLE["of a newer layout"](own_blend)
-    with pytest.raises(ShardError, match=r"has layout 99, and this program reads layout 1"):
+    with pytest.raises(ShardError, match=r"has layout 99, and this program reads layouts 1 and 2"):
         open_blend(own_blend)
 
 
