@@ -314,4 +314,4 @@ def print_ledger(screen: "Screen", manifest: "Manifest") -> None:
         screen.print(f"  {count:>9,}  {reason}", markup=False)
     if pinned := ledger.get("pinned"):
         told = ", ".join(f"{count:,} {reason}" for reason, count in pinned.items())
-        screen.print(f"[bold]never behind other images[/]  {sum(pinned.values()):,} records: {told}")
+        screen.print(titled("never behind other images", f"{sum(pinned.values()):,} records: {told}"))

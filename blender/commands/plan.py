@@ -128,7 +128,7 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print(f"  {dataset} could not use: {told}", markup=False)
     if summary.pinned:
         told = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
-        out.print(f"[bold]never behind other images[/]  {sum(summary.pinned.values()):,} records: {told}")
+        out.print(titled("never behind other images", f"{sum(summary.pinned.values()):,} records: {told}"))
     if summary.unusable_images:
         out.print("images that cannot be used", style="bold")
     for row in summary.unusable_images:

@@ -13,7 +13,7 @@ import msgspec
 from blender.inspection.overview import Overview
 from blender.inspection.thumbnails import Thumbnail
 from blender.inspection.views import SampleView
-from blender.web.page import Page
+from blender.web.page import Page, shown_texts
 
 _PAGE = Page(
     "blender.inspection",
@@ -53,7 +53,7 @@ def report_page(setup: Setup, pictures: Iterable[tuple[int, Thumbnail]], title: 
     Yields:
         The file, piece by piece.
     """
-    page = _PAGE.render(title, setup, policy=_PAGE.policy("img-src data:"))
+    page = _PAGE.render(title, shown_texts(setup), policy=_PAGE.policy("img-src data:"))
     # the last element: pictures are still being made while the page is written
     before, end, after = page.rpartition("</body>")
     yield before.encode()
@@ -71,4 +71,4 @@ def served_policy() -> str:
 
 def served_page(setup: Setup, title: str) -> bytes:
     """Write a page that fetches its samples."""
-    return _PAGE.render(title, setup, policy=served_policy()).encode()
+    return _PAGE.render(title, shown_texts(setup), policy=served_policy()).encode()

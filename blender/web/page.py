@@ -68,12 +68,17 @@ class Page:
 
 def json_block(value: object) -> str:
     """Write a value as JSON that may stand in a block of HTML."""
-    return shown_json(value).decode().replace("<", "\\u003c")
+    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
 
 
 def shown_json(value: object) -> bytes:
     """Write a value as JSON for a page, with what its texts hide written out: a page shows texts as they come."""
-    return msgspec.json.encode(_shown_texts(msgspec.to_builtins(value)))
+    return msgspec.json.encode(shown_texts(value))
+
+
+def shown_texts(value: object) -> Any:
+    """Return what JSON would hold of a value, with what its texts hide written out."""
+    return _shown_texts(msgspec.to_builtins(value))
 
 
 def _shown_texts(value: Any) -> Any:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.web.page import Page, json_block, read_asset
+from blender.web.page import Page, json_block, read_asset, shown_json
 from blender.web.policy import content_security_policy
 
 PAGE = Page("blender.serve.http", folder="page", scripts=("clipboard.js", "stream.js"))
@@ -82,6 +82,6 @@ def test_no_text_can_leave_the_block_of_data(value):
 
 def test_what_texts_hide_is_shown_by_a_page():
     value = {"\u202eb": ["a\x1b[1m\u2066", 1, None, {"x": "\u200b"}]}
-    written = json_block(value)
+    written = shown_json(value).decode()
     assert json.loads(written) == {"\\u202eb": ["a\\x1b[1m\\u2066", 1, None, {"x": "\\u200b"}]}
     assert written.isascii()

@@ -139,13 +139,13 @@ def test_one_user_s_many_questions_lock_nobody_out(serve):
 def test_others_are_let_in_between_two_tokens_of_one_user_s_batch(serve):
     server = serve(Limits(queue=40, batch=8, new_tokens=1_500))
     server.ask(max_tokens=2)
-    threads, statuses = greedily(server, 8, user="greedy", temperature=0, max_tokens=600)
-    server.wait(lambda: server.metric("running") >= 4)
+    threads, statuses = greedily(server, 8, user="greedy", temperature=0, max_tokens=300)
+    server.wait(lambda: server.metric("running") >= 2, 60)
     assert server.ask(user="modest", max_tokens=2)[0] == 200
     running = sum(thread.is_alive() for thread in threads)
     for thread in threads:
         thread.join()
-    assert running >= 4
+    assert running >= 2
     assert set(statuses) == {200}
 
 
