@@ -23,7 +23,7 @@ from blender.shards.sample import Sample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import Encoded, Encoder, encode_sample
 from blender.stream.pixels import decode_image, read_pixel_spec
-from blender.stream.text import make_text_encoder
+from blender.text.encoder import make_text_encoder
 
 BATCH = 16
 _SAVED = "encoder.pickle"

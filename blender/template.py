@@ -10,7 +10,7 @@ holds a marker, a space is put behind the marker's first character (``<image>`` 
 ``### Answer:`` becomes ``# ## Answer:``). The texts themselves (``turns`` of a sample) stay untouched.
 
 A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat template (``chat``) needs a tokenizer:
-:mod:`blender.stream.chat` renders it, from the same turns.
+:mod:`blender.text.chat` renders it, from the same turns.
 """
 
 import re

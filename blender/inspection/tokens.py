@@ -12,7 +12,7 @@ from blender.shards.sample import Sample
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from blender.stream.text import EncodedText
+    from blender.text.encoded import EncodedText
 
 
 class SampleEncoder(Protocol):
@@ -34,7 +34,7 @@ def tokens_view(sample: Sample, encoder: SampleEncoder, tokenizer: "Tokenizer", 
         tokenizer: What tells the text of an id.
         max_tokens: Positions that a sample may take; None for no limit.
     """
-    from blender.stream.text import UnusableTextError
+    from blender.text.encoded import UnusableTextError
 
     try:
         whole = encoder.encode(sample)

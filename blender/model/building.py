@@ -15,6 +15,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
 from blender.errors import ModelError
+from blender.hub import load_named
 from blender.model.configuration import VisualChatConfig
 from blender.model.register import NAME, check_decoder
 from blender.model.vision import vision_part
@@ -119,25 +120,16 @@ def _name(part: Part) -> str:
 def _config_of(what: str, part: Part) -> Any:
     if isinstance(part, PreTrainedModel):
         return part.config
-    try:
-        return AutoConfig.from_pretrained(part)
-    except (OSError, ValueError) as error:
-        raise _not_loaded(what, part, error) from error
-
-
-def _not_loaded(what: str, part: Part, error: Exception) -> ModelError:
-    first = str(error).strip().splitlines()[0]
-    return ModelError(f"the {what} {part} cannot be loaded: {first}", "name a model or its folder")
+    return load_named(what, part, AutoConfig.from_pretrained)
 
 
 def _image_settings(vision: Part) -> dict[str, Any]:
     """Read what the tower's image processor makes of bytes."""
     if isinstance(vision, PreTrainedModel):
         return {}
-    try:
-        settings: dict[str, Any] = ImageProcessingMixin.get_image_processor_dict(vision)[0]
-    except (OSError, ValueError) as error:
-        raise _not_loaded("image processor of", vision, error) from error
+    settings: dict[str, Any] = load_named(
+        "image processor", vision, lambda name: ImageProcessingMixin.get_image_processor_dict(name)[0]
+    )
     size = settings.get("crop_size") if settings.get("do_center_crop", "crop_size" in settings) else None
     size = size or settings.get("size")
     edge = size if isinstance(size, int) else (size or {}).get("height") or (size or {}).get("shortest_edge")
@@ -151,14 +143,14 @@ def _image_settings(vision: Part) -> dict[str, Any]:
 
 
 def _load(what: str, loader: Any, part: Part, config: Any, dtype: Any, attention: str | None) -> Any:
-    options = {} if attention is None else {"attn_implementation": attention}
-    try:
+    options = {"dtype": dtype or "auto", **({} if attention is None else {"attn_implementation": attention})}
+
+    def load(name: str) -> Any:
         with quietly():
-            model, told = loader.from_pretrained(
-                part, config=config, dtype=dtype or "auto", output_loading_info=True, **options
-            )
-    except (OSError, ValueError) as error:
-        raise _not_loaded(what, part, error) from error
+            return loader.from_pretrained(name, config=config, output_loading_info=True, **options)
+
+    assert not isinstance(part, PreTrainedModel)
+    model, told = load_named(what, part, load)
     missing = sorted(told["missing_keys"])
     if missing:
         raise ModelError(f"the {what} {part} lacks {len(missing)} weights, such as {missing[0]}", "load it anew")

@@ -1,25 +1,26 @@
-"""What stands before the model: tokenizer, image settings, template, and how many positions an image takes.
+"""What comes before the model: tokenizer, image settings, template, and how many positions an image takes.
 
-A processor travels with its model, so that a folder says by itself how it wants to be asked. Given texts with
-``<image>`` in them and pictures, it makes what ``VisualChatModel`` takes. The text between images is tokenised in one
-call, an image parting it as a special token would.
+A processor travels with its model, so that a folder says by itself how it wants to be asked. It encodes text with the
+encoder of training (:mod:`blender.text`), so its prompts are, token for token, what stood before answers in training.
+Chat, the server and evaluation take their encoder from here.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer
 from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
 
-from blender.errors import ModelError
-
-#: stands where an image is shown
-IMAGE = "<image>"
-#: stands for it while a text is tokenised; a noncharacter of Unicode
-_MARK = "\ufdd0"
+from blender.errors import ModelError, StreamError
+from blender.hub import load_named
+from blender.model.messages import Conversation, read_messages
+from blender.model.prompts import Prompt, batch_prompts
+from blender.template import IMAGE, Span, Template
+from blender.text.chat import ChatTemplate, find_template
+from blender.text.encoded import EncodedText, UnusableTextError
+from blender.text.encoder import TextEncoder, make_text_encoder
 
 
 class VisualChatProcessor(ProcessorMixin):
@@ -46,6 +47,7 @@ class VisualChatProcessor(ProcessorMixin):
         self.image_positions = image_positions
         self.template = template
         self.image_token_id = image_token_id
+        self._encoder: tuple[object, TextEncoder] | None = None
         super().__init__(image_processor, tokenizer, chat_template=chat_template)  # type: ignore[no-untyped-call]
 
     @classmethod
@@ -61,26 +63,48 @@ class VisualChatProcessor(ProcessorMixin):
         Raises:
             ModelError: One of them cannot be loaded.
         """
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(language)
-            images = AutoImageProcessor.from_pretrained(vision, backend="pil")  # type: ignore[no-untyped-call]
-        except (OSError, ValueError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise ModelError(f"the processor of {language} and {vision} cannot be made: {first}") from error
+        tokenizer = load_named("tokenizer", language, AutoTokenizer.from_pretrained)
+        images = load_named("image processor", vision, _load_image_processor)
         return cls(_resized(images, config.image_size), tokenizer, config.image_positions, template)
 
     @property
-    def placeholder_id(self) -> int:
-        """The id at image positions; it means nothing."""
+    def text_encoder(self) -> TextEncoder:
+        """The encoder of texts, made once for the tokenizer as it is.
+
+        Raises:
+            ModelError: The tokenizer cannot be used.
+        """
         tokenizer = self.tokenizer
-        known = (self.image_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id)
-        return int(next(token for token in known if token is not None))
+        # a tokenizer can be replaced, and tokens can be added to it
+        state = id(tokenizer), len(tokenizer), tokenizer.eos_token_id, self.image_positions, self.image_token_id
+        if self._encoder is None or self._encoder[0] != state:
+            try:
+                made = make_text_encoder(tokenizer, self.image_positions, image_token_id=self.image_token_id)
+            except StreamError as error:
+                raise ModelError(error.message, error.hint) from error
+            self._encoder = state, made
+        return self._encoder[1]
+
+    def find_template(self) -> Template | ChatTemplate:
+        """Return the template that the model was trained with.
+
+        Raises:
+            ModelError: There is none of this name.
+        """
+        try:
+            return find_template(self.template, self.tokenizer)
+        except StreamError as error:
+            raise ModelError(error.message, error.hint) from error
 
     def __call__(self, text: str | Sequence[str], images: Sequence[Any] | None = None, **kwargs: Any) -> BatchFeature:
-        """Make the inputs of ``forward`` and ``generate``, padded on the left.
+        """Make the inputs of ``forward`` and ``generate`` for prompts of one round, padded on the left.
+
+        Special tokens in a text are read as the characters they are written with. A conversation of several rounds, or
+        one of a chat template, has special tokens of its own: use :meth:`apply_chat_template`.
 
         Args:
-            text: One text or several; ``<image>`` where an image is shown.
+            text: One text or several, each up to where an answer begins; ``<image>`` where an image is shown. The
+                space before an answer may be left out.
             images: The images of all texts, in the order shown.
             **kwargs: Options of the image processor.
 
@@ -88,40 +112,83 @@ class VisualChatProcessor(ProcessorMixin):
             ``input_ids``, ``attention_mask``, ``image_index``, each (B, T), and ``pixels``, (N, C, H, W), normalised.
 
         Raises:
-            ModelError: There are more or fewer images than places for them.
+            ModelError: A text cannot be encoded, or there are more or fewer images than are shown.
         """
         texts = [text] if isinstance(text, str) else list(text)
         pictures = list(images or [])
-        places = sum(one.count(IMAGE) for one in texts)
-        if places != len(pictures):
-            told = f"the text shows {places} images, and {len(pictures)} are given"
-            raise ModelError(told, f"give one image for each {IMAGE}")
-        rows, shown = [], 0
-        for one in texts:
-            rows.append(self._encode(one, shown))
-            shown += one.count(IMAGE)
-        made = _pad_left(rows, self.placeholder_id)
-        if pictures:
-            kwargs.setdefault("return_tensors", "pt")
-            made["pixels"] = self.image_processor(images=pictures, **kwargs)["pixel_values"]
-        return BatchFeature(made)
+        num_shown = sum(one.count(IMAGE) for one in texts)
+        if num_shown != len(pictures):
+            reason = f"the text shows {num_shown} images, and {len(pictures)} are given"
+            raise ModelError(reason, f"give one image for each {IMAGE}")
+        return self._batch([self._encode([_prompt(one)], is_prompt=True) for one in texts], pictures, kwargs)
 
-    def _encode(self, text: str, first_image: int) -> tuple[list[int], list[int]]:
-        """Return ids and image numbers of one text."""
-        tokenizer = self.tokenizer
-        backend: Tokenizer = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-        backend.add_tokens([AddedToken(_MARK, normalized=False, special=False)])
-        mark = backend.token_to_id(_MARK)
-        tokens = backend.encode(text.replace(IMAGE, _MARK), add_special_tokens=False).ids
-        begin = tokenizer.bos_token_id
-        starts = begin is not None and tokenizer("a")["input_ids"][:1] == [begin]
-        ids, numbers = ([begin], [-1]) if starts else ([], [])
-        for token in tokens:
-            count = self.image_positions if token == mark else 1
-            ids += [self.placeholder_id if token == mark else token] * count
-            numbers += [first_image if token == mark else -1] * count
-            first_image += token == mark
-        return ids, numbers
+    def apply_chat_template(  # type: ignore[override]
+        self,
+        conversation: Sequence[Any],
+        *,
+        add_generation_prompt: bool = False,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        return_tensors: str = "pt",
+        return_assistant_tokens_mask: bool = False,
+    ) -> Any:
+        """Render a conversation with the template that the model was trained with, and encode it as training does.
+
+        Args:
+            conversation: Messages, as :func:`~blender.model.messages.read_messages` takes them, or several lists of
+                them.
+            add_generation_prompt: Must be set where the last message is the user's: the answer comes next.
+            tokenize: Make tokens; else return the text.
+            return_dict: With ``tokenize``: return the inputs of ``generate``; else ``input_ids`` alone.
+            return_tensors: ``pt``; there is no other kind.
+            return_assistant_tokens_mask: Add ``assistant_masks``, (B, T): where loss falls in training.
+
+        Raises:
+            ModelError: The messages cannot be rendered or encoded, or do not end as ``add_generation_prompt`` says.
+        """
+        if return_tensors != "pt":
+            raise ModelError(f"there are no {return_tensors!r} tensors here", "use return_tensors='pt'")
+        is_one = bool(conversation) and isinstance(conversation[0], Mapping)
+        read = [read_messages(one) for one in ([conversation] if is_one else conversation)]
+        rendered = [self._render(one, add_generation_prompt) for one in read]
+        if not tokenize:
+            texts = ["".join(span.text for span in spans) for spans in rendered]
+            return texts[0] if is_one else texts
+        encoded = [self._encode(spans, one.is_prompt) for spans, one in zip(rendered, read, strict=True)]
+        batch = self._batch(encoded, [image for one in read for image in one.images], {})
+        if return_assistant_tokens_mask:
+            length = batch["input_ids"].shape[1]
+            masks = [[0] * (length - len(text)) + text.trained.astype(int).tolist() for text in encoded]
+            batch["assistant_masks"] = torch.tensor(masks)
+        return batch if return_dict else batch["input_ids"]
+
+    def _render(self, read: Conversation, add_generation_prompt: bool) -> list[Span]:
+        if read.is_prompt != add_generation_prompt:
+            reason = "user's" if read.is_prompt else "assistant's"
+            hint = f"set add_generation_prompt={read.is_prompt}"
+            raise ModelError(f"the last message is the {reason}", hint)
+        template = self.find_template()
+        if read.system is not None:
+            template = template.with_system(read.system)
+        return template.render_prompt(read.rounds) if read.is_prompt else template.render(read.rounds)
+
+    def _encode(self, spans: Sequence[Span], is_prompt: bool) -> EncodedText:
+        encoder = self.text_encoder
+        try:
+            return encoder.encode_prompt(spans) if is_prompt else encoder.encode(spans).keep_turns(None)
+        except UnusableTextError as error:
+            raise ModelError(f"the text cannot be encoded: {error.detail}", "leave that out") from error
+
+    def _batch(self, texts: Sequence[EncodedText], images: Sequence[Any], options: dict[str, Any]) -> BatchFeature:
+        pixels = torch.empty(0)
+        if images:
+            options.setdefault("return_tensors", "pt")
+            pixels = self.image_processor(images=list(images), **options)["pixel_values"]
+        prompts, first = [], 0
+        for text in texts:
+            prompts.append(Prompt(text.ids, text.image.astype("int64"), pixels[first : first + text.num_images]))
+            first += text.num_images
+        return BatchFeature(batch_prompts(prompts, self.text_encoder.image_id, "cpu"))
 
     @property
     def model_input_names(self) -> list[str]:
@@ -129,14 +196,13 @@ class VisualChatProcessor(ProcessorMixin):
         return ["input_ids", "attention_mask", "image_index", "pixels"]
 
 
-def _pad_left(rows: Sequence[tuple[list[int], list[int]]], pad: int) -> dict[str, torch.Tensor]:
-    length = max(len(ids) for ids, _ in rows)
-    filled = {
-        "input_ids": [[pad] * (length - len(ids)) + ids for ids, _ in rows],
-        "attention_mask": [[0] * (length - len(ids)) + [1] * len(ids) for ids, _ in rows],
-        "image_index": [[-1] * (length - len(ids)) + numbers for ids, numbers in rows],
-    }
-    return {name: torch.tensor(values) for name, values in filled.items()}
+def _load_image_processor(name: str) -> Any:
+    return AutoImageProcessor.from_pretrained(name, backend="pil")  # type: ignore[no-untyped-call]
+
+
+def _prompt(text: str) -> Span:
+    """Return a prompt's text; the space before an answer belongs to the answer's first token."""
+    return Span(text if text[-1:].isspace() else f"{text} ", train=False)
 
 
 def _resized(images: Any, size: int) -> Any:

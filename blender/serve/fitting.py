@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from blender.errors import SessionError
-from blender.stream.chat import ChatTemplate
-from blender.stream.text import EncodedText, TextEncoder, UnusableTextError
 from blender.template import Template
+from blender.text.chat import ChatTemplate
+from blender.text.encoded import EncodedText, UnusableTextError
+from blender.text.encoder import TextEncoder
 
 #: what is done about a conversation beyond the model's length: refuse it, or leave out the oldest rounds
 Overflow = Literal["refuse", "drop"]

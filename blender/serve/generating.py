@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
+from blender.model.prompts import Prompt, batch_prompts
 from blender.serve.listening import Finish, Listener, stop_pattern
 from blender.serve.loading import LoadedModel
-from blender.serve.prompts import Prompt, batch_prompts
 from blender.serve.sampling import RowSampler, Sampling
 
 #: called with each new piece of an answer

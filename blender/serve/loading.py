@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import torch
 
-from blender.errors import ModelError, StreamError
-from blender.stream.chat import ChatTemplate, find_template
+from blender.errors import ModelError
+from blender.hub import locate
 from blender.stream.encode import Encoder
 from blender.stream.pixels import read_pixel_spec
-from blender.stream.text import make_text_encoder
 from blender.template import Template
+from blender.text.chat import ChatTemplate
 from blender.train.engine import choose_accelerator
 
 DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -88,6 +88,8 @@ def open_model(
     from blender.model import VisualChatModel, read_saved_config
     from blender.model.saving import check_damage
 
+    name = name or Path(folder).resolve().name
+    folder = locate("model", folder)
     # weights are compared where they are read
     check_damage(folder, weights=False)
     config = read_saved_config(folder)
@@ -102,7 +104,7 @@ def open_model(
         ) from error
     model.eval()
     _forget_habits(model)
-    return LoadedModel(name or Path(folder).resolve().name, model, tokenizer, encoder)
+    return LoadedModel(name, model, tokenizer, encoder)
 
 
 def limit_of(config: Any) -> int | None:
@@ -117,18 +119,6 @@ def limit_of(config: Any) -> int | None:
     limits = [getattr(text, "max_position_embeddings", None), attention_window(text)]
     known = [int(limit) for limit in limits if limit]
     return min(known) if known else None
-
-
-def template_named(name: str, tokenizer: Any) -> Template | ChatTemplate:
-    """Return the template that a model was trained with.
-
-    Raises:
-        ModelError: There is none of this name.
-    """
-    try:
-        return find_template(name, tokenizer)
-    except StreamError as error:
-        raise ModelError(error.message, error.hint) from error
 
 
 def _check_wishes(device: str | None, device_map: object, dtype: str, quantize: str | None) -> None:
@@ -174,15 +164,13 @@ def _open_processor(folder: str | Path, config: Any) -> tuple[Encoder, Any]:
         first = str(error).strip().splitlines()[0]
         hint = "save the processor beside the model, as `visualchat train` does"
         raise ModelError(f"{folder} does not say how its model is talked to: {first}", hint) from error
-    tokenizer = processor.tokenizer
-    template = template_named(processor.template, tokenizer)
-    text = make_text_encoder(tokenizer, processor.image_positions, image_token_id=processor.image_token_id)
+    text, template = processor.text_encoder, processor.find_template()
     pixels = read_pixel_spec(processor.image_processor)
     if (text.image_positions, pixels.height) != (config.image_positions, config.image_size):
         told = f"{pixels.height} pixels and {text.image_positions} positions"
         wanted = f"{config.image_size} and {config.image_positions}"
         raise ModelError(f"{folder}: its processor gives an image {told}, and its model wants {wanted}", "save it anew")
-    return Encoder(text, pixels, limit_of(config), template), tokenizer
+    return Encoder(text, pixels, limit_of(config), template), processor.tokenizer
 
 
 def _options(device: str | None, device_map: Any, dtype: str, quantize: str | None) -> dict[str, Any]:
@@ -219,7 +207,7 @@ def _open_weights(kind: Any, folder: str | Path, config: Any, options: dict[str,
     if options.get("quantization_config") is not None or options["device_map"] == "auto":
         from transformers import AutoModelForCausalLM
 
-        where = str((config.parts or {}).get("language"))
+        where = locate("language model", str((config.parts or {}).get("language")))
         parts["language"] = AutoModelForCausalLM.from_pretrained(where, **options)
     model = kind.from_pretrained(folder, dtype=None if options["dtype"] == "auto" else options["dtype"], **parts)
     if not parts:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from blender.errors import SessionError
+from blender.model.prompts import Prompt
 from blender.serve.fitting import Fitted, Fitter, Overflow, require_question
 from blender.serve.fitting import Round as Round
 from blender.serve.fitting import TooLongError as TooLongError
@@ -23,11 +24,10 @@ from blender.serve.generating import Cancelled, Generated, OnEnd, OnText, genera
 from blender.serve.listening import Finish
 from blender.serve.loading import LoadedModel
 from blender.serve.memory import Memory
-from blender.serve.prompts import Prompt
 from blender.serve.ready import Ready as Ready
 from blender.serve.ready import decode_pixels
 from blender.serve.sampling import Sampling
-from blender.stream.text import EncodedText
+from blender.text.encoded import EncodedText
 
 _GREEDY = Sampling()
 

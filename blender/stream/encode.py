@@ -12,11 +12,12 @@ import torch
 
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
-from blender.stream.chat import ChatTemplate
 from blender.stream.pixels import PixelSpec, stack_images
 from blender.stream.sample_text import SampleTextEncoder
-from blender.stream.text import EncodedText, TextEncoder, UnusableTextError
 from blender.template import IMAGE, Template
+from blender.text.chat import ChatTemplate
+from blender.text.encoded import EncodedText, UnusableTextError
+from blender.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from blender.errors import StreamError
-from blender.stream.chat import ChatTemplate, find_template
+from blender.hub import load_named
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.pixels import PixelSpec, read_pixel_spec
 from blender.stream.sample_text import SampleTextEncoder
-from blender.stream.text import make_text_encoder
 from blender.template import Template
+from blender.text.chat import ChatTemplate, find_template
+from blender.text.encoder import make_text_encoder
 
 
 def load_encoder(
@@ -71,7 +72,7 @@ def load_text_encoder(
     """
     from transformers import AutoTokenizer
 
-    loaded: Any = _loaded("tokenizer", tokenizer, lambda: AutoTokenizer.from_pretrained(tokenizer))
+    loaded: Any = load_named("tokenizer", tokenizer, AutoTokenizer.from_pretrained, StreamError)
     if image_positions is None:
         if vision is None:
             raise StreamError("it is not known how many positions an image takes", "name the vision tower, or say it")
@@ -81,15 +82,7 @@ def load_text_encoder(
 
 
 def _load_pixels(vision: str | Path) -> PixelSpec:
-    return read_pixel_spec(_loaded("image processor", vision, lambda: _processor_settings(vision)))
-
-
-def _loaded(what: str, name: str | Path, load: Any) -> Any:
-    try:
-        return load()
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise StreamError(f"the {what} of {name} cannot be loaded: {first}", "name a model or its folder") from error
+    return read_pixel_spec(load_named("image processor", vision, _processor_settings, StreamError))
 
 
 def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
@@ -103,7 +96,7 @@ def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
 def _num_patches(vision: str | Path, pixels: PixelSpec) -> int:
     from transformers import AutoConfig
 
-    config: Any = _loaded("configuration", vision, lambda: AutoConfig.from_pretrained(vision))
+    config: Any = load_named("vision tower", vision, AutoConfig.from_pretrained, StreamError)
     config = getattr(config, "vision_config", config)
     patch = getattr(config, "patch_size", None)
     if not isinstance(patch, int):

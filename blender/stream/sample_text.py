@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from blender.shards.sample import Sample
-from blender.stream.chat import ChatTemplate
-from blender.stream.text import EncodedText, TextEncoder
 from blender.template import Span, Template
+from blender.text.chat import ChatTemplate
+from blender.text.encoded import EncodedText
+from blender.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from blender.errors import ModelError
+from blender.hub import load_named
 from blender.model import VisualChatModel, parameter_groups, set_trainable
 from blender.train.checkpoint import CheckpointState, check_fits, load_checkpoint
 from blender.train.engine import start_engine
@@ -116,12 +117,10 @@ def _load_in_pieces(recipe: TrainRecipe, prepared: Prepared) -> tuple[Any, Any]:
 
 
 def _load_part(what: str, loader: Any, part: str, dtype: torch.dtype) -> Any:
-    place = str(Path(part).resolve()) if Path(part).is_dir() else part
-    try:
-        model, told = loader.from_pretrained(place, dtype=dtype, output_loading_info=True)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"the {what} {part} cannot be loaded: {first}", "name a model or its folder") from error
+    name = str(Path(part).resolve()) if Path(part).is_dir() else part
+    model, told = load_named(
+        what, name, lambda found: loader.from_pretrained(found, dtype=dtype, output_loading_info=True)
+    )
     missing = sorted(told["missing_keys"])
     if missing:
         raise ModelError(f"the {what} {part} lacks {len(missing)} weights, such as {missing[0]}", "load it anew")

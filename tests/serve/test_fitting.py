@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from blender.errors import SessionError
 from blender.serve.fitting import Fitter, Round, TooLongError
-from blender.stream.chat import make_chat_template
-from blender.stream.text import TextEncoder, make_text_encoder
 from blender.template import TEMPLATES
-from tests.stream.test_chat import chatting
+from blender.text.chat import make_chat_template
+from blender.text.encoder import TextEncoder, make_text_encoder
+from tests.stream.chat_templates import chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 IMAGE_POSITIONS = 16

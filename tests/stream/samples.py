@@ -10,8 +10,8 @@ from blender.shards.read import StoredSample
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
 from blender.stream.pixels import read_pixel_spec
-from blender.stream.text import make_text_encoder
 from blender.template import TEMPLATES
+from blender.text.encoder import make_text_encoder
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 #: a vision tower for tiny pictures

@@ -20,7 +20,7 @@ from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.pixels import read_pixel_spec, stack_images
 from blender.stream.source import open_source
-from blender.stream.text import make_text_encoder
+from blender.text.encoder import make_text_encoder
 from tests import corpora
 from tests.processes import is_alive
 from tests.stream import tiny_tokenizers

@@ -218,7 +218,7 @@ def _lengths(samples: Sequence[Sample], first: int, tokens: Tokens | None) -> pl
 
 def _counted(sample: Sample, tokens: Tokens) -> tuple[int | None, int | None, str | None]:
     """Count a sample's positions and the turns that fit; or say why it cannot be trained on."""
-    from blender.stream.text import UnusableTextError
+    from blender.text.encoded import UnusableTextError
 
     try:
         whole = tokens.encoder.encode(sample)

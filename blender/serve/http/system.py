@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from blender.stream.chat import ChatTemplate
 from blender.template import IMAGE, Template
+from blender.text.chat import ChatTemplate
 
 #: what marks places in a text while it is rendered and tokenised
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")

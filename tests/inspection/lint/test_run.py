@@ -9,7 +9,7 @@ from blender.recipe.lint import LINT_CHECKS, Suppression
 from blender.shards.blend import write_blend
 from blender.shards.read import open_blend
 from blender.stream.sample_text import SampleTextEncoder
-from blender.stream.text import make_text_encoder
+from blender.text.encoder import make_text_encoder
 from tests import corpora
 from tests.inspection.lint.blends import ask, details, found, plain
 from tests.stream.tiny_tokenizers import tiny_tokenizer

@@ -11,11 +11,11 @@ from blender.serve.http.preparing import Conversations
 from blender.serve.http.reading import Asked, Exchange
 from blender.serve.sampling import Sampling
 from blender.serve.session import TooLongError
-from blender.stream.chat import make_chat_template
-from blender.stream.text import make_text_encoder
 from blender.template import TEMPLATES
+from blender.text.chat import make_chat_template
+from blender.text.encoder import make_text_encoder
 from tests.serve.http.conftest import picture
-from tests.stream.test_chat import chatting
+from tests.stream.chat_templates import chatting
 
 Turn = namedtuple("Turn", "images question answer")
 SHORT = Sampling(max_new_tokens=4)

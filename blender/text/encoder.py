@@ -19,105 +19,21 @@ one behind an answer is its end token.
 
 import json
 import re
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer
 
 from blender.errors import StreamError
-from blender.template import IMAGE, Span
+from blender.template import Span
+from blender.text.drafting import CUT_MARK, END_MARK, IMAGE_MARK, MARK, Draft, Drafting, Markup, Special, Tokens
+from blender.text.encoded import EncodedText, UnusableTextError
 
-#: stands for an image, the end of an answer or a forced cut while a text is tokenised; a noncharacter of Unicode
-MARK = "\ufdd0"
-_IMAGE_MARK, _END_MARK, _CUT_MARK, _TOKEN_MARK = range(4)
 #: score of a piece that a unigram tokenizer must never choose
 _NEVER = -1e9
-
-
-class UnusableTextError(Exception):
-    """A text that cannot be tokenised safely.
-
-    Args:
-        reason: A word for counting.
-        detail: A sentence for reading.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-
-class Markup(Span, frozen=True, gc=False):
-    """A piece of the rendered conversation in which special tokens are meant, as a chat template writes them."""
-
-
-class _Special(NamedTuple):
-    """A special token, as it is looked for in markup."""
-
-    id: int
-    #: whether the white space before or behind it is part of it
-    takes_left: bool
-    takes_right: bool
-
-
-@dataclass(frozen=True)
-class EncodedText:
-    """A conversation as tokens, image positions included.
-
-    All arrays have one entry per position (T).
-    """
-
-    #: (T,) int32; at image positions the encoder's ``image_id``, which means nothing
-    ids: NDArray[np.int32]
-    #: (T,) bool; answers and their end tokens
-    trained: NDArray[np.bool_]
-    #: (T,) int16; which image of the sample, from 0, has its features here; -1 for text
-    image: NDArray[np.int16]
-    #: number of positions up to and with the end token of each turn
-    turn_ends: tuple[int, ...]
-    #: turns taken off the end because they did not fit
-    num_turns_dropped: int = 0
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def num_images(self) -> int:
-        """Images that are shown; they are the first ones of the sample."""
-        return int(self.image.max(initial=-1)) + 1
-
-    def image_runs(self) -> list[tuple[int, int]]:
-        """Return first position and length of every image's run, in order."""
-        numbers, starts, counts = np.unique(self.image, return_index=True, return_counts=True)
-        return [(int(s), int(c)) for number, s, c in zip(numbers, starts, counts, strict=True) if number >= 0]
-
-    def keep_turns(self, max_tokens: int | None) -> "EncodedText":
-        """Drop whole turns from the end, with the images they show, until the rest fits.
-
-        What stands behind the last end token is dropped in any case: no loss falls on it.
-
-        Args:
-            max_tokens: Positions allowed, image positions and end tokens counted; None for no limit.
-
-        Returns:
-            The first turns; a text of length 0 when not even one fits.
-        """
-        ends = [end for end in self.turn_ends if max_tokens is None or end <= max_tokens]
-        cut = ends[-1] if ends else 0
-        return EncodedText(
-            self.ids[:cut],
-            self.trained[:cut],
-            self.image[:cut],
-            tuple(ends),
-            self.num_turns_dropped + len(self.turn_ends) - len(ends),
-        )
 
 
 @dataclass(frozen=True)
@@ -152,11 +68,11 @@ class TextEncoder:
         return mark
 
     @cached_property
-    def _specials(self) -> dict[str, _Special]:
+    def _specials(self) -> dict[str, Special]:
         added = self._tokenizer.get_added_tokens_decoder()
         named = {i: AddedToken(str(self._tokenizer.id_to_token(i))) for i in (*self.special_ids, self.end_id)}
         return {
-            token.content: _Special(i, token.lstrip, token.rstrip)
+            token.content: Special(i, token.lstrip, token.rstrip)
             for i, token in {**named, **added}.items()
             if i in named or token.special
         }
@@ -186,8 +102,8 @@ class TextEncoder:
             tokens = self._tokenise(self._draft(spans, cuts))
         return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], Markup)))
 
-    def _draft(self, spans: Sequence[Span], cuts: frozenset[int]) -> "_Draft":
-        drafting = _Drafting(cuts, self.image_id, self.end_id)
+    def _draft(self, spans: Sequence[Span], cuts: frozenset[int]) -> Draft:
+        drafting = Drafting(cuts, self.image_id, self.end_id)
         for place, span in enumerate(spans):
             if isinstance(span, Markup):
                 pieces = self._special_pattern.split(span.text)
@@ -216,25 +132,25 @@ class TextEncoder:
         start = int(answer.argmax())
         return EncodedText(whole.ids[:start], whole.trained[:start], whole.image[:start], whole.turn_ends[:-1])
 
-    def _tokenise(self, draft: "_Draft") -> "_Tokens":
+    def _tokenise(self, draft: Draft) -> Tokens:
         encoding = self._tokenizer.encode(draft.text, add_special_tokens=False)
         ids = encoding.ids
         if not self.special_ids.isdisjoint(ids):
             token = self._tokenizer.id_to_token(next(i for i in ids if i in self.special_ids))
             raise UnusableTextError("special_token", f"the text gives the special token {ascii(token)}")
         array = np.array(ids, dtype=np.int32)
-        return _Tokens(draft, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
+        return Tokens(draft, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
 
-    def _lay_out(self, tokens: "_Tokens", *, begin: bool) -> EncodedText:
+    def _lay_out(self, tokens: Tokens, *, begin: bool) -> EncodedText:
         """Put special tokens and image positions in place of the marks, and the begin token before."""
         kinds = np.array(tokens.draft.kinds, dtype=np.int8)
         marks = np.array(tokens.marks, dtype=np.int64)
-        image_marks, end_marks = marks[kinds == _IMAGE_MARK], marks[kinds == _END_MARK]
+        image_marks, end_marks = marks[kinds == IMAGE_MARK], marks[kinds == END_MARK]
         ids, trained, image = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
         ids[marks] = tokens.draft.ids
         image[image_marks] = np.arange(len(image_marks))
         counts = np.ones(len(ids), dtype=np.int64)
-        counts[image_marks], counts[marks[kinds == _CUT_MARK]] = self.image_positions, 0
+        counts[image_marks], counts[marks[kinds == CUT_MARK]] = self.image_positions, 0
         ends = np.cumsum(counts)[end_marks]
         if self.begin_id is not None and begin:
             ids, counts = np.insert(ids, 0, self.begin_id), np.insert(counts, 0, 1)
@@ -242,112 +158,6 @@ class TextEncoder:
         return EncodedText(
             np.repeat(ids, counts), np.repeat(trained, counts), np.repeat(image, counts), tuple(ends.tolist())
         )
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """The text with its marks, before tokenising."""
-
-    text: str
-    #: what each mark stands for, in order, and the token that comes in its place
-    kinds: list[int]
-    ids: list[int]
-    #: character where each answer begins
-    starts: list[int]
-    #: numbers of the answers that have a mark before them
-    cuts: frozenset[int]
-
-
-@dataclass(frozen=True)
-class _Tokens:
-    """The text with its marks, tokenised."""
-
-    draft: _Draft
-    ids: NDArray[np.int32]
-    #: first character and the one after the last, for each token
-    offsets: list[tuple[int, int]]
-    #: tokens that are marks
-    marks: list[int]
-
-    @cached_property
-    def answers(self) -> list[tuple[int, int, int]]:
-        """Return (first token reaching into the answer, its end mark, the mark before it or -1) for each answer."""
-        found, before, starts = [], -1, iter(self.draft.starts)
-        for mark, kind in zip(self.marks, self.draft.kinds, strict=True):
-            if kind == _END_MARK:
-                first = bisect_right(self.offsets, next(starts), before + 1, mark, key=itemgetter(1))
-                found.append((first, mark, before))
-            before = mark
-        return found
-
-    def torn_answers(self) -> frozenset[int]:
-        """Return the answers whose first token reaches back over more than one space."""
-        return frozenset(
-            number
-            for number, ((first, _, _), start) in enumerate(zip(self.answers, self.draft.starts, strict=True))
-            if self.offsets[first][0] < start and not self._is_space(self.offsets[first][0], start)
-        )
-
-    def trained(self) -> NDArray[np.bool_]:
-        """Return (tokens,) bool: answers, the space before each, and end marks."""
-        trained = np.zeros(len(self.ids), dtype=np.bool_)
-        for number, (first, end, before) in enumerate(self.answers):
-            start, alone = self.draft.starts[number], first - 1 > before and number not in self.draft.cuts
-            if alone and self.offsets[first - 1][1] == start and self._is_space(self.offsets[first - 1][0], start):
-                first -= 1
-            trained[first : end + 1] = True
-        return trained
-
-    def _is_space(self, first: int, start: int) -> bool:
-        return first == start - 1 and self.draft.text[first] == " "
-
-
-class _Drafting:
-    """Writes a :class:`_Draft`, span by span."""
-
-    def __init__(self, cuts: frozenset[int], image_id: int, end_id: int) -> None:
-        self._cuts, self._image_id, self._end_id = cuts, image_id, end_id
-        self._parts: list[str] = []
-        self._marks: list[tuple[int, int]] = []
-        self._starts: list[int] = []
-        self._length = 0
-        #: whether the next special token closes an answer
-        self._open = False
-
-    def add(self, span: Span, *, closed: bool) -> None:
-        """Add text; ``closed`` says that the markup behind an answer has its end token."""
-        if MARK in span.text:
-            raise UnusableTextError("reserved_character", "the text holds U+FDD0, which no text may hold")
-        if not span.train:
-            self._marks += [(_IMAGE_MARK, self._image_id)] * span.text.count(IMAGE)
-            self._put(span.text.replace(IMAGE, MARK))
-            return
-        before = MARK if len(self._starts) in self._cuts else ""
-        self._marks += [(_CUT_MARK, self._end_id)] * len(before)
-        self._starts.append(self._length + len(before))
-        self._open = closed
-        if not closed:
-            self._marks.append((_END_MARK, self._end_id))
-        self._put(before + span.text + ("" if closed else MARK))
-
-    def add_markup(self, pieces: Sequence[str], specials: Mapping[str, _Special]) -> None:
-        """Add structure, parted at its special tokens: text, token, text, …, text."""
-        texts, tokens = list(pieces[0::2]), [specials[piece] for piece in pieces[1::2]]
-        for place, token in enumerate(tokens):
-            texts[place] = texts[place].rstrip() if token.takes_left else texts[place]
-            texts[place + 1] = texts[place + 1].lstrip() if token.takes_right else texts[place + 1]
-            self._marks.append((_END_MARK if self._open else _TOKEN_MARK, token.id))
-            self._open = False
-        self._put(MARK.join(texts))
-
-    def _put(self, text: str) -> None:
-        self._parts.append(text)
-        self._length += len(text)
-
-    def finish(self) -> _Draft:
-        """Return what was written."""
-        kinds, ids = [kind for kind, _ in self._marks], [token for _, token in self._marks]
-        return _Draft("".join(self._parts), kinds, ids, self._starts, self._cuts)
 
 
 def make_text_encoder(

@@ -12,8 +12,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from blender.errors import BlenderError
-from blender.stream.text import MARK, UnusableTextError, make_text_encoder
 from blender.template import IMAGE, TEMPLATES, Span
+from blender.text.drafting import MARK
+from blender.text.encoded import UnusableTextError
+from blender.text.encoder import make_text_encoder
 from tests.stream.tiny_tokenizers import KINDS, TEXTS, tiny_tokenizer
 
 IMAGE_POSITIONS = 3

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from blender.errors import StreamError
 from blender.shards.sample import Sample, SampleTurn
-from blender.stream.chat import SYSTEM, find_template, make_chat_template
 from blender.stream.encode import Encoder, count_tokens
 from blender.stream.pixels import PixelSpec
-from blender.stream.text import Markup, make_text_encoder
 from blender.template import TEMPLATES
+from blender.text.chat import SYSTEM, find_template, make_chat_template
+from blender.text.drafting import Markup
+from blender.text.encoder import make_text_encoder
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 

@@ -4,7 +4,7 @@ What a template writes around the texts (roles, turns, end tokens) is found by r
 and parting the result at them: nothing is known here about any model's format. Templates that trim texts have theirs
 trimmed before. The pieces between depend on the number of turns alone, so they are rendered once per number.
 
-The structure is the only place where special tokens count (:class:`~blender.stream.text.Markup`); the same characters
+The structure is the only place where special tokens count (:class:`~blender.text.drafting.Markup`); the same characters
 in a stranger's text stay text. Every answer is trained, up to and with the first special token behind it.
 """
 
@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from blender.errors import StreamError
-from blender.stream.text import Markup
 from blender.template import CHAT, IMAGE, TEMPLATES, Round, Span, Template
+from blender.text.drafting import Markup
 
 SYSTEM = "You are a powerful vision-language assistant."
 

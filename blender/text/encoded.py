@@ -1,0 +1,73 @@
+"""A conversation as tokens, and what a text is refused for."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class UnusableTextError(Exception):
+    """A text that cannot be tokenised safely.
+
+    Args:
+        reason: A word for counting.
+        detail: A sentence for reading.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """A conversation as tokens, image positions included.
+
+    All arrays have one entry per position (T).
+    """
+
+    #: (T,) int32; at image positions the encoder's ``image_id``, which means nothing
+    ids: NDArray[np.int32]
+    #: (T,) bool; answers and their end tokens
+    trained: NDArray[np.bool_]
+    #: (T,) int16; which image of the sample, from 0, has its features here; -1 for text
+    image: NDArray[np.int16]
+    #: number of positions up to and with the end token of each turn
+    turn_ends: tuple[int, ...]
+    #: turns taken off the end because they did not fit
+    num_turns_dropped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_images(self) -> int:
+        """Images that are shown; they are the first ones of the sample."""
+        return int(self.image.max(initial=-1)) + 1
+
+    def image_runs(self) -> list[tuple[int, int]]:
+        """Return first position and length of every image's run, in order."""
+        numbers, starts, counts = np.unique(self.image, return_index=True, return_counts=True)
+        return [(int(s), int(c)) for number, s, c in zip(numbers, starts, counts, strict=True) if number >= 0]
+
+    def keep_turns(self, max_tokens: int | None) -> "EncodedText":
+        """Drop whole turns from the end, with the images they show, until the rest fits.
+
+        What stands behind the last end token is dropped in any case: no loss falls on it.
+
+        Args:
+            max_tokens: Positions allowed, image positions and end tokens counted; None for no limit.
+
+        Returns:
+            The first turns; a text of length 0 when not even one fits.
+        """
+        ends = [end for end in self.turn_ends if max_tokens is None or end <= max_tokens]
+        cut = ends[-1] if ends else 0
+        return EncodedText(
+            self.ids[:cut],
+            self.trained[:cut],
+            self.image[:cut],
+            tuple(ends),
+            self.num_turns_dropped + len(self.turn_ends) - len(ends),
+        )
