@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
-from transformers.image_processing_base import ImageProcessingMixin
 from transformers.utils import logging
 
-from blender.errors import ModelError
+from blender.errors import ModelError, StreamError
 from blender.hub import load_named
 from blender.model.configuration import VisualChatConfig
 from blender.model.register import NAME, check_decoder
-from blender.model.vision import vision_part
+from blender.model.vision import check_tower, vision_part
+from blender.preprocessing import checked_pixel_spec, load_image_processor
 
 #: a model's name, its folder, or the model itself
 Part = str | Path | PreTrainedModel
@@ -40,9 +40,11 @@ def read_config(language: Part, vision: Part, **settings: Any) -> VisualChatConf
     if unknown:
         raise ModelError(f"a model has no setting {sorted(unknown)[0]!r}", "see docs/model.md for those there are")
     text, tower = _config_of("language model", language), vision_part(_config_of("vision tower", vision))
+    check_decoder(text)
+    check_tower(tower)
     config = VisualChatConfig(**{**_image_settings(vision), **given, "text_config": text, "vision_config": tower})
     config.parts = {name: _name(part) for name, part in (("language", language), ("vision", vision)) if _name(part)}
-    check_decoder(text)
+    check_tower(tower, config.image_size, config.keep_class_token)
     return config
 
 
@@ -127,19 +129,19 @@ def _image_settings(vision: Part) -> dict[str, Any]:
     """Read what the tower's image processor makes of bytes."""
     if isinstance(vision, PreTrainedModel):
         return {}
-    settings: dict[str, Any] = load_named(
-        "image processor", vision, lambda name: ImageProcessingMixin.get_image_processor_dict(name)[0]
-    )
-    size = settings.get("crop_size") if settings.get("do_center_crop", "crop_size" in settings) else None
-    size = size or settings.get("size")
-    edge = size if isinstance(size, int) else (size or {}).get("height") or (size or {}).get("shortest_edge")
-    found = {
-        "image_size": edge,
-        "image_scale": settings.get("rescale_factor") or 1 / 255 if settings.get("do_rescale", True) else 1.0,
-        "image_mean": settings.get("image_mean") if settings.get("do_normalize", True) else [0.0, 0.0, 0.0],
-        "image_std": settings.get("image_std") if settings.get("do_normalize", True) else [1.0, 1.0, 1.0],
+    try:
+        spec = checked_pixel_spec(load_image_processor(vision, ModelError))
+    except StreamError as error:
+        raise ModelError(f"{vision}: {error.message}", error.hint) from error
+    if spec.height != spec.width:
+        reason = f"the image processor of {vision} makes images of {spec.height} x {spec.width} pixels"
+        raise ModelError(reason, "use a vision tower whose images are square")
+    return {
+        "image_size": spec.height,
+        "image_scale": spec.scale,
+        "image_mean": list(spec.mean),
+        "image_std": list(spec.std),
     }
-    return {name: value for name, value in found.items() if value is not None}
 
 
 def _load(what: str, loader: Any, part: Part, config: Any, dtype: Any, attention: str | None) -> Any:

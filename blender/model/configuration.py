@@ -7,7 +7,7 @@ from transformers import AutoConfig, PreTrainedConfig
 from blender.errors import ModelError
 from blender.model.layout import ATTENTIONS
 from blender.model.projector import PROJECTORS
-from blender.model.vision import num_features
+from blender.model.vision import native_size, num_features
 
 
 class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
@@ -67,7 +67,7 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             if getattr(self, name) is None:
                 setattr(self, name, getattr(text, name, None))
-        self.image_size = self.image_size or getattr(vision, "image_size", None)
+        self.image_size = self.image_size or native_size(vision)
         self._check_layers(text, vision)
         self.image_mean = self.image_mean or [0.5, 0.5, 0.5]
         self.image_std = self.image_std or [0.5, 0.5, 0.5]

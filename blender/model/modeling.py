@@ -34,7 +34,7 @@ from blender.model.register import check_decoder, decoder_layers, use_our_attent
 from blender.model.running import Images, Run, run_cached, run_flat
 from blender.model.saving import SavedModel, save_trained
 from blender.model.trainable import add_adapters, set_trainable
-from blender.model.vision import normalise, tower_features
+from blender.model.vision import check_tower, normalise, tower_features
 
 
 @dataclass
@@ -71,6 +71,8 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
         super().__init__(config)
         text: Any = config.text_config
         check_decoder(text)
+        if vision is None:
+            check_tower(config.vision_config, config.image_size, config.keep_class_token)
         self.language: Any = _from_config(AutoModelForCausalLM, text) if language is None else language
         self.vision: Any = _from_config(AutoModel, config.vision_config) if vision is None else vision
         use_our_attention(self.language)

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoImageProcessor, AutoTokenizer, BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from blender.errors import ModelError, StreamError
 from blender.hub import load_named
 from blender.model.messages import Conversation, read_messages
 from blender.model.prompts import Prompt, batch_prompts
+from blender.preprocessing import load_image_processor
 from blender.template import IMAGE, Span, Template
 from blender.text.chat import ChatTemplate, find_template
 from blender.text.encoded import EncodedText, UnusableTextError
@@ -64,7 +65,7 @@ class VisualChatProcessor(ProcessorMixin):
             ModelError: One of them cannot be loaded.
         """
         tokenizer = load_named("tokenizer", language, AutoTokenizer.from_pretrained)
-        images = load_named("image processor", vision, _load_image_processor)
+        images = load_image_processor(vision, ModelError)
         return cls(_resized(images, config.image_size), tokenizer, config.image_positions, template)
 
     @property
@@ -194,10 +195,6 @@ class VisualChatProcessor(ProcessorMixin):
     def model_input_names(self) -> list[str]:
         """Names of what a call makes."""
         return ["input_ids", "attention_mask", "image_index", "pixels"]
-
-
-def _load_image_processor(name: str) -> Any:
-    return AutoImageProcessor.from_pretrained(name, backend="pil")  # type: ignore[no-untyped-call]
 
 
 def _prompt(text: str) -> Span:

@@ -2,16 +2,21 @@
 
 CLIP, SigLIP and DINOv2 differ in how many positions stand before those of the patches (class token, registers), in
 whether they must be told to stretch their position embeddings for another image size (DINOv2 always does), and in what
-lies behind the last layer. Which positions are patches is known from their number.
+lies behind the last layer. Which positions are patches is known from their number, and a tower that gives other numbers
+is refused before a weight is loaded (:func:`check_tower`).
 """
 
 import inspect
+import json
+from functools import lru_cache
 from typing import Any
 
 import torch
-from transformers import PreTrainedConfig, PreTrainedModel
+from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from blender.errors import ModelError
+
+_WANTED = "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2"
 
 
 def vision_part(config: Any) -> Any:
@@ -29,13 +34,74 @@ def num_patches(config: PreTrainedConfig, image_size: int) -> int:
     Raises:
         ModelError: The tower does not say its patch size, or no patch fits.
     """
-    patch = getattr(config, "patch_size", None)
-    if not isinstance(patch, int) or patch > image_size:
-        raise ModelError(
-            f"{type(config).__name__} has patches of {patch} pixels for images of {image_size}",
-            "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2",
-        )
+    patch = _edge(getattr(config, "patch_size", None))
+    if patch is None or patch > image_size:
+        patches = getattr(config, "patch_size", None)
+        raise ModelError(f"{_name(config)} has patches of {patches} pixels for images of {image_size}", _WANTED)
     return (image_size // patch) ** 2
+
+
+def native_size(config: Any) -> int | None:
+    """Return the pixels of an image's edge that a vision tower was made for; None where it does not say."""
+    return _edge(getattr(config, "image_size", None))
+
+
+def check_tower(config: Any, image_size: int | None = None, keep_class_token: bool = False) -> None:
+    """Check, without any weights, that a vision tower gives one feature for each patch of an image.
+
+    The tower is made and run on the meta device, where tensors have shapes and no content.
+
+    Args:
+        config: The vision tower's.
+        image_size: Pixels of an edge; the tower's own when None.
+        keep_class_token: Whether what comes before the patches is used, too.
+
+    Raises:
+        ModelError: It does not.
+    """
+    size = image_size or native_size(config)
+    if size is None:
+        raise ModelError(f"{_name(config)} cannot be a vision tower here: it has no image size of its own", _WANTED)
+    _check_shapes(config.__class__, config.to_json_string(use_diff=False), size, keep_class_token)
+
+
+@lru_cache(maxsize=32)
+def _check_shapes(kind: Any, content: str, size: int, keep_class_token: bool) -> None:
+    config = kind.from_dict(json.loads(content))
+    hidden, width = _run_without_weights(config, size), getattr(config, "hidden_size", None)
+    found = " x ".join(map(str, hidden.shape))
+    refused = f"{_name(config)} cannot be a vision tower here: two images of {size} pixels become {found} numbers"
+    if hidden.dim() != 3 or len(hidden) != 2 or hidden.shape[-1] != width:
+        raise ModelError(f"{refused}, and a list of features of width {width} for each image is expected", _WANTED)
+    patches = num_patches(config, size)
+    wanted = num_features(config, size, keep_class_token)
+    if hidden.shape[1] < patches or (keep_class_token and hidden.shape[1] != wanted):
+        raise ModelError(f"{refused}, and {wanted} features for each image are expected", _WANTED)
+
+
+def _run_without_weights(config: Any, size: int) -> torch.Tensor:
+    """Return the tower's last hidden states of two images, on the meta device."""
+    try:
+        with torch.device("meta"):
+            tower: Any = AutoModel.from_config(config)
+            pixels = torch.empty((2, 3, size, size), dtype=tower.dtype)
+            hidden: torch.Tensor = tower.eval()(pixels, **_options(tower, pixels)).hidden_states[-1]
+            return hidden
+    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
+        first = str(error).strip().splitlines()[0]
+        if first.startswith("Unrecognized configuration class"):
+            first = "transformers opens no model of this kind by itself"
+        raise ModelError(f"{_name(config)} cannot be a vision tower here: {first}", _WANTED) from error
+
+
+def _name(config: Any) -> str:
+    return type(config).__name__.removesuffix("Config")
+
+
+def _edge(size: Any) -> int | None:
+    """Return the edge of a square that a configuration gives as one number or as two equal ones."""
+    edges = [size] if isinstance(size, int) else list(size or [])
+    return edges[0] if edges and all(edge == edges[0] and isinstance(edge, int) for edge in edges) else None
 
 
 def tower_features(tower: PreTrainedModel, pixels: torch.Tensor, layer: int, keep_class_token: bool) -> torch.Tensor:
@@ -47,13 +113,9 @@ def tower_features(tower: PreTrainedModel, pixels: torch.Tensor, layer: int, kee
         layer: Which hidden states; -1 is what the last layer gives, -2 what the one before gives, 0 the embeddings.
         keep_class_token: Keep what stands before the patches: a class token, and registers where there are some.
     """
-    config: Any = tower.config
     given = pixels.to(tower.dtype)
-    options: dict[str, Any] = {"output_hidden_states": True}
-    if _takes_interpolation(tower):
-        options["interpolate_pos_encoding"] = tuple(pixels.shape[-2:]) != _native_size(config)
-    hidden: torch.Tensor = tower(given, **options).hidden_states[layer]
-    patches = num_patches(config, pixels.shape[-1])
+    hidden: torch.Tensor = tower(given, **_options(tower, pixels)).hidden_states[layer]
+    patches = num_patches(tower.config, pixels.shape[-1])
     return hidden if keep_class_token else hidden[:, hidden.shape[1] - patches :]
 
 
@@ -68,12 +130,12 @@ def _num_prefix(config: Any) -> int:
     return 1 + int(getattr(config, "num_register_tokens", 0) or 0)
 
 
-def _takes_interpolation(tower: PreTrainedModel) -> bool:
-    return "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters
-
-
-def _native_size(config: Any) -> tuple[int, int]:
-    return config.image_size, config.image_size
+def _options(tower: PreTrainedModel, pixels: torch.Tensor) -> dict[str, Any]:
+    """Return what a tower is told besides the pixels."""
+    options: dict[str, Any] = {"output_hidden_states": True}
+    if "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters:
+        options["interpolate_pos_encoding"] = pixels.shape[-1] != native_size(tower.config)
+    return options
 
 
 def normalise(pixels: torch.Tensor, scale: float, mean: list[float], std: list[float]) -> torch.Tensor:

@@ -16,8 +16,8 @@ import torch
 
 from blender.errors import ModelError
 from blender.hub import locate
+from blender.preprocessing import read_pixel_spec
 from blender.stream.encode import Encoder
-from blender.stream.pixels import read_pixel_spec
 from blender.template import Template
 from blender.text.chat import ChatTemplate
 from blender.train.engine import choose_accelerator

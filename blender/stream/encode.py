@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from blender.preprocessing import PixelSpec
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
-from blender.stream.pixels import PixelSpec, stack_images
+from blender.stream.pixels import stack_images
 from blender.stream.sample_text import SampleTextEncoder
 from blender.template import IMAGE, Template
 from blender.text.chat import ChatTemplate

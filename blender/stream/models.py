@@ -1,14 +1,13 @@
 """What a stream needs of a model before there is one: its tokenizer, and what its vision tower makes of an image."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from blender.errors import StreamError
 from blender.hub import load_named
+from blender.preprocessing import PixelSpec, checked_pixel_spec, load_image_processor
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
-from blender.stream.pixels import PixelSpec, read_pixel_spec
 from blender.stream.sample_text import SampleTextEncoder
 from blender.template import Template
 from blender.text.chat import ChatTemplate, find_template
@@ -42,7 +41,7 @@ def load_encoder(
     Raises:
         StreamError: One of them cannot be loaded, or there is no such template.
     """
-    pixels = _load_pixels(vision)
+    pixels = load_pixels(vision)
     texts, loaded = load_text_encoder(tokenizer, image_positions or _num_patches(vision, pixels), template=template)
     encoder = Encoder(texts.text, pixels, max_tokens, texts.template, draft)
     pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
@@ -76,21 +75,21 @@ def load_text_encoder(
     if image_positions is None:
         if vision is None:
             raise StreamError("it is not known how many positions an image takes", "name the vision tower, or say it")
-        image_positions = _num_patches(vision, _load_pixels(vision))
+        image_positions = _num_patches(vision, load_pixels(vision))
     rendering = find_template(template, loaded) if isinstance(template, str) else template
     return SampleTextEncoder(make_text_encoder(loaded, image_positions), rendering), loaded
 
 
-def _load_pixels(vision: str | Path) -> PixelSpec:
-    return read_pixel_spec(load_named("image processor", vision, _processor_settings, StreamError))
+def load_pixels(vision: str | Path) -> PixelSpec:
+    """Load what the image processor of a vision tower does to a picture.
 
+    Args:
+        vision: Name or folder of the vision tower.
 
-def _processor_settings(vision: str | Path) -> Mapping[str, Any]:
-    """Read the settings themselves: the processors of this library would want torchvision."""
-    from transformers.image_processing_base import ImageProcessingMixin
-
-    settings, _ = ImageProcessingMixin.get_image_processor_dict(vision)
-    return dict(settings)
+    Raises:
+        StreamError: It cannot be loaded, or does something that is not supported.
+    """
+    return checked_pixel_spec(load_image_processor(vision))
 
 
 def _num_patches(vision: str | Path, pixels: PixelSpec) -> int:

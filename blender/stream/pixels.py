@@ -8,20 +8,14 @@ the wanted part alone (``box``). Pixels travel as bytes; :func:`normalise` makes
 runs.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from blender.errors import StreamError
 from blender.images.decoding import DAMAGE, explaining_damage, open_image
-
-#: steps of image processors that nobody here knows how to do
-_FOREIGN = ("do_pad", "do_resize_longest", "do_image_splitting", "do_pan_and_scan", "crop_pct", "max_num_patches")
+from blender.preprocessing import PixelSpec
 
 #: EXIF orientations whose left, once upright, is the right (or bottom) as stored; whose top is the bottom (or right);
 #: whose width is the height
@@ -33,109 +27,6 @@ _MOST_SPARE = 3
 
 #: left, top, right, bottom
 _Box = tuple[int, int, int, int]
-
-
-@dataclass(frozen=True)
-class PixelSpec:
-    """What a vision tower expects of its images. Read with :func:`read_pixel_spec`."""
-
-    #: pixels of the result
-    height: int
-    width: int
-    #: (height, width) that a picture is stretched to; None when its proportions are kept
-    stretch: tuple[int, int] | None
-    #: length that the shortest edge gets, proportions kept; None when the picture is stretched
-    shortest_edge: int | None
-    #: Pillow's number of the filter
-    resample: int
-    #: value of a pixel = (byte * scale - mean) / std, per channel
-    scale: float
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of one image."""
-        return 3, self.height, self.width
-
-    def resized(self, width: int, height: int) -> tuple[int, int]:
-        """Return (width, height) of an upright picture after resizing, before the crop."""
-        if self.stretch:
-            return self.stretch[1], self.stretch[0]
-        assert self.shortest_edge
-        short, long = sorted((width, height))
-        # rounded down after this very product, as Hugging Face's processors do
-        longer = int(self.shortest_edge * long / short)
-        return (self.shortest_edge, longer) if width <= height else (longer, self.shortest_edge)
-
-
-def read_pixel_spec(processor: Any) -> PixelSpec:
-    """Read what a Hugging Face image processor does.
-
-    Args:
-        processor: An image processor, or what its ``to_dict()`` or its ``preprocessor_config.json`` says.
-
-    Raises:
-        StreamError: It does something that is not resize, centre crop, rescale and normalise to one fixed size.
-    """
-    config = dict(processor) if isinstance(processor, Mapping) else dict(processor.to_dict())
-    name = config.get("image_processor_type") or config.get("feature_extractor_type") or "image processor"
-    foreign = [key for key in _FOREIGN if config.get(key)]
-    if foreign:
-        raise _unlike(name, f"uses {foreign[0]}")
-    stretch, shortest_edge = _read_size(name, config)
-    cropped = config.get("do_center_crop") or ("do_center_crop" not in config and config.get("crop_size"))
-    crop = _edges(name, "crop_size", config.get("crop_size")) if cropped else stretch
-    if crop is None:
-        raise _unlike(name, "gives images of different sizes")
-    least = stretch or (shortest_edge or 0, shortest_edge or 0)
-    if crop[0] > least[0] or crop[1] > least[1]:
-        raise _unlike(name, "crops more than it resizes to")
-    if config.get("resample") is None:
-        raise _unlike(name, "does not say how it resamples")
-    plain = not config.get("do_normalize", True)
-    return PixelSpec(
-        *crop,
-        stretch,
-        shortest_edge,
-        int(config["resample"]),
-        float(config.get("rescale_factor") or 1 / 255) if config.get("do_rescale", True) else 1.0,
-        (0.0, 0.0, 0.0) if plain else _channels(name, config, "image_mean"),
-        (1.0, 1.0, 1.0) if plain else _channels(name, config, "image_std"),
-    )
-
-
-def _unlike(name: str, what: str) -> StreamError:
-    hint = "use a vision tower whose images are resized, centre-cropped and normalised to one size"
-    return StreamError(f"{name} {what}, which is not supported", hint)
-
-
-def _read_size(name: str, config: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
-    size: Any = config.get("size")
-    if not config.get("do_resize", True) or size is None:
-        raise _unlike(name, "does not resize")
-    if isinstance(size, int):
-        # the meaning of a bare number differed between processors; the ones that crop meant the shortest edge
-        return (None, size) if config.get("crop_size") else ((size, size), None)
-    if size.get("shortest_edge") and not size.get("longest_edge"):
-        return None, int(size["shortest_edge"])
-    return _edges(name, "size", size), None
-
-
-def _edges(name: str, key: str, size: Any) -> tuple[int, int]:
-    if isinstance(size, int):
-        return size, size
-    if isinstance(size, Mapping) and size.get("height") and size.get("width"):
-        return int(size["height"]), int(size["width"])
-    raise _unlike(name, f"has {key} {dict(size) if isinstance(size, Mapping) else size}")
-
-
-def _channels(name: str, config: Mapping[str, Any], key: str) -> tuple[float, float, float]:
-    values = config.get(key)
-    if values is None or len(values) != 3:
-        raise _unlike(name, f"has {key} {values}")
-    red, green, blue = (float(value) for value in values)
-    return red, green, blue
 
 
 def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDArray[np.uint8]:

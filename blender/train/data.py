@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from blender.errors import TrainError
+from blender.preprocessing import PixelSpec
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.models import load_encoder
-from blender.stream.pixels import PixelSpec
 from blender.stream.plan import Point
 from blender.stream.source import Source, open_source
 from blender.template import CHAT

@@ -1,4 +1,4 @@
-"""Three doors, one prompt: what the processor makes, what a session asks, and what comes before an answer in training."""
+"""Three doors, one prompt: what the processor makes, what a session asks, what training has before an answer."""
 
 from functools import cache
 from pathlib import Path
@@ -11,12 +11,12 @@ from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
 from blender.model import VisualChatProcessor
+from blender.preprocessing import read_pixel_spec
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Round, Session
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
 from blender.stream.models import load_text_encoder
-from blender.stream.pixels import read_pixel_spec
 from blender.text.drafting import MARK
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer

@@ -6,10 +6,10 @@ from functools import cache
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
+from blender.preprocessing import read_pixel_spec
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
-from blender.stream.pixels import read_pixel_spec
 from blender.template import TEMPLATES
 from blender.text.encoder import make_text_encoder
 from tests.stream.tiny_tokenizers import tiny_tokenizer

@@ -15,10 +15,11 @@ import torch
 
 from blender import load_recipe, open_blend, write_blend
 from blender.errors import StreamError, WorkerError
+from blender.preprocessing import read_pixel_spec
 from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
-from blender.stream.pixels import read_pixel_spec, stack_images
+from blender.stream.pixels import stack_images
 from blender.stream.source import open_source
 from blender.text.encoder import make_text_encoder
 from tests import corpora

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, SiglipImageProcessorPil, ViTImageProcessorPil
 
 from blender.errors import BlenderError
-from blender.stream.pixels import decode_image, normalise, read_pixel_spec, stack_images
+from blender.preprocessing import read_pixel_spec
+from blender.stream.pixels import decode_image, normalise, stack_images
 
 PROCESSORS = {
     "clip": CLIPImageProcessorPil(size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}),

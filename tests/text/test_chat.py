@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.errors import StreamError
+from blender.preprocessing import PixelSpec
 from blender.shards.sample import Sample, SampleTurn
 from blender.stream.encode import Encoder, count_tokens
-from blender.stream.pixels import PixelSpec
 from blender.template import TEMPLATES
 from blender.text.chat import SYSTEM, find_template, make_chat_template
 from blender.text.drafting import Markup
