@@ -42,8 +42,10 @@ def attend_blocks(
     """
     query, key, value = _of_one_type(query, key, value)
     if layout.is_plain:
-        return _sdpa(query, key, value, True, scale, dropout).transpose(1, 2)
-    kernel = None if dropout else choose_kernel(query, key)
+        return _sdpa(query, key, value, True, None, scale, dropout).transpose(1, 2)
+    # the kernels that are called by hand take no mask
+    masked = any(block.mask is not None for block in layout.blocks)
+    kernel = None if dropout or masked else choose_kernel(query, key)
     if kernel is None or not torch.is_grad_enabled():
         return _attend_plainly(query, key, value, layout, scale, dropout)
     attended: torch.Tensor = _Blocks.apply(query, key, value, layout, scale, kernel)  # type: ignore[no-untyped-call]
@@ -58,11 +60,20 @@ def _of_one_type(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) ->
 
 
 def _sdpa(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool, scale: float | None, dropout: float
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    causal: bool,
+    mask: torch.Tensor | None,
+    scale: float | None,
+    dropout: float,
 ) -> torch.Tensor:
+    if mask is not None:
+        # on a GPU, grouped heads and a mask together leave only the kernel that makes all scores
+        key, value = (_repeat_heads(tensor, query.shape[1]) for tensor in (key, value))
     grouped = query.shape[1] != key.shape[1]
     return scaled_dot_product_attention(
-        query, key, value, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=grouped
+        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=grouped
     )
 
 
@@ -90,7 +101,7 @@ def _attend_plainly(
     output = _empty(query)
     _fill_own(output, value, layout)
     for block in layout.blocks:
-        made = _sdpa(*_sliced(block, query, key, value), block.causal, scale, dropout)
+        made = _sdpa(*_sliced(block, query, key, value), block.causal, block.mask, scale, dropout)
         _put(output[block.row : block.row + 1, :, block.first : block.end], made, block)
     return output.transpose(1, 2)
 
@@ -101,8 +112,8 @@ def _fill_own(output: torch.Tensor, value: torch.Tensor, layout: Layout) -> None
 
 
 def _put(there: torch.Tensor, made: torch.Tensor, block: Block) -> None:
-    """Causal blocks come first and cover every place of text; the others are added to them."""
-    if block.causal:
+    """Blocks of text that looks at text come first and cover every place of it; the others are added to them."""
+    if block.is_first:
         there.copy_(made)
     else:
         there.add_(made)

@@ -9,7 +9,7 @@ A layout is worked out once per forward, on the CPU, and shared by all layers. I
 always the first few of its sample, so a :class:`Block` between one image and the next needs no mask either.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -33,8 +33,15 @@ class Block:
     #: first key, and one past the last
     first_key: int
     end_key: int
-    #: each query sees the keys up to its own place; else every query sees every key
+    #: each query sees the keys up to its own place; else every query sees every key, or those that the mask allows
     causal: bool
+    #: (queries, keys) bool: which keys a query of a sliding window sees; None for all
+    mask: torch.Tensor | None = field(default=None, compare=False)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is text that looks at text; what looks at images is added to it."""
+        return self.causal or self.mask is not None
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class Layout:
         """Whether this is one causal sample, as any language model has it."""
         rows, places = self.order.shape
         return rows == 1 and not self.own and self.blocks == (Block(0, 0, places, 0, places, True),)
+
+    def to(self, device: torch.device | str) -> "Layout":
+        """Return the layout with its masks on a device."""
+        blocks = [block if block.mask is None else replace(block, mask=block.mask.to(device)) for block in self.blocks]
+        return replace(self, blocks=tuple(blocks))
 
     def places(self, size: int) -> torch.Tensor:
         """Return (size,) int64: the place of each position of the batch, counted through all rows; -1 for none."""

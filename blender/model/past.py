@@ -32,6 +32,8 @@ class Past:
     kinds: NDArray[np.int8]
     #: (B, L) int64: where in its row each place stood, which says what came earlier
     times: NDArray[np.int64]
+    #: (B, L) int64: position numbers, which sliding windows count
+    numbers: NDArray[np.int64]
     #: the position number of what comes next in each row
     next_positions: NDArray[np.int64]
     #: with cross attention, the images shown so far
@@ -74,7 +76,8 @@ def begin(
     within = (layout.order % segment_ids.shape[1]).numpy()
     kinds = np.take_along_axis(_kinds(segment_ids, image_index), within, axis=1)
     ahead = torch.where(segment_ids > 0, position_ids, -1).amax(1).numpy() + 1
-    return Past(attention, kinds, within, ahead)
+    numbers = np.take_along_axis(position_ids.numpy(), within, axis=1)
+    return Past(attention, kinds, within, numbers, ahead)
 
 
 def extend(past: Past, segment_ids: torch.Tensor, image_index: torch.Tensor, position_ids: torch.Tensor) -> Past:
@@ -86,6 +89,7 @@ def extend(past: Past, segment_ids: torch.Tensor, image_index: torch.Tensor, pos
         past,
         kinds=np.concatenate([past.kinds, kinds], axis=1),
         times=np.concatenate([past.times, times], axis=1),
+        numbers=np.concatenate([past.numbers, position_ids.numpy()], axis=1),
         next_positions=np.maximum(past.next_positions, ahead),
     )
 
@@ -105,13 +109,20 @@ class Step:
     own: torch.Tensor | None
 
 
-def plan_step(past: Past, num_new: int, device: torch.device | str) -> Step:
-    """Plan attention of the last ``num_new`` places of a past."""
+def plan_step(past: Past, num_new: int, device: torch.device | str, window: int | None = None) -> Step:
+    """Plan attention of the last ``num_new`` places of a past.
+
+    Args:
+        past: What is cached, what is new included.
+        num_new: Places that are new.
+        device: Of the masks.
+        window: Positions that text looks back over, its own included; None for all.
+    """
     if past.attention == "causal":
         kinds_seen: tuple[tuple[int, ...], ...] = ((IMAGE, TEXT),)
     else:
         kinds_seen = ((TEXT,), (IMAGE,)) if past.attention == "mmca" else ((TEXT,),)
-    branches = [_branch(past, kinds, num_new, device) for kinds in kinds_seen]
+    branches = [_branch(past, kinds, num_new, device, window if TEXT in kinds else None) for kinds in kinds_seen]
     queries = past.kinds[:, -num_new:]
     own = queries == PADDING if past.attention == "causal" else queries != TEXT
     told = torch.from_numpy(own)[:, None, :, None].to(device) if own.any() else None
@@ -119,16 +130,21 @@ def plan_step(past: Past, num_new: int, device: torch.device | str) -> Step:
 
 
 def _branch(
-    past: Past, seen: tuple[int, ...], num_new: int, device: torch.device | str
+    past: Past, seen: tuple[int, ...], num_new: int, device: torch.device | str, window: int | None
 ) -> tuple[slice, torch.Tensor | None] | None:
     """Return the slice of places that anyone looks at in this branch, and who looks at which of them."""
     wanted = np.isin(past.kinds, seen)
+    if window is not None:
+        # what no query reaches any more
+        wanted = wanted & (past.numbers > past.numbers[:, -num_new:].min(1, keepdims=True) - window)
     used = np.flatnonzero(wanted.any(0))
     if not len(used):
         return None
     places = slice(int(used[0]), int(used[-1]) + 1)
     times = past.times[:, -num_new:, None]
     allowed = wanted[:, None, places] & (past.times[:, None, places] <= times)
+    if window is not None:
+        allowed &= past.numbers[:, None, places] > past.numbers[:, -num_new:, None] - window
     mask = None if allowed.all() else torch.from_numpy(allowed)[:, None].to(device)
     return places, mask
 

@@ -15,6 +15,8 @@ def mmca_reference(
     segment_ids: torch.Tensor,
     is_image: torch.Tensor,
     scale: float | None = None,
+    position_ids: torch.Tensor | None = None,
+    window: int | None = None,
 ) -> torch.Tensor:
     """Attend, with every mask written out.
 
@@ -27,6 +29,8 @@ def mmca_reference(
         segment_ids: (B, T); 0 at padding, else which sample of the row.
         is_image: (B, T) bool.
         scale: Of the products; by default one over the root of ``D``.
+        position_ids: (B, T); needed with a window.
+        window: Positions that text looks back over for text keys, its own included; None for all.
 
     Returns:
         (B, H, T, D); zero at padding.
@@ -37,6 +41,9 @@ def mmca_reference(
     same = (segment_ids[:, :, None] == segment_ids[:, None, :]) & (segment_ids > 0)[:, :, None]
     earlier = same.tril()[:, None]
     of_text = earlier & ~is_image[:, None, None, :]
+    if window is not None:
+        assert position_ids is not None
+        of_text = of_text & (position_ids[:, None, None, :] > position_ids[:, None, :, None] - window)
     of_images = earlier & is_image[:, None, None, :]
     attended = weigh(scores, of_text) @ value + weigh(scores, of_images) @ value
     kept = torch.where(is_image[:, None, :, None], value, attended)

@@ -13,13 +13,14 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedConfig
 
 from blender.errors import ModelError
+from blender.model.windows import windows_of
 
 #: name of our attention in a language model's configuration
 NAME = "visualchat"
 #: keyword argument that says how to attend
 ATTEND = "visualchat_attend"
-#: (query, key, value, scale, dropout) of shapes (R, H, L, D), (R, K, S, D) twice -> (R, L, H, D)
-Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float | None, float], torch.Tensor]
+#: (query, key, value, scale, dropout, window) of shapes (R, H, L, D), (R, K, S, D) twice -> (R, L, H, D)
+Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float | None, float, int | None], torch.Tensor]
 
 #: what some decoders add to attention that fused kernels do not do
 _FOREIGN = {"softcap": "caps its attention scores", "s_aux": "has attention sinks", "position_bias": "adds a bias"}
@@ -34,6 +35,7 @@ def _attention(
     attention_mask: Any = None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    sliding_window: int | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
     attend: Attend | None = kwargs.get(ATTEND)
@@ -41,8 +43,8 @@ def _attention(
         raise ValueError("this language model is part of a VisualChatModel; call that one")
     for name, what in _FOREIGN.items():
         if kwargs.get(name) is not None:
-            raise ModelError(f"the language model {what}, which is not supported", _HINT)
-    return attend(query, key, value, scaling, dropout), None
+            raise ModelError(f"the language model {_name(module.config)} {what}, which is not supported", _HINT)
+    return attend(query, key, value, scaling, dropout, sliding_window), None
 
 
 AttentionInterface.register(NAME, _attention)
@@ -56,19 +58,19 @@ def check_decoder(config: PreTrainedConfig) -> None:
     Raises:
         ModelError: It does not.
     """
-    name = type(config).__name__.removesuffix("Config")
-    calls: list[int] = []
+    name = _name(config)
+    seen: list[int | None] = []
 
-    def record(
-        query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None, dropout: float
-    ) -> torch.Tensor:
-        calls.append(query.shape[2])
-        return query.transpose(1, 2)
+    def record(query: Any, key: Any, value: Any, scale: Any, dropout: Any, window: int | None) -> torch.Tensor:
+        seen.append(window)
+        return query.transpose(1, 2)  # type: ignore[no-any-return]
 
+    _check_kinds(config)
     try:
         short = _shortened(config)
         with torch.device("meta"):
-            model: Any = AutoModelForCausalLM.from_config(short)  # type: ignore[no-untyped-call]
+            # experts are multiplied by a kernel that PyTorch has in bfloat16 alone on this device
+            model: Any = AutoModelForCausalLM.from_config(short, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
             use_our_attention(model)
             embeds = torch.empty((1, 4, model.get_input_embeddings().weight.shape[1]), dtype=model.dtype)
             positions = torch.arange(4)[None]
@@ -78,9 +80,32 @@ def check_decoder(config: PreTrainedConfig) -> None:
     except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
         first = str(error).strip().splitlines()[0]
         raise ModelError(f"{name} cannot be a decoder here: {first}", _HINT) from error
-    if calls != [4] * short.num_hidden_layers:
-        told = f"{len(calls)} of {short.num_hidden_layers} layers use the attention they are told to"
-        raise ModelError(f"{name} cannot be a decoder here: {told}", _HINT)
+    if len(seen) != short.num_hidden_layers:
+        reason = f"{len(seen)} of {short.num_hidden_layers} layers use the attention they are told to"
+        raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
+    for layer, (window, wanted) in enumerate(zip(seen, windows_of(short), strict=True)):
+        if window != wanted:
+            reason = (
+                f"layer {layer} looks back over {_positions(window)}, and its configuration says {_positions(wanted)}"
+            )
+            raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
+
+
+def _check_kinds(config: Any) -> None:
+    """Refuse layers that attend in a way of their own, and text that looks ahead."""
+    other = sorted(set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"})
+    if other:
+        raise ModelError(f"{_name(config)} cannot be a decoder here: it has layers of the kind {other[0]}", _HINT)
+    if getattr(config, "use_bidirectional_attention", None):
+        raise ModelError(f"{_name(config)} cannot be a decoder here: its text looks at what follows", _HINT)
+
+
+def _name(config: Any) -> str:
+    return type(config).__name__.removesuffix("Config")
+
+
+def _positions(window: int | None) -> str:
+    return "all positions" if window is None else f"{window} positions"
 
 
 def use_our_attention(language: Any) -> None:
@@ -105,11 +130,3 @@ def decoder_layers(language: Any) -> Any:
         if isinstance(child, torch.nn.ModuleList) and len(child) == wanted:
             return child
     raise ModelError(f"the layers of {type(language).__name__} are not found, so none can be put between them", _HINT)
-
-
-def attention_window(config: Any) -> int | None:
-    """Return how many positions the layer that sees least of a sample looks back over; None for all."""
-    window: int | None = getattr(config, "sliding_window", None)
-    types = getattr(config, "layer_types", None)
-    uses = "sliding_attention" in types if types else getattr(config, "use_sliding_window", True)
-    return window if uses else None

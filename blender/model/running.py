@@ -10,8 +10,9 @@ from blender.model.blocks import attend_blocks
 from blender.model.cross import SHOWN, Gallery, Shown, show
 from blender.model.inputs import Positions, place_features
 from blender.model.layout import Layout, lay_out, lay_out_rows
-from blender.model.past import Past, attend_cached, begin, extend, plan_step, remember
-from blender.model.register import ATTEND, Attend, attention_window
+from blender.model.past import Past, Step, attend_cached, begin, extend, plan_step, remember
+from blender.model.register import ATTEND, Attend
+from blender.model.windows import narrow
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,8 @@ def run_flat(
         all_states: Return the hidden states of every layer.
 
     Raises:
-        ModelError: The images do not fit the text, or a sample is longer than the decoder looks back.
+        ModelError: The images do not fit the text.
     """
-    _check_window(model, int(positions.position_ids.max()) + 1 if positions.position_ids.numel() else 0)
     attention: Any = model.config.attention
     needed = None
     if attention == "cross":
@@ -85,10 +85,7 @@ def run_flat(
         else:
             needed[trained[:, 0], trained[:, 1] - 1] = True
     layout = lay_out(positions.segment_ids, positions.image_index, attention, needed)
-
-    def attend(query: Any, key: Any, value: Any, scale: float | None, dropout: float) -> torch.Tensor:
-        return attend_blocks(query, key, value, layout, scale, dropout)
-
+    attend = _attend_layout(layout, positions)
     shown = _show(model, layout, positions, images, None)[0]
     return _decode(model, input_ids, positions, layout, images, attend, shown, None, all_states)
 
@@ -110,32 +107,54 @@ def run_cached(
 
     Raises:
         ModelError: As :func:`run_flat`.
-        ValueError: A row holds more than one sample.
+        ValueError: A row holds more than one sample, or the cache forgets what a sliding window has left behind.
     """
+    if any(getattr(layer, "is_sliding", False) for layer in getattr(cache, "layers", ())):
+        raise ValueError(
+            "the cache forgets what a sliding window has left behind; give DynamicCache() without a config"
+        )
     if int(positions.segment_ids.max()) > 1:
         raise ValueError("packed samples cannot be cached; give each its row")
-    _check_window(model, (past.length if past else 0) + input_ids.shape[1])
     attention: Any = model.config.attention
     given = positions.segment_ids, positions.image_index, positions.position_ids
     if past is None:
         layout = lay_out_rows(*given[:2], attention)
         now = begin(layout, *given, attention)
-
-        def attend(query: Any, key: Any, value: Any, scale: float | None, dropout: float) -> torch.Tensor:
-            return attend_blocks(query, key, value, layout, scale, dropout)
+        attend = _attend_layout(layout, positions)
     else:
         order = torch.arange(input_ids.numel()).view(input_ids.shape)
         layout = Layout(order, (), ())
         now = extend(past, *given)
-        step = plan_step(now, input_ids.shape[1], input_ids.device)
-
-        def attend(query: Any, key: Any, value: Any, scale: float | None, dropout: float) -> torch.Tensor:
-            return attend_cached(query, key, value, step, scale, dropout)
+        attend = _attend_cache(now, input_ids)
 
     shown, gallery = _show(model, layout, positions, images, past)
     run = _decode(model, input_ids, positions, layout, images, attend, shown, cache, False)
     remember(cache, replace(now, gallery=gallery))
     return run
+
+
+def _attend_layout(layout: Layout, positions: Positions) -> Attend:
+    """Return attention over a layout, made once for each window that layers have."""
+    layouts: dict[int | None, Layout] = {}
+
+    def attend(query: Any, key: Any, value: Any, scale: Any, dropout: float, window: int | None) -> torch.Tensor:
+        if window not in layouts:
+            layouts[window] = narrow(layout, positions.position_ids, window).to(query.device)
+        return attend_blocks(query, key, value, layouts[window], scale, dropout)
+
+    return attend
+
+
+def _attend_cache(past: Past, input_ids: torch.Tensor) -> Attend:
+    """Return attention of new positions over a cache, planned once for each window that layers have."""
+    steps: dict[int | None, Step] = {}
+
+    def attend(query: Any, key: Any, value: Any, scale: Any, dropout: float, window: int | None) -> torch.Tensor:
+        if window not in steps:
+            steps[window] = plan_step(past, input_ids.shape[1], input_ids.device, window)
+        return attend_cached(query, key, value, steps[window], scale, dropout)
+
+    return attend
 
 
 def _show(
@@ -173,10 +192,3 @@ def _decode(
     if not calls:
         raise ModelError("the language model ignores the attention it is told to use", "use another decoder")
     return Run(made.last_hidden_state, layout, _in_order(made.hidden_states, layout, input_ids.shape))
-
-
-def _check_window(model: Any, length: int) -> None:
-    window = attention_window(model.config.text_config)
-    if window is not None and length > window:
-        told = f"the language model looks back over {window} positions, and a sample takes {length}"
-        raise ModelError(told, f"keep samples to {window} positions (max_tokens)")

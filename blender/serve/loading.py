@@ -113,12 +113,8 @@ def limit_of(config: Any) -> int | None:
     Args:
         config: A ``VisualChatConfig``.
     """
-    from blender.model.register import attention_window
-
-    text = config.text_config
-    limits = [getattr(text, "max_position_embeddings", None), attention_window(text)]
-    known = [int(limit) for limit in limits if limit]
-    return min(known) if known else None
+    limit = getattr(config.text_config, "max_position_embeddings", None)
+    return int(limit) if limit else None
 
 
 def _check_wishes(device: str | None, device_map: object, dtype: str, quantize: str | None) -> None:

@@ -83,12 +83,12 @@ def rewind(cache: Any, length: int) -> bool:
 
 
 def _cut(past: Past, length: int) -> Past:
-    kinds, times = past.kinds[:, :length], past.times[:, :length]
+    kinds, times, numbers = past.kinds[:, :length], past.times[:, :length], past.numbers[:, :length]
     gallery = past.gallery
     if gallery is not None:
         num_images = _num_images(past, length)
         gallery = replace(gallery, images=gallery.images[:num_images], of_rows=(gallery.of_rows[0][:num_images],))
-    return replace(past, kinds=kinds, times=times, next_positions=np.array([length]), gallery=gallery)
+    return replace(past, kinds=kinds, times=times, numbers=numbers, next_positions=np.array([length]), gallery=gallery)
 
 
 def _num_images(past: Past, length: int) -> int:

@@ -219,13 +219,6 @@ def test_images_that_do_not_fit_the_text_are_told_with_their_sample(models, chan
         models["mmca"](**inputs)
 
 
-def test_a_sample_longer_than_the_decoder_looks_back_is_refused():
-    model = joined(kind="mistral", text={"sliding_window": 8})
-    assert model(**batch("tttt|ttttttt")).logits is not None
-    with pytest.raises(ModelError, match="looks back over 8 positions, and a sample takes 9"):
-        model(**batch("ttttttttt"))
-
-
 def test_trained_weights_alone_change_in_a_step(models):
     model = joined("mmca")
     set_trainable(model)

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from blender.errors import ModelError
-from blender.model import VisualChatConfig, VisualChatModel, check_vocabulary, read_config
+from blender.model import VisualChatConfig, VisualChatModel, check_vocabulary, read_config, set_trainable
 from blender.model.register import check_decoder
 from tests.model.parts import DECODERS, TOWERS, batch, config_of, joined, language_model, trained_batch, vision_tower
 from tests.stream.tiny_tokenizers import tiny_tokenizer
@@ -40,6 +40,24 @@ def test_decoders_that_take_our_attention_are_accepted(kind):
 def test_decoders_that_ignore_it_or_add_to_it_are_refused(config, sentence):
     with pytest.raises(ModelError, match=sentence):
         check_decoder(config)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["mixtral", "qwen3_moe"])
+def test_decoders_of_experts_are_taken_at_every_precision_and_train(kind, dtype):
+    config = type(DECODERS[kind]).from_dict({**DECODERS[kind].to_dict(), "dtype": dtype})
+    check_decoder(config)
+    model = set_trainable(joined(kind=kind, dtype=dtype), language="full")
+    optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=1e-3)
+    losses = []
+    for _ in range(2):
+        loss = model(**trained_batch("tItaat", "ttaa")).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert all(weight.grad is not None for name, weight in model.named_parameters() if "experts" in name)
+    assert losses[1] < losses[0]
 
 
 def test_the_check_of_a_decoder_makes_no_weights():
