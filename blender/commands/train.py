@@ -28,9 +28,13 @@ def train(
     ] = None,
     overrides: SetOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print batch arithmetic and memory per GPU; load and train nothing.")
+        bool,
+        typer.Option("--dry-run", help="Print batches, memory per GPU and whether it fits; load nothing."),
     ] = False,
     gpus: Annotated[int, typer.Option("--gpus", metavar="N", min=1, help="Number of GPUs for --dry-run.")] = 8,
+    gpu_memory: Annotated[
+        str, typer.Option("--gpu-memory", metavar="SIZE", help="Memory of each GPU for --dry-run, such as 24GB.")
+    ] = "80GB",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another run that is in DIR.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -44,13 +48,30 @@ def train(
     if dry_run:
         from blender.train.dry import dry_run as work_out
 
-        _print_dry(work_out(loaded, gpus), as_json)
+        _print_dry(work_out(loaded, gpus, _read_size(gpu_memory)), as_json)
         return
     from blender.train.run import train as run_training
 
     ended = run_training(loaded, out or Path(loaded.name), teller(as_json), overwrite=overwrite)
     if ended.signal:
         raise typer.Exit(128 + ended.signal)
+
+
+def _read_size(text: str) -> int:
+    """Read the memory of a GPU.
+
+    Raises:
+        BadParameter: It is no size.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    from blender.recipe.fields import Size
+
+    try:
+        return TypeAdapter(Size).validate_python(text)
+    except ValidationError as error:
+        message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+        raise typer.BadParameter(message, param_hint="--gpu-memory") from error
 
 
 def teller(as_json: bool) -> "_Teller":
@@ -152,7 +173,9 @@ def _print_dry(found: "DryRun", as_json: bool) -> None:
     from blender.commands.output import console, num_bytes, print_json, table, titled, warn
 
     if as_json:
-        print_json(asdict(found))
+        verdict, remedy = asdict(found.verdict), found.verdict.remedy
+        verdict["remedy"] = None if found.verdict.fits or remedy is None else asdict(remedy)
+        print_json({**asdict(found), "total": found.total, "verdict": verdict})
         return
     screen = console()
     plan = found.plan
@@ -173,4 +196,27 @@ def _print_dry(found: "DryRun", as_json: bool) -> None:
     screen.print(made)
     if found.host:
         screen.print(f"\nhost memory of each GPU's process, for what is offloaded: {num_bytes(found.host)}")
+    screen.print(f"\n{_verdict(found)}")
     warn(found.warnings)
+
+
+def _verdict(found: "DryRun") -> str:
+    """Say whether a run fits, and what would help."""
+    from blender.commands.output import num_bytes
+
+    verdict = found.verdict
+    limit = num_bytes(verdict.gpu_memory)
+    if verdict.fits:
+        share = found.total / verdict.gpu_memory
+        return f"[bold]fits[/] on GPUs of {limit}: {num_bytes(found.total)} of each, {share:.0%}"
+    lacks = f"[bold]does not fit[/] on GPUs of {limit}: {num_bytes(found.total)} of each"
+    remedy = verdict.remedy
+    if remedy is None:
+        least = min(verdict.settings, key=lambda setting: setting.total)
+        part = max(found.memory.items(), key=lambda item: item[1][0])[0]
+        return (
+            f"{lacks}; no ZeRO stage is enough ({num_bytes(least.total)} with {least}): use more GPUs, a smaller "
+            f"batch.micro or data.max_tokens; most of it now is {part}"
+        )
+    host = f" and {num_bytes(remedy.host)} of the host" if remedy.host else ""
+    return f"{lacks}; it would with {remedy}: {num_bytes(remedy.total)} of each{host}"

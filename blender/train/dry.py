@@ -1,10 +1,9 @@
-"""What a run would need, worked out from configurations alone: batch arithmetic, weights, memory of each GPU.
+"""What a run would need, worked out from configurations alone: batch arithmetic, weights, memory, and whether it fits.
 
 Parts are built on PyTorch's meta device, which has shapes and no numbers, so counts are exact. The recipe may name the
-parts' configurations itself (``model.shapes``); then nothing else is read, and no network is needed.
-
-The estimate of activations follows what is kept: with gradient checkpointing the input of every decoder layer, and what
-one layer works with while it is gone through again. ``docs/training.md`` says what they were held against.
+parts' configurations itself (``model.shapes``); then nothing else is read, and no network is needed. The memory of each
+GPU is estimated (:mod:`blender.train.estimate`) for the recipe's ZeRO stage and for every other, so that a run that
+does not fit comes with the stage at which it would.
 """
 
 from collections.abc import Mapping
@@ -18,13 +17,49 @@ from blender.model import VisualChatConfig, VisualChatModel, trainable_parameter
 from blender.train.arithmetic import BatchPlan, plan_batch
 from blender.train.building import choose_trained
 from blender.train.engine import choose_accelerator
+from blender.train.estimate import estimate
 from blender.train.prepare import model_config, model_settings
-from blender.train.recipe import TrainRecipe
+from blender.train.recipe import Offload, Stage, TrainRecipe
 
-#: bytes of DeepSpeed's buckets for reducing and gathering, in elements: two of each
-_BUCKET = 500_000_000
-#: bytes that CUDA, its libraries and the allocator's spare pieces take
-_CONTEXT = 1_500_000_000
+#: bytes of a GPU, unless another one is named
+GPU_MEMORY = 80_000_000_000
+#: ZeRO stages and what is offloaded, from the fastest to the smallest
+_SETTINGS: tuple[tuple[Stage, Offload], ...] = (
+    (0, "none"), (1, "none"), (2, "none"), (3, "none"), (2, "optimizer"), (3, "optimizer"), (3, "all"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A ZeRO stage, what is offloaded, and what that needs."""
+
+    stage: Stage
+    offload: Offload
+    #: bytes of each GPU, and of the host for each of them
+    total: int
+    host: int
+    fits: bool
+
+    def __str__(self) -> str:
+        offloaded = "" if self.offload == "none" else f", deepspeed.offload={self.offload}"
+        return f"deepspeed.stage={self.stage}{offloaded}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a run fits, and what would help."""
+
+    #: bytes of each GPU
+    gpu_memory: int
+    #: whether the recipe fits as it is
+    fits: bool
+    #: what else there is, from the fastest to the smallest; the recipe's own among them
+    settings: tuple[Setting, ...]
+
+    @property
+    def remedy(self) -> Setting | None:
+        """The fastest setting that fits; None where none does."""
+        return next((setting for setting in self.settings if setting.fits), None)
 
 
 @dataclass(frozen=True)
@@ -43,6 +78,7 @@ class DryRun:
     memory: Mapping[str, tuple[int, str]]
     #: bytes of the host for what is offloaded, per process
     host: int
+    verdict: Verdict
     warnings: tuple[str, ...]
 
     @property
@@ -51,12 +87,13 @@ class DryRun:
         return sum(size for size, _ in self.memory.values())
 
 
-def dry_run(recipe: TrainRecipe, gpus: int) -> DryRun:
+def dry_run(recipe: TrainRecipe, gpus: int, gpu_memory: int = GPU_MEMORY) -> DryRun:
     """Work out what a run would need.
 
     Args:
         recipe: The recipe.
         gpus: Number of GPUs.
+        gpu_memory: Bytes of each.
 
     Raises:
         BlenderError: The batch cannot be divided, or the parts' configurations cannot be had.
@@ -73,11 +110,30 @@ def dry_run(recipe: TrainRecipe, gpus: int) -> DryRun:
     if model.cross is not None:
         parts["cross"] = sum(p.numel() for p in model.cross.parameters())
     groups = {name: sum(w.numel() for _, w in members) for name, members in trainable_parameters(model).items()}
-    memory, host = _memory(recipe, plan, config, sum(parts.values()), sum(groups.values()))
+    numbers = sum(parts.values()), sum(groups.values())
+    memory, host = estimate(recipe, plan, config, *numbers)
+    total = sum(size for size, _ in memory.values())
+    verdict = Verdict(gpu_memory, total <= gpu_memory, _settings(recipe, plan, config, numbers, gpu_memory))
     return DryRun(
-        recipe.name, plan, recipe.data.max_tokens, model.image_positions, parts, groups, memory, host,
+        recipe.name, plan, recipe.data.max_tokens, model.image_positions, parts, groups, memory, host, verdict,
         tuple(_warnings(recipe, plan)),
     )  # fmt: skip
+
+
+def _settings(
+    recipe: TrainRecipe, plan: BatchPlan, config: Any, numbers: tuple[int, int], gpu_memory: int
+) -> tuple[Setting, ...]:
+    """Estimate every ZeRO stage that the recipe could name."""
+    found = []
+    for stage, offload in _SETTINGS:
+        # stage 0 works in fp32 alone, and features are not kept at stage 3: rules.py
+        if (stage == 0 and recipe.precision != "fp32") or (stage == 3 and recipe.vision_cache is not None):
+            continue
+        deepspeed = recipe.deepspeed.model_copy(update={"stage": stage, "offload": offload})
+        memory, host = estimate(recipe.model_copy(update={"deepspeed": deepspeed}), plan, config, *numbers)
+        total = sum(size for size, _ in memory.values())
+        found.append(Setting(stage, offload, total, host, total <= gpu_memory))
+    return tuple(found)
 
 
 def shaped_config(recipe: TrainRecipe) -> VisualChatConfig:
@@ -104,74 +160,6 @@ def shaped_config(recipe: TrainRecipe) -> VisualChatConfig:
             ) from error
     settings = {key: value for key, value in model_settings(recipe.model).items() if value is not None}
     return VisualChatConfig(text_config=made["language"], vision_config=made["vision"], **settings)
-
-
-def _memory(
-    recipe: TrainRecipe, plan: BatchPlan, config: Any, num_weights: int, num_trained: int
-) -> tuple[dict[str, tuple[int, str]], int]:
-    """Estimate bytes of each GPU by part, and of the host."""
-    wide = 4 if recipe.precision == "fp32" else 2
-    stage, offload, world = recipe.deepspeed.stage, recipe.deepspeed.offload, plan.world
-    shared = {name: world if stage >= least else 1 for name, least in (("state", 1), ("gradients", 2), ("weights", 3))}
-    weights = num_weights * wide // shared["weights"]
-    gradients = num_trained * 4 // shared["gradients"] + (num_trained * wide if stage < 2 and wide == 2 else 0)
-    state = num_trained * (8 if wide == 4 else 12) // shared["state"]
-    host = 0
-    if offload != "none":
-        host, state = state + gradients, 0
-        gradients = 0 if stage == 3 else gradients
-    if offload == "all":
-        host, weights = host + weights, 0
-    bucket = min(_BUCKET, num_trained) * wide * 2 if world > 1 else 0
-    found = {
-        "weights": (weights, _share("all weights", shared["weights"])),
-        "gradients": (gradients, _share("of trained weights, in fp32", shared["gradients"])),
-        "optimizer": (state, _share("fp32 weights and two means of each trained one", shared["state"])),
-        "activations": (_activations(recipe, config, wide), "of the longest rows, all positions filled"),
-        "logits": (_logits(recipe, config, wide), "of trained positions, a quarter of all, with their gradient"),
-        "images": (_images(recipe, config, wide), "the vision tower's layer in use, eight images a row"),
-        "buffers": (bucket, "DeepSpeed's buckets, at most"),
-        "CUDA": (_CONTEXT, "its libraries, and gaps of the allocator"),
-    }
-    if stage == 3:
-        layer = (num_weights // max(1, config.text_config.num_hidden_layers)) * wide
-        embedding = config.text_config.vocab_size * config.text_config.hidden_size * wide
-        found["gathered"] = (2 * max(layer, embedding), "whole layers, while they are worked with")
-    return found, host
-
-
-def _share(what: str, world: int) -> str:
-    return f"{what}, 1/{world} of them" if world > 1 else what
-
-
-def _activations(recipe: TrainRecipe, config: Any, wide: int) -> int:
-    """Estimate what the decoder keeps for the backward pass."""
-    text = config.text_config
-    positions = recipe.batch.micro * recipe.data.max_tokens
-    width = text.hidden_size
-    heads, kv = text.num_attention_heads, getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    inner = getattr(text, "intermediate_size", None) or 4 * width
-    # of a layer: norms and sums (6 widths), queries and output (2), keys and values, and three of the inner width
-    layer = positions * wide * (8 * width + 2 * width * kv // heads + 3 * inner)
-    if recipe.gradient_checkpointing:
-        return int(positions * width * wide * text.num_hidden_layers + 2 * layer)
-    return int(layer * text.num_hidden_layers)
-
-
-def _logits(recipe: TrainRecipe, config: Any, wide: int) -> int:
-    trained = recipe.batch.micro * recipe.data.max_tokens // 4
-    return int(trained * config.text_config.vocab_size * 2 * wide)
-
-
-def _images(recipe: TrainRecipe, config: Any, wide: int) -> int:
-    vision = config.vision_config
-    images = recipe.batch.micro * min(8, recipe.data.max_tokens // max(1, config.image_positions))
-    patches = (config.image_size // getattr(vision, "patch_size", 14)) ** 2
-    inner = getattr(vision, "intermediate_size", None) or 4 * vision.hidden_size
-    keeps = vision.num_hidden_layers if recipe.train.vision != "frozen" else 1
-    # all hidden states of a frozen tower are held until the wanted one is taken
-    states = vision.num_hidden_layers + 1
-    return int(images * patches * wide * (vision.hidden_size * states + keeps * (6 * vision.hidden_size + 2 * inner)))
 
 
 def _warnings(recipe: TrainRecipe, plan: BatchPlan) -> list[str]:

@@ -22,6 +22,8 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 How = Literal["frozen", "lora", "full"]
+Stage = Literal[0, 1, 2, 3]
+Offload = Literal["none", "optimizer", "all"]
 
 
 class Data(Section):
@@ -46,6 +48,14 @@ class Shapes(Section):
     vision: Mapping[str, Any] | None = Field(default=None, description="Configuration of the vision tower.")
 
 
+def _no_shapes(value: Any) -> Any:
+    return {} if value is None else value
+
+
+#: configurations of parts, or null
+_Shapes = Annotated[Shapes, BeforeValidator(_no_shapes, json_schema_input_type=Shapes | None)]
+
+
 class Model(Section):
     """Which parts are joined, and how."""
 
@@ -67,7 +77,9 @@ class Model(Section):
     )
     vision_layer: int = Field(default=-2, description="Layer of the tower whose output is used; -1 is the last.")
     keep_class_token: bool = Field(default=False, description="Whether the tower's class token is a feature, too.")
-    shapes: Shapes = Field(default_factory=Shapes, description="Configurations of the parts, for dry runs.")
+    shapes: _Shapes = Field(
+        default_factory=Shapes, description="Configurations of the parts, for dry runs; null for none."
+    )
 
 
 class Lora(Section):
@@ -126,10 +138,10 @@ class Batches(Section):
 class DeepSpeed(Section):
     """How DeepSpeed divides the work."""
 
-    stage: Literal[0, 1, 2, 3] = Field(
+    stage: Stage = Field(
         default=2, description="ZeRO: 1 divides optimizer state, 2 gradients, 3 weights among the ranks."
     )
-    offload: Literal["none", "optimizer", "all"] = Field(
+    offload: Offload = Field(
         default="none", description="What lies in the host's memory: optimizer state, or (stage 3) weights as well."
     )
     config: Location | None = Field(

@@ -53,9 +53,7 @@ DECODERS = {
     "gpt_neox": GPTNeoXConfig(**_TEXT),
     "cohere": CohereConfig(**_GROUPED, logit_scale=0.3),
     "mixtral": MixtralConfig(**_GROUPED, num_local_experts=4),
-    "qwen3_moe": Qwen3MoeConfig(
-        **_GROUPED, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16
-    ),
+    "qwen3_moe": Qwen3MoeConfig(**_GROUPED, head_dim=8, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=16),
     "granite": GraniteConfig(**_GROUPED, logits_scaling=3.0, embedding_multiplier=2.0),
 }
 TOWERS = {

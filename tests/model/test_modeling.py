@@ -108,6 +108,38 @@ def test_a_sample_has_the_same_losses_alone_padded_and_packed(models, attention)
         torch.testing.assert_close(output.loss, wanted.mean(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("order", [("tItaa", "IttaIa"), ("IttaIa", "tItaa")])
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_an_image_of_a_packed_row_is_seen_by_its_own_sample_alone(attention, order):
+    model = set_trainable(joined(attention), language="full", seed=1)
+    inputs = trained_batch("|".join((*order, "ttaa")))
+    shown = {int(s): sorted(set(inputs["image_index"][inputs["segment_ids"] == s].tolist()) - {-1}) for s in (1, 2)}
+
+    def of_samples(pixels):
+        """Logits, and gradients of its loss alone, of each sample."""
+        given_inputs = {**inputs, "pixels": pixels}
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+        with torch.no_grad():
+            logits = model(**{name: value for name, value in given_inputs.items() if name != "labels"}).logits
+        for segment in (1, 2, 3):
+            output = model(**given_inputs)
+            mine = inputs["segment_ids"][output.trained[:, 0], output.trained[:, 1]] == segment
+            grads = torch.autograd.grad(output.token_losses[mine].sum(), weights, allow_unused=True)
+            flat = torch.cat([grad.flatten() for grad in grads if grad is not None])
+            yield logits[(inputs["segment_ids"] == segment) & (inputs["image_index"] < 0)], flat
+
+    before = list(of_samples(inputs["pixels"]))
+    for segment in (1, 2):
+        changed = inputs["pixels"].clone()
+        changed[shown[segment]] = 255 - changed[shown[segment]]
+        for number, (old, new) in enumerate(zip(before, of_samples(changed), strict=True), start=1):
+            for one, other in zip(old, new, strict=True):
+                if number == segment:
+                    assert not torch.allclose(one, other, rtol=1e-2, atol=1e-6)
+                else:
+                    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
 def test_each_loss_is_told_with_its_row_and_position(models):
     inputs = trained_batch("taat", "Itta|aa")
     output = models["mmca"](**inputs)

@@ -90,8 +90,10 @@ def test_text_and_pixels_that_disagree_are_refused_with_the_sample_named(spoil, 
     assert words in str(caught.value)
 
 
-def test_an_image_of_another_sample_is_refused():
-    batch = make_batch([[[1]], [[1]]])
+@pytest.mark.parametrize("rows", [[[[1]], [[1]]], [[[1], [1]]]], ids=["of another row", "of the same packed row"])
+def test_an_image_of_another_sample_is_refused(rows):
+    batch = make_batch(rows)
+    check_images(batch, IMAGE_POSITIONS)
     swapped = torch.where(batch.image_index >= 0, 1 - batch.image_index, batch.image_index)
     with pytest.raises(TrainError, match="another sample"):
         check_images(replace(batch, image_index=swapped), IMAGE_POSITIONS)
