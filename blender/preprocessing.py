@@ -130,7 +130,8 @@ def _plain_values(picture: Image.Image, spec: PixelSpec) -> NDArray[np.float64]:
     resized = picture.resize(spec.resized(*picture.size), Image.Resampling(spec.resample))
     left, top = (resized.width - spec.width) // 2, (resized.height - spec.height) // 2
     values = np.asarray(resized.crop((left, top, left + spec.width, top + spec.height)), dtype=np.float64)
-    return ((values * spec.scale - np.array(spec.mean)) / np.array(spec.std)).transpose(2, 0, 1)
+    normalised: NDArray[np.float64] = (values * spec.scale - np.array(spec.mean)) / np.array(spec.std)
+    return normalised.transpose(2, 0, 1)
 
 
 def read_pixel_spec(processor: Any) -> PixelSpec:

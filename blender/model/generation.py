@@ -12,24 +12,32 @@ from blender.model.windows import windows_of
 class ImageGeneration(GenerationMixin):
     """transformers' generation, with images in the prompt."""
 
-    def generate(self, inputs: torch.Tensor | None = None, **options: Any) -> Any:
+    def generate(  # type: ignore[override]
+        self, inputs: torch.Tensor | None = None, generation_config: Any = None, **options: Any
+    ) -> Any:
         """Generate as transformers does, with a cache that keeps what sliding windows have left behind.
 
         transformers would drop old keys in windowed layers; images are among them, and stay in sight.
 
         Args:
             inputs: (B, T) token ids, unless given as ``input_ids``.
+            generation_config: As ``GenerationMixin.generate`` takes it.
             **options: As ``GenerationMixin.generate`` takes them.
+
+        Raises:
+            ModelError: Another kind of cache is asked for, and the decoder has sliding windows.
         """
-        config = options.get("generation_config") or self.generation_config
+        model: Any = self
+        config = generation_config or model.generation_config
         wants = {name: options.get(name, getattr(config, name, None)) for name in ("use_cache", "cache_implementation")}
-        windowed = any(windows_of(self.config.get_text_config()))
+        windowed = any(windows_of(model.config.get_text_config()))
         if windowed and options.get("past_key_values") is None and wants["use_cache"] is not False:
             if wants["cache_implementation"] is not None:
                 reason = f"a cache of the kind {wants['cache_implementation']!r} forgets images behind a sliding window"
                 raise ModelError(reason, "leave cache_implementation out")
             options["past_key_values"] = DynamicCache()
-        return super().generate(inputs, **options)
+        parent: Any = super()
+        return parent.generate(inputs, generation_config, **options)
 
     def prepare_inputs_for_generation(
         self,
