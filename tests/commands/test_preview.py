@@ -90,7 +90,7 @@ def test_tokens_of_a_chat_template_and_positions_without_a_tower(recipe, chat_mo
         (("--sample", "train-7"), 1, "keys look like train-0"),
         (("--sample", "99999"), 1, "numbers go from 0 to"),
         (("--html", "/nowhere/at/all.html"), 1, "cannot write"),
-        (("--tokenizer", "/nowhere", "--vision", "/nowhere"), 1, "tokenizer of /nowhere cannot be loaded"),
+        (("--tokenizer", "/nowhere", "--vision", "/nowhere"), 1, "no such folder: /nowhere (the tokenizer)"),
         (("--set", "images.coco=/nowhere", "--look"), 1, "/nowhere"),
     ],
 )
