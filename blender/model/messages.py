@@ -17,6 +17,8 @@ class MessageRound:
     images: tuple[int, ...]
     question: str
     answer: str = ""
+    #: instruction before the question; the conversation's own comes first
+    system: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ the wanted part alone (``box``). Pixels travel as bytes; :func:`normalise` makes
 runs.
 """
 
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
