@@ -6,8 +6,9 @@ import torch
 
 from blender.errors import SessionError
 from blender.images.decoding import measure_image
+from blender.preprocessing import PixelSpec
 from blender.serve.fitting import Fitted
-from blender.stream.pixels import PixelSpec, decode_image
+from blender.stream.pixels import decode_image
 
 #: pixels that an image may have
 MAX_PIXELS = 100_000_000

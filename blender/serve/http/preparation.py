@@ -24,6 +24,7 @@ from pebble import ProcessExpired, ProcessPool
 
 from blender.errors import SessionError
 from blender.parallel import num_cores
+from blender.preprocessing import PixelSpec
 from blender.serve.fitting import Fitted, Fitter, Round
 from blender.serve.http.faults import RequestError
 from blender.serve.http.reading import Asked, Exchange, read_request, web_addresses
@@ -31,7 +32,6 @@ from blender.serve.http.schema import parse_request
 from blender.serve.http.settings import Settings
 from blender.serve.http.system import system_words
 from blender.serve.ready import Ready, decode_pixels
-from blender.stream.pixels import PixelSpec
 
 #: seconds that one preparation may take
 _SECONDS = 20.0
