@@ -17,7 +17,7 @@ from blender.text.encoder import make_text_encoder
 from tests.serve.http.conftest import picture
 from tests.stream.chat_templates import chatting
 
-Turn = namedtuple("Turn", "images question answer")
+Turn = namedtuple("Turn", "images question answer system", defaults=("",))
 SHORT = Sampling(max_new_tokens=4)
 
 
