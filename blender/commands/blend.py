@@ -36,7 +36,14 @@ def add_to(app: typer.Typer) -> None:
 def blend(
     recipe: RecipeArgument,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to write to.", show_default=False)
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR|URL",
+            help="The folder to write to; for a URL, the blend is written here first and then uploaded whole.",
+            show_default=False,
+        ),
     ],
     overrides: SetOption = None,
     workers: WorkersOption = None,
@@ -45,6 +52,15 @@ def blend(
     ] = Executor.local,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Delete another blend that is in DIR.")] = False,
     without: WithoutOption = None,
+    staging: Annotated[
+        Path | None,
+        typer.Option(
+            "--staging",
+            metavar="DIR",
+            help="Where a blend for a URL is written before it is uploaded; in the cache by default.",
+            show_default=False,
+        ),
+    ] = None,
     checksum: Annotated[
         bool, typer.Option("--checksum", help="Read all of a finished blend to see whether its bytes are as written.")
     ] = False,
@@ -53,8 +69,11 @@ def blend(
     """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
     from blender.blend.without import read_without
     from blender.commands.output import Meter, print_json, warn
+    from blender.images.files import is_remote
     from blender.recipe import load_recipe
 
+    if staging is not None and not is_remote(out):
+        raise typer.BadParameter("it is for a URL as --out; a folder is written to directly", param_hint="--staging")
     loaded = load_recipe(recipe, overrides or [])
     listed = read_without(without) if without else frozenset[tuple[str, str]]()
     meter = Meter(quiet=as_json)
@@ -67,6 +86,7 @@ def blend(
             executor=executor.value,
             overwrite=overwrite,
             without=listed,
+            staging=staging,
             checksum=checksum,
         )
     if as_json:
@@ -93,13 +113,14 @@ def showing_losses(quiet: bool) -> Iterator[None]:
 
 def run_blend(
     recipe: "Recipe",
-    out: Path,
+    out: str | Path,
     meter: "Meter",
     *,
     workers: int | None = None,
     executor: str = "local",
     overwrite: bool = False,
     without: Collection[tuple[str, str]] = (),
+    staging: Path | None = None,
     checksum: bool = False,
 ) -> "Written":
     """Write a blend and tell a meter about it."""
@@ -117,6 +138,7 @@ def run_blend(
             executor=executor,
             overwrite=overwrite,
             without=without,
+            staging=staging,
             checksum=checksum,
             progress=_writing_progress(meter),
         )
@@ -149,10 +171,13 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
         state["done"] += samples
         meter.set("writing samples", state["done"], state["total"], state["kept"], size)
 
-    return WriteProgress(planning_progress(meter), on_plan, on_checked, on_written)
+    def on_uploaded(done: int, total: int) -> None:
+        meter.set("uploading bytes", done, total)
+
+    return WriteProgress(planning_progress(meter), on_plan, on_checked, on_written, on_uploaded)
 
 
-def print_blend(written: "Written", out: Path) -> None:
+def print_blend(written: "Written", out: str | Path) -> None:
     """Print what was written, and what to do next."""
     from blender.commands.inspect import counts_table, print_ledger
     from blender.commands.output import console, num_bytes, titled

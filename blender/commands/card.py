@@ -1,12 +1,14 @@
 """``visualchat card``: the dataset card of a blend, for its page on the hub."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from blender.commands.options import FolderArgument, JsonOption
+from blender.commands.options import BlendArgument, JsonOption
+
+_CARD = "README.md"
 
 
 def add_to(app: typer.Typer) -> None:
@@ -15,7 +17,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def card(
-    folder: FolderArgument,
+    location: BlendArgument,
     sample: Annotated[
         str | None,
         typer.Option("--sample", metavar="KEY|N", help="The sample to show as an example.", show_default=False),
@@ -35,35 +37,54 @@ def card(
     """
     from blender.commands.inspect import find_sample
     from blender.commands.output import console, num_bytes, print_json
-    from blender.core.faults import folder_fault
     from blender.core.folder import hold_folder
+    from blender.images.files import is_remote
     from blender.shards.card import choose_example, dataset_card
     from blender.shards.folder import BLEND
     from blender.shards.read import open_blend
 
-    blend = open_blend(folder)
+    blend = open_blend(location)
     index = {str(split): frame for (split,), frame in blend.index.group_by("split", maintain_order=True)}
-    example = blend[find_sample(blend, sample, None)].sample if sample else choose_example(blend.path, index)
+    example = blend[find_sample(blend, sample, None)].sample if sample else choose_example(location, index)
     text = dataset_card(blend.manifest, index, example)
-    path = out or folder / "README.md"
-    # the blend's folder is not written anew meanwhile
-    held = nullcontext() if out else hold_folder(folder, BLEND)
-    try:
-        with held:
-            _write(path, text, overwrite)
-    except OSError as error:
-        raise folder_fault(error, path.parent) from error
+    if out is None and is_remote(location):
+        path = f"{location.rstrip('/')}/{_CARD}"
+        _upload(location, text, overwrite)
+    else:
+        path = str(out or Path(location) / _CARD)
+        _write(Path(path), text, overwrite, held=nullcontext() if out else hold_folder(Path(location), BLEND))
     if as_json:
         print_json({"path": str(path), "num_bytes": len(text.encode()), "example": example.key if example else None})
     else:
         console().print(f"{path}: {num_bytes(len(text.encode()))}", markup=False)
 
 
-def _write(path: Path, text: str, overwrite: bool) -> None:
+def _write(path: Path, text: str, overwrite: bool, held: AbstractContextManager[object]) -> None:
+    """Write a card; ``held`` keeps the blend's folder from being written anew meanwhile."""
+    from blender.core.faults import folder_fault
     from blender.core.files import write_whole
+
+    try:
+        with held:
+            if path.is_file():
+                _require_untouched(str(path), path.read_bytes(), overwrite)
+            write_whole(path, text.encode())
+    except OSError as error:
+        raise folder_fault(error, path.parent) from error
+
+
+def _upload(location: str, text: str, overwrite: bool) -> None:
+    from blender.shards.publish import RemoteTarget
+
+    target = RemoteTarget(location)
+    if (present := target.read(_CARD)) is not None:
+        _require_untouched(f"{target.url}/{_CARD}", present, overwrite)
+    target.write(_CARD, text.encode())
+
+
+def _require_untouched(path: str, content: bytes, overwrite: bool) -> None:
     from blender.errors import FolderError
     from blender.shards.card import is_untouched
 
-    if path.is_file() and not overwrite and not is_untouched(path.read_text(encoding="utf-8", errors="replace")):
+    if not overwrite and not is_untouched(content.decode("utf-8", "replace")):
         raise FolderError(f"{path} holds more than visualchat wrote", "keep what you need of it, then --overwrite")
-    write_whole(path, text.encode())

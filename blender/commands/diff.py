@@ -1,6 +1,5 @@
 """``visualchat diff``: what changed between two blends."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,8 +24,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def diff(
-    before: Annotated[Path, typer.Argument(metavar="DIR1", help="The folder of a blend.", show_default=False)],
-    after: Annotated[Path, typer.Argument(metavar="DIR2", help="The folder of another.", show_default=False)],
+    before: Annotated[
+        str,
+        typer.Argument(metavar="DIR1|URL1", help="The folder or URL of a blend.", show_default=False),
+    ],
+    after: Annotated[str, typer.Argument(metavar="DIR2|URL2", help="Folder or URL of another.", show_default=False)],
     show: Annotated[int, typer.Option("--show", min=0, help="Samples of each kind of change that are shown.")] = 3,
     workers: WorkersOption = None,
     as_json: JsonOption = False,
@@ -52,7 +54,7 @@ def diff(
     if as_json:
         print_json(found)
     else:
-        _print(found, (str(before), str(after)))
+        _print(found, (before, after))
     if not found.are_same:
         raise typer.Exit(1)
 

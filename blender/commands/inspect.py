@@ -7,7 +7,7 @@ import typer
 
 from blender.commands.lookup import show_ledger, show_matches, show_stats
 from blender.commands.options import (
-    FolderArgument,
+    BlendArgument,
     ImageTokensOption,
     JsonOption,
     MaxTokensOption,
@@ -45,7 +45,7 @@ def add_to(app: typer.Typer) -> None:
 
 def inspect(
     context: typer.Context,
-    folder: FolderArgument,
+    location: BlendArgument,
     reason: Annotated[
         str | None,
         typer.Argument(
@@ -123,7 +123,7 @@ def inspect(
     }
     _check_usage(context, ways, {"--sample": sample is not None, "--dataset": dataset is not None, "--json": as_json})
     tokens = TokenOptions(tokenizer, vision, image_tokens, max_tokens, template)
-    blend = open_blend(folder)
+    blend = open_blend(location)
     if serve:
         serve_page(blend, host, port, workers)
         return
@@ -266,7 +266,7 @@ def find_sample(blend: "Blend", which: str, dataset: str | None) -> int:
     rows = blend.index["dataset"].eq(dataset).arg_true()
     if not len(rows):
         names = ", ".join(sorted(blend.index["dataset"].unique().to_list()))
-        raise ShardError(f"{blend.path} has no dataset {dataset}", f"it has {names}")
+        raise ShardError(f"{blend.location} has no dataset {dataset}", f"it has {names}")
     if number is None:
         row = blend.find(which)
         if row not in rows:

@@ -40,7 +40,9 @@ def lint(
     what: Annotated[
         str,
         typer.Argument(
-            metavar="RECIPE|DIR", help="A recipe (file or shipped name), or the folder of a blend.", show_default=False
+            metavar="RECIPE|DIR|URL",
+            help="A recipe (file or shipped name), or a blend's folder or URL.",
+            show_default=False,
         ),
     ],
     overrides: SetOption = None,
@@ -96,9 +98,12 @@ def lint(
 
 def _is_blend(what: str) -> bool:
     """Tell the folder of a blend from a recipe; a shipped recipe's name wins over a folder that is no blend."""
+    from blender.images.files import is_remote
     from blender.recipe import list_shipped_recipes
     from blender.shards.manifest import MANIFEST_NAME
 
+    if is_remote(what):
+        return True
     folder = Path(what)
     return folder.is_dir() and ((folder / MANIFEST_NAME).is_file() or what not in list_shipped_recipes())
 

@@ -21,7 +21,7 @@ def show_stats(blend: "Blend", workers: int | None, as_json: bool) -> None:
     from blender.inspection.statistics import blend_figures, scan_ledger, with_images
     from blender.parallel import num_cores
 
-    table = read_table(blend.path)
+    table = read_table(blend)
     meter = Meter(quiet=as_json)
     with meter.running():
         catalogue = open_catalogue(

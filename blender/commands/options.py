@@ -9,6 +9,9 @@ RecipeArgument = Annotated[
     str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of a shipped recipe.", show_default=False)
 ]
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a blend.", show_default=False)]
+BlendArgument = Annotated[
+    str, typer.Argument(metavar="DIR|URL", help="The folder or URL of a blend.", show_default=False)
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from blender.commands.options import FolderArgument, JsonOption, WorkersOption
+from blender.commands.options import BlendArgument, JsonOption, WorkersOption
 
 _MOST = 50
 
@@ -25,7 +25,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def verify(
-    folder: FolderArgument,
+    location: BlendArgument,
     level: Annotated[
         Level | None,
         typer.Option(
@@ -45,7 +45,7 @@ def verify(
     from blender.shards.read import open_blend
     from blender.shards.verify import Verdict, level_of, verify_blend
 
-    manifest = open_blend(folder).manifest
+    manifest = open_blend(location).manifest
     total, done, check = manifest.num_samples, 0, level.value if level else level_of(manifest)
     meter = Meter(quiet=as_json)
 
@@ -55,7 +55,7 @@ def verify(
         meter.set("checking samples", done, total, 0, verdict.num_bytes)
 
     with meter.running():
-        verdicts = verify_blend(folder, workers, on_shard, check)
+        verdicts = verify_blend(location, workers, on_shard, check)
     problems = [problem for verdict in verdicts for problem in verdict.problems]
     if as_json:
         damaged = [image for verdict in verdicts for image in verdict.damaged]

@@ -107,7 +107,7 @@ def _read_blend(blend: Blend, split: str, questions: Path | None, limit: int | N
     rows = [row for row, value in enumerate(blend.index["split"].to_list()) if value == split][:limit]
     if not rows:
         hint = f"blend again with a share for {split}, or name another split"
-        raise EvaluationError(f"the {split} split of {blend.path} has no samples", hint)
+        raise EvaluationError(f"the {split} split of {blend.location} has no samples", hint)
     files = [file for source in blend.manifest.recipe.get("sources", {}).values() for file in source.get("files", ())]
     listed = questions or find_questions(files)
     drawn = read_questions(listed) if listed else {}

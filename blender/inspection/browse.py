@@ -92,7 +92,7 @@ class Browser:
 
     def __init__(self, blend: Blend, workers: int = 1, cache: Path | None = None) -> None:
         self.blend = blend
-        self.table = read_table(blend.path)
+        self.table = read_table(blend)
         self._workers, self._cache = workers, cache
         self._catalogue: Catalogue | None = None
         self._fault: BlenderError | None = None
@@ -245,7 +245,7 @@ class Browser:
     def _row(self, key: str) -> int:
         row = self.table.find(key)
         if row is None:
-            raise NotFoundError(f"{self.blend.path} has no sample {key}")
+            raise NotFoundError(f"{self.blend.location} has no sample {key}")
         return row
 
     def _search(self, text: str) -> Rows:

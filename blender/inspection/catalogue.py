@@ -93,7 +93,7 @@ def open_catalogue(
         ShardError: A sample cannot be read.
     """
     cache = cache or default_cache()
-    digest = hashlib.sha256((table.path / MANIFEST_NAME).read_bytes()).hexdigest()
+    digest = hashlib.sha256((table.blend.path / MANIFEST_NAME).read_bytes()).hexdigest()
     folder = cache / f"{digest[:40]}-{_VERSION}"
     try:
         if folder.is_dir():
@@ -145,7 +145,7 @@ class _Task:
 def _tasks(table: SampleTable) -> Iterator[_Task]:
     for first in range(0, len(table), _CHUNK):
         rows = table.rows.slice(first, _CHUNK).select("split", "shard", "json_offset", "json_size")
-        places = [Place(f"{table.path / split / shard}", *place) for split, shard, *place in rows.iter_rows()]
+        places = [Place(table.blend.shard(f"{split}/{shard}"), *place) for split, shard, *place in rows.iter_rows()]
         yield _Task(first, table.rows["key"].slice(first, _CHUNK).to_list(), places)
 
 

@@ -61,7 +61,7 @@ def find_texts(
     """
     if not _TERM.search(query):
         raise InspectionError("there is nothing to look for in an empty text", "name a word or a phrase")
-    table = read_table(blend.path)
+    table = read_table(blend)
     found = open_catalogue(table, workers, tell, cache).search(query)
     rows = pl.Series("row", found, dtype=pl.UInt32)
     if dataset is not None:
@@ -80,7 +80,7 @@ def matches(blend: Blend, rows: Sequence[int], query: str) -> list[Match]:
     Raises:
         ShardError: A sample cannot be read.
     """
-    table = read_table(blend.path)
+    table = read_table(blend)
     phrase, word = _TERM.findall(query)[0]
     splits = table.rows["split"].gather(list(rows)).cast(pl.String).to_list()
     return [_match(table.read(row), split, phrase or word) for row, split in zip(rows, splits, strict=True)]

@@ -77,7 +77,7 @@ def write_report(
         ShardError: A sample cannot be read.
     """
     tell = tell or (lambda station, done, total: None)
-    table = read_table(blend.path)
+    table = read_table(blend)
     rows = pick_rows(table.rows, num_samples, dataset, seed)
     catalogue = open_catalogue(table, workers, partial(tell, "reading texts"), cache)
     figures = with_images(blend_figures(blend.manifest, table, scan_ledger(blend.path)), catalogue)

@@ -4,19 +4,19 @@ The index names every member of every sample; for millions of samples that is gi
 kept, some tens of bytes a sample, and where a sample's images lie is read from the headers in the shard itself.
 """
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 import polars as pl
 
 from blender.blend.mix import SPLITS
 from blender.errors import ShardError
+from blender.images.files import ByteFile
 from blender.shards import tar
 from blender.shards.index import INDEX_NAME, SCHEMA
+from blender.shards.location import open_shard, read_block
+from blender.shards.read import Blend
 from blender.shards.sample import Sample
 
 #: where a header says the bytes of its member, in octal digits
@@ -40,6 +40,7 @@ _COLUMNS = (
 class Place:
     """Some bytes of a file."""
 
+    #: path or URL
     path: str
     offset: int
     size: int
@@ -50,8 +51,8 @@ class Place:
         Raises:
             ShardError: The file is gone, or shorter.
         """
-        with _opened(self.path) as file:
-            content = os.pread(file, self.size, self.offset)
+        with open_shard(self.path) as file:
+            content = read_block(file, self.path, self.offset, self.size)
         if len(content) != self.size:
             raise ShardError(f"shard {self.path} ends early", "run `visualchat verify`")
         return content
@@ -61,7 +62,7 @@ class Place:
 class SampleTable:
     """All samples of a blend, train first."""
 
-    path: Path
+    blend: Blend
     #: key, shard, dataset, offset, size, json_offset, json_size, num_images, num_turns, characters, split
     rows: pl.DataFrame
 
@@ -81,7 +82,7 @@ class SampleTable:
     def json_place(self, row: int) -> Place:
         """Say where a sample's JSON lies."""
         offset, size = self.rows.select("json_offset", "json_size").row(row)
-        return Place(str(self.path / self.shard(row)), offset, size)
+        return Place(self.blend.shard(self.shard(row)), offset, size)
 
     def read(self, row: int) -> Sample:
         """Read a sample without its images.
@@ -98,20 +99,20 @@ class SampleTable:
         Raises:
             ShardError: The shard is missing or damaged.
         """
-        path = str(self.path / self.shard(row))
+        path = self.blend.shard(self.shard(row))
         offset, size = self.rows.select("offset", "size").row(row)
-        with _opened(path) as file:
+        with open_shard(path) as file:
             return [Place(path, start, length) for start, length in _members(file, path, offset, offset + size)][1:]
 
 
-def read_table(path: Path) -> SampleTable:
+def read_table(blend: Blend) -> SampleTable:
     """Read the table of a blend's samples."""
     frames = [pl.LazyFrame(schema=SCHEMA).select(*_COLUMNS, split=pl.lit("", pl.Categorical))]
     for split in SPLITS:
-        file = path / split / INDEX_NAME
+        file = blend.path / split / INDEX_NAME
         if file.is_file():
             frames.append(pl.scan_parquet(file).select(*_COLUMNS, split=pl.lit(split, pl.Categorical)))
-    return SampleTable(path, pl.concat(frames).collect(engine="streaming"))
+    return SampleTable(blend, pl.concat(frames).collect(engine="streaming"))
 
 
 def decode_sample(content: bytes, key: str, path: str) -> Sample:
@@ -126,24 +127,12 @@ def decode_sample(content: bytes, key: str, path: str) -> Sample:
         raise ShardError(f"sample {key} in {path} is damaged: {error}", "run `visualchat verify`") from error
 
 
-def _members(file: int, path: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+def _members(file: ByteFile, path: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Yield offset and size of the contents of each member between two places."""
     while start < end:
-        digits = os.pread(file, tar.BLOCK, start)[_SIZE].strip(b" \0")
+        digits = read_block(file, path, start, tar.BLOCK)[_SIZE].strip(b" \0")
         if not digits or digits.strip(b"01234567"):
             raise ShardError(f"shard {path} has no header at byte {start:,}", "run `visualchat verify`")
         size = int(digits, 8)
         yield start + tar.BLOCK, size
         start += tar.BLOCK + size + -size % tar.BLOCK
-
-
-@contextmanager
-def _opened(path: str) -> Iterator[int]:
-    try:
-        file = os.open(path, os.O_RDONLY)
-    except OSError as error:
-        raise ShardError(f"shard {path} cannot be read: {error.strerror}", "run `visualchat verify`") from error
-    try:
-        yield file
-    finally:
-        os.close(file)

@@ -1,5 +1,6 @@
 """Write a blend from a recipe, from the first file read to the manifest; interrupted, go on where it stopped."""
 
+import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from blender.blend.plan import Plan, PlanProgress, make_plan
 from blender.core.faults import folder_fault, full_disk_told
 from blender.core.files import sync, whole_file, write_whole
 from blender.errors import BlenderError, ShardError
+from blender.images.files import is_remote
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
@@ -32,6 +34,7 @@ from blender.shards.manifest import (
     encode_manifest,
     hash_shards,
 )
+from blender.shards.publish import RemoteTarget, staging_folder
 from blender.shards.seal import Checked, check_files, describe_tables, seal
 from blender.shards.write import ShardFailure, ShardNote
 
@@ -47,6 +50,8 @@ class WriteProgress:
     on_checked: Callable[[Checked], None] | None = None
     #: called with (samples, bytes) written since the last call
     on_written: Callable[[int, int], None] | None = None
+    #: called with (bytes done, bytes in all) while a blend for a URL is uploaded
+    on_uploaded: Callable[[int, int], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,8 +65,9 @@ class Written:
 
 def write_blend(
     recipe: Recipe,
-    out: Path,
+    out: str | Path,
     *,
+    staging: Path | None = None,
     workers: int | None = None,
     executor: str = "local",
     overwrite: bool = False,
@@ -75,7 +81,9 @@ def write_blend(
 
     Args:
         recipe: The recipe.
-        out: The folder to write to; a new one, an empty one, or one with this same blend, finished or not.
+        out: The folder to write to; a new one, an empty one, or one with this same blend, finished or not. A URL: the
+            blend is written on this machine first, then uploaded whole and read back.
+        staging: Where a blend for a URL is written; a folder in the cache by default. It is empty afterwards.
         workers: Number of processes; all cores by default.
         executor: ``local`` or ``ray``.
         overwrite: Delete another blend that is there.
@@ -88,15 +96,25 @@ def write_blend(
         BlenderError: A source, store, recipe or folder is at fault; finished shards are kept.
     """
     workers, progress = workers or num_cores(), progress or WriteProgress()
-    with hold_folder(out) as folder, kept_processes(), full_disk_told(out):
+    target = RemoteTarget(str(out)) if is_remote(str(out)) else None
+    path = Path(out) if target is None else staging or staging_folder(target.url)
+    with hold_folder(path) as folder, kept_processes(), full_disk_told(path):
         plan = make_plan(recipe, folder.texts, workers, without=without, progress=progress.planning)
+        if target and (there := target.claim(plan.fingerprint, overwrite=overwrite, checksum=checksum)):
+            if progress.on_plan:
+                progress.on_plan(plan, len(there.shards), plan.samples.height)
+            return Written(there, 0)
         try:
-            folder.claim(plan.fingerprint, overwrite=overwrite)
-            return _complete(plan, folder, workers, checksum, progress) or _write(
+            folder.claim(plan.fingerprint, overwrite=overwrite or target is not None)
+            written = _complete(plan, folder, workers, checksum, progress) or _write(
                 plan, folder, workers, executor, progress
             )
         except OSError as error:
-            raise folder_fault(error, out) from error
+            raise folder_fault(error, path) from error
+    if target:
+        target.upload(path, written.manifest, progress.on_uploaded)
+        shutil.rmtree(path)
+    return written
 
 
 def _complete(plan: Plan, folder: BlendFolder, workers: int, checksum: bool, progress: WriteProgress) -> Written | None:
@@ -165,7 +183,9 @@ def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest
     seal(folder.path, [*manifest.shards, *manifest.tables])
     for split in {shard.split for shard in manifest.shards}:
         sync(folder.path / split)
-    write_whole(folder.path / "README.md", dataset_card(manifest, index, choose_example(folder.path, index)).encode())
+    write_whole(
+        folder.path / "README.md", dataset_card(manifest, index, choose_example(str(folder.path), index)).encode()
+    )
     write_whole(folder.path / MANIFEST_NAME, encode_manifest(manifest))
     return manifest
 

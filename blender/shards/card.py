@@ -6,12 +6,12 @@ With the features declared in the header, samples may differ in their number of 
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import polars as pl
 from msgspec import inspect
 
 from blender.shards.card_text import EXAMPLE_CHARACTERS, as_yaml, card_text, published_parts
+from blender.shards.location import shard_location
 from blender.shards.manifest import Manifest
 from blender.shards.read import read_sample
 from blender.shards.sample import Sample
@@ -38,11 +38,11 @@ def is_untouched(card: str) -> bool:
     return seal == _SEAL.format(_digest(text))
 
 
-def choose_example(folder: Path, index: Mapping[str, pl.DataFrame]) -> Sample | None:
+def choose_example(location: str, index: Mapping[str, pl.DataFrame]) -> Sample | None:
     """Read a sample that shows what the blend is like: several images and turns, of many sources, and not too long.
 
     Args:
-        folder: The blend's folder.
+        location: The blend's folder or URL.
         index: The index of each split.
 
     Raises:
@@ -60,7 +60,8 @@ def choose_example(folder: Path, index: Mapping[str, pl.DataFrame]) -> Sample | 
         -pl.col("num_sources").cast(pl.Int32),
         "row",
     )
-    return read_sample(folder / split, best.row(0, named=True), split).sample
+    row = best.row(0, named=True)
+    return read_sample(shard_location(location, f"{split}/{row['shard']}"), row, split).sample
 
 
 def _digest(text: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from blender.blend.mix import SPLITS
 from blender.core.block_cache import cache_folder
+from blender.core.checksums import file_hash
 from blender.errors import FolderError
 from blender.images.files import is_web, join_remote, remote_system
 from blender.shards.manifest import MANIFEST_NAME, Manifest
@@ -26,8 +27,8 @@ _OWN = (MANIFEST_NAME, _LEDGER, _CARD, *SPLITS)
 #: written by other programs, or by hubs; in nobody's way
 _IGNORED = (".gitattributes", ".nv-meta")
 
-#: called with the bytes that were uploaded, or found to be there, since the last call
-OnUploaded = Callable[[int], None]
+#: called with (bytes uploaded or there already, bytes in all)
+OnUploaded = Callable[[int, int], None]
 
 
 def staging_folder(url: str) -> Path:
@@ -56,8 +57,13 @@ class RemoteTarget:
             named = ", ".join(strangers[:3])
             raise FolderError(f"{self.url} holds something else than a blend: {named}", "choose an empty or a new one")
 
-    def claim(self, fingerprint: str, *, overwrite: bool) -> Manifest | None:
+    def claim(self, fingerprint: str, *, overwrite: bool, checksum: bool = False) -> Manifest | None:
         """Make the place that of one blend.
+
+        Args:
+            fingerprint: The blend's.
+            overwrite: Delete another blend that is there.
+            checksum: Read every shard to see whether the blend is there; else only their sizes are looked at.
 
         Returns:
             The manifest, when the whole blend is there already.
@@ -67,7 +73,7 @@ class RemoteTarget:
         """
         names = set(self._names())
         manifest = self._manifest() if MANIFEST_NAME in names else None
-        if manifest is not None and manifest.fingerprint == fingerprint and self._has_all(manifest):
+        if manifest is not None and manifest.fingerprint == fingerprint and self._has_all(manifest, checksum):
             return manifest
         is_other = MANIFEST_NAME in names and (manifest is None or manifest.fingerprint != fingerprint)
         if is_other and not overwrite:
@@ -93,11 +99,33 @@ class RemoteTarget:
         hashes = {shard.path: shard.sha256 for shard in manifest.shards}
         files = _files_in_order(folder, manifest)
         self._remove_leftovers(set(files))
+        done, total = 0, sum((folder / path).stat().st_size for path in files)
         for path in files:
             local = folder / path
-            self._upload(local, path, hashes.get(path) or _digest_of(local))
+            self._upload(local, path, hashes.get(path) or file_hash(local))
+            done += local.stat().st_size
             if on_uploaded:
-                on_uploaded(local.stat().st_size)
+                on_uploaded(done, total)
+
+    def read(self, path: str) -> bytes | None:
+        """Read a small file that lies there; None when it does not.
+
+        Raises:
+            FolderError: It cannot be read.
+        """
+        address = self._address(path)
+        if self._size(address) is None:
+            return None
+        content: bytes = self._ask(path, lambda: self._system.cat_file(address))
+        return content
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a small file there.
+
+        Raises:
+            FolderError: It cannot be written.
+        """
+        self._ask(path, lambda: self._system.pipe_file(self._address(path), content))
 
     def _upload(self, local: Path, path: str, sha256: str) -> None:
         address, size = self._address(path), local.stat().st_size
@@ -127,8 +155,14 @@ class RemoteTarget:
         if self._system.exists(address):
             self._ask(path, lambda: self._system.rm(address, recursive=True))
 
-    def _has_all(self, manifest: Manifest) -> bool:
-        return all(self._size(self._address(shard.path)) == shard.num_bytes for shard in manifest.shards)
+    def _has_all(self, manifest: Manifest, checksum: bool) -> bool:
+        files = [(shard.path, shard.num_bytes, shard.sha256) for shard in manifest.shards]
+        files += [(table.path, table.num_bytes, table.sha256) for table in manifest.tables]
+        return all(
+            self._size(self._address(path)) == num_bytes
+            and (not checksum or self._digest(self._address(path)) == sha256)
+            for path, num_bytes, sha256 in files
+        )
 
     def _manifest(self) -> Manifest | None:
         content = self._ask(MANIFEST_NAME, lambda: self._system.cat_file(self._address(MANIFEST_NAME)))
@@ -191,8 +225,3 @@ def _files_in_order(folder: Path, manifest: Manifest) -> list[str]:
 
 def _beside_shards(split: Path) -> list[str]:
     return sorted(path.name for path in split.iterdir() if path.suffix != ".tar") if split.is_dir() else []
-
-
-def _digest_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

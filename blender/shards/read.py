@@ -11,7 +11,8 @@ import polars as pl
 from blender.blend.mix import SPLITS
 from blender.errors import ShardError
 from blender.shards.index import INDEX_NAME, empty_index
-from blender.shards.manifest import Manifest, read_manifest
+from blender.shards.location import fetch_tables, open_shard, read_block, shard_location
+from blender.shards.manifest import Manifest
 from blender.shards.sample import Sample
 
 
@@ -28,14 +29,21 @@ class StoredSample:
 
 @dataclass(frozen=True)
 class Blend:
-    """A finished blend on disk.
+    """A finished blend, near or far.
 
     ``len`` counts the samples of all splits; ``blend["train-000000012"]`` and ``blend[12]`` read one, and iteration
     reads them all, train first.
     """
 
+    #: folder of its manifest, indexes and ledger: the blend's own, or copies of what lies behind a URL
     path: Path
     manifest: Manifest
+    #: folder or URL of the blend
+    location: str
+
+    def shard(self, path: str) -> str:
+        """Return the path or URL of one of its shards."""
+        return shard_location(self.location, path)
 
     @cached_property
     def index(self) -> pl.DataFrame:
@@ -72,7 +80,7 @@ class Blend:
             ShardError: There is no such sample, or it cannot be read.
         """
         row = self.index.row(self.find(which), named=True)
-        return read_sample(self.path / row["split"], row, row["split"])
+        return read_sample(self.shard(f"{row['split']}/{row['shard']}"), row, row["split"])
 
     def find(self, which: int | str) -> int:
         """Return the row of the index for a key or a number (from 0; negative ones count from the end).
@@ -83,10 +91,10 @@ class Blend:
         if isinstance(which, str):
             rows = self.index["key"].eq(which).arg_true()
             if not len(rows):
-                raise ShardError(f"{self.path} has no sample {which}", f"keys look like {self._example_key()}")
+                raise ShardError(f"{self.location} has no sample {which}", f"keys look like {self._example_key()}")
             return int(rows[0])
         if not -len(self) <= which < len(self):
-            raise ShardError(f"{self.path} has no sample number {which}", f"numbers go from 0 to {len(self) - 1}")
+            raise ShardError(f"{self.location} has no sample number {which}", f"numbers go from 0 to {len(self) - 1}")
         return which % len(self)
 
     def _example_key(self) -> str:
@@ -96,30 +104,30 @@ class Blend:
 def open_blend(path: str | Path) -> Blend:
     """Open a finished blend.
 
+    Args:
+        path: Its folder, or its URL (``s3://``, ``https://``, …).
+
     Raises:
-        ShardError: The folder is not a finished blend.
+        ShardError: It is not a finished blend.
     """
-    return Blend(Path(path), read_manifest(Path(path)))
+    folder, manifest = fetch_tables(str(path))
+    return Blend(folder, manifest, str(path))
 
 
-def read_sample(folder: Path, row: dict[str, object], split: str) -> StoredSample:
+def read_sample(shard: str, row: dict[str, object], split: str) -> StoredSample:
     """Read one sample by its row of the index.
 
     Args:
-        folder: The split's folder.
+        shard: Path or URL of its shard.
         row: A row of the index, by column name.
         split: The split's name.
 
     Raises:
         ShardError: The shard is missing or damaged at this sample.
     """
-    shard, offset, size = folder / str(row["shard"]), int(str(row["offset"])), int(str(row["size"]))
-    try:
-        with shard.open("rb") as file:
-            file.seek(offset)
-            block = file.read(size)
-    except OSError as error:
-        raise ShardError(f"shard {shard} cannot be read: {error.strerror}", "run `visualchat verify`") from error
+    offset, size = int(str(row["offset"])), int(str(row["size"]))
+    with open_shard(shard) as file:
+        block = read_block(file, shard, offset, size)
     members: list[dict[str, int]] = row["members"]  # type: ignore[assignment]
     starts = [member["offset"] - offset for member in members]
     contents = [block[start : start + member["size"]] for start, member in zip(starts, members, strict=True)]

@@ -4,6 +4,7 @@ Images are looked at by the code that looks at them while a blend is planned, un
 accepted the other does.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,19 @@ from blender.core.checksums import file_hash
 from blender.errors import BlenderError, ShardError
 from blender.images import Check, DamagedImage, ImageLimits
 from blender.images.checking import check_image
+from blender.images.files import ByteFile
 from blender.parallel import map_unordered, num_cores
 from blender.shards.energon import energon_problems, index_file
 from blender.shards.index import INDEX_NAME
+from blender.shards.location import open_shard, read_block
 from blender.shards.manifest import Manifest, ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
 from blender.shards.tar import BLOCK, END, header
 from blender.shards.wids import WIDS, wids_problems
 from blender.template import IMAGE
+
+#: bytes that are hashed at a time
+_PIECE = 8 << 20
 
 
 class DamagedMember(msgspec.Struct, frozen=True):
@@ -58,7 +64,10 @@ class Verdict:
 
 @dataclass(frozen=True)
 class _Task:
+    #: folder of the tables
     folder: Path
+    #: path or URL of the shard
+    location: str
     shard: ManifestShard
     limits: ImageLimits
     check: Check
@@ -73,7 +82,7 @@ def verify_blend(
     """Check every shard of a blend, and the files around them.
 
     Args:
-        path: The blend's folder.
+        path: The blend's folder, or its URL; every byte behind a URL is fetched.
         workers: Number of processes; all cores by default.
         on_shard: Called with each verdict.
         check: How closely to look at images; as closely as while the blend was planned by default.
@@ -84,7 +93,7 @@ def verify_blend(
     blend = open_blend(path)
     verdicts = [_check_folder(blend)]
     check, limits = check or level_of(blend.manifest), _limits_of(blend.manifest)
-    tasks = [_Task(blend.path, shard, limits, check) for shard in blend.manifest.shards]
+    tasks = [_Task(blend.path, blend.shard(shard.path), shard, limits, check) for shard in blend.manifest.shards]
     num_bytes = sum(shard.num_bytes for shard in blend.manifest.shards)
     workers = min(workers or num_cores(), len(tasks)) if num_bytes > 30_000_000 else 1
     for verdict in map_unordered(_check_shard, tasks, workers):
@@ -147,17 +156,24 @@ def _table_problems(blend: Blend) -> Iterator[str]:
 
 
 def _check_shard(task: _Task) -> Verdict:
-    shard, file = task.shard, task.folder / task.shard.path
-    if not file.is_file():
-        return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing",))
-    problems, damaged, num_images = list[str](), list[DamagedMember](), 0
-    digest = file_hash(file)
-    if file.stat().st_size != shard.num_bytes:
-        problems.append(f"{shard.path} has {file.stat().st_size:,} bytes, manifest.json says {shard.num_bytes:,}")
-    elif digest != shard.sha256:
-        problems.append(f"{shard.path} has another checksum than manifest.json says")
+    shard = task.shard
     try:
-        index = pl.read_parquet(file.parent / INDEX_NAME).filter(pl.col("shard") == file.name)
+        with open_shard(task.location) as file:
+            return _check_open(task, file)
+    except ShardError as error:
+        is_missing = isinstance(error.__cause__, FileNotFoundError)
+        return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing" if is_missing else error.message,))
+
+
+def _check_open(task: _Task, file: ByteFile) -> Verdict:
+    shard, problems, damaged, num_images = task.shard, list[str](), list[DamagedMember](), 0
+    if file.num_bytes != shard.num_bytes:
+        problems.append(f"{shard.path} has {file.num_bytes:,} bytes, manifest.json says {shard.num_bytes:,}")
+    elif _hash(task, file) != shard.sha256:
+        problems.append(f"{shard.path} has another checksum than manifest.json says")
+    split, _, name = shard.path.partition("/")
+    try:
+        index = pl.read_parquet(task.folder / split / INDEX_NAME).filter(pl.col("shard") == name)
     except (OSError, pl.exceptions.PolarsError) as error:
         return Verdict(shard.path, 0, 0, 0, (*problems, f"the index of {shard.path} cannot be read: {error}"))
     if index.height != shard.num_samples:
@@ -168,9 +184,16 @@ def _check_shard(task: _Task) -> Verdict:
         damaged += [problem for problem in found if isinstance(problem, DamagedMember)]
         problems += [f"{shard.path}, sample {row['key']}: {_sentence(problem)}" for problem in found]
         end, num_images = row["offset"] + row["size"], num_images + row["num_images"]
-    if file.stat().st_size == shard.num_bytes and end + len(END) != shard.num_bytes:
+    if file.num_bytes == shard.num_bytes and end + len(END) != shard.num_bytes:
         problems.append(f"{shard.path} holds {shard.num_bytes - end - len(END):,} bytes that no sample owns")
     return Verdict(shard.path, index.height, num_images, shard.num_bytes, tuple(problems), tuple(damaged))
+
+
+def _hash(task: _Task, file: ByteFile) -> str:
+    digest = hashlib.sha256()
+    for offset in range(0, file.num_bytes, _PIECE):
+        digest.update(read_block(file, task.location, offset, _PIECE))
+    return digest.hexdigest()
 
 
 def _sentence(problem: str | DamagedMember) -> str:
@@ -178,16 +201,16 @@ def _sentence(problem: str | DamagedMember) -> str:
 
 
 def _sample_problems(
-    task: _Task, file: Path, row: dict[str, object], expected_offset: int
+    task: _Task, file: ByteFile, row: dict[str, object], expected_offset: int
 ) -> Iterator[str | DamagedMember]:
     if row["offset"] != expected_offset:
         yield f"begins at byte {row['offset']}, not at {expected_offset}"
     try:
-        stored = read_sample(file.parent, row, file.parent.name)
+        stored = read_sample(task.location, row, task.shard.split)
     except BlenderError as error:
         yield error.message
         return
-    yield from _member_problems(file, row)
+    yield from _member_problems(task, file, row)
     sample = stored.sample
     counts = (len(sample.images), len(sample.turns), len(sample.sources))
     if sample.key != row["key"] or counts != (row["num_images"], row["num_turns"], row["num_sources"]):
@@ -199,13 +222,12 @@ def _sample_problems(
     yield from _image_problems(task, row, stored)
 
 
-def _member_problems(file: Path, row: dict[str, object]) -> Iterator[str]:
+def _member_problems(task: _Task, file: ByteFile, row: dict[str, object]) -> Iterator[str]:
     members: list[dict[str, object]] = row["members"]  # type: ignore[assignment]
-    with file.open("rb") as opened:
-        for member in members:
-            opened.seek(int(str(member["offset"])) - BLOCK)
-            if opened.read(BLOCK) != header(str(member["name"]), int(str(member["size"]))):
-                yield f"no member {member['name']} where the index says"
+    for member in members:
+        found = read_block(file, task.location, int(str(member["offset"])) - BLOCK, BLOCK)
+        if found != header(str(member["name"]), int(str(member["size"]))):
+            yield f"no member {member['name']} where the index says"
 
 
 def _image_problems(task: _Task, row: dict[str, object], stored: StoredSample) -> Iterator[str | DamagedMember]:

@@ -1,5 +1,7 @@
 """Single samples of a blend, read without its whole index."""
 
+from dataclasses import replace
+
 import pytest
 
 from blender.errors import ShardError
@@ -8,7 +10,7 @@ from blender.inspection.samples import Place, read_table
 
 @pytest.fixture(scope="module")
 def table(blend):
-    return read_table(blend.path)
+    return read_table(blend)
 
 
 def test_every_sample_and_image_is_the_one_that_the_index_names(blend, table):
@@ -39,7 +41,7 @@ def test_a_shard_without_headers_is_told(blend, tmp_path):
         (tmp_path / part / "index.parquet").write_bytes((blend.path / part / "index.parquet").read_bytes())
     size = max((blend.path / "train").glob("*.tar"), key=lambda path: path.stat().st_size).stat().st_size
     (tmp_path / "train" / "train-000000.tar").write_bytes(b"x" * size)
-    table = read_table(tmp_path)
+    table = read_table(replace(blend, path=tmp_path, location=str(tmp_path)))
     with pytest.raises(ShardError, match="no header at byte 0"):
         table.image_places(0)
     with pytest.raises(ShardError, match="is damaged"):

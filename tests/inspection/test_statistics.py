@@ -19,7 +19,7 @@ from blender.recipe import load_recipe
 
 @pytest.fixture(scope="module")
 def figures(blend, cache):
-    table = read_table(blend.path)
+    table = read_table(blend)
     counted = blend_figures(blend.manifest, table, scan_ledger(blend.path))
     return with_images(counted, open_catalogue(table, cache=cache))
 

@@ -25,7 +25,7 @@ def index_of(blend):
 
 @pytest.fixture(scope="module")
 def card(blend):
-    return dataset_card(blend.manifest, index_of(blend), choose_example(blend.path, index_of(blend)))
+    return dataset_card(blend.manifest, index_of(blend), choose_example(str(blend.path), index_of(blend)))
 
 
 def header_of(card):
@@ -49,7 +49,7 @@ def test_counts_add_up(blend, card):
 
 
 def test_the_example_is_a_sample_with_what_is_trained_marked(blend, card):
-    example = choose_example(blend.path, index_of(blend))
+    example = choose_example(str(blend.path), index_of(blend))
     assert len(example.images) > 1
     assert len(example.turns) > 1
     assert f"`{example.key}` of {example.dataset}" in card

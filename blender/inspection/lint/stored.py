@@ -42,7 +42,7 @@ class StoredSamples:
     @cached_property
     def table(self) -> SampleTable:
         """The slim table of all samples."""
-        return read_table(self.blend.path)
+        return read_table(self.blend)
 
     @property
     def name(self) -> str:
@@ -77,7 +77,7 @@ class StoredSamples:
     def _chunk(self, first: int) -> StoredChunk:
         rows = self.table.rows.slice(first, _CHUNK).select("key", "split", "shard", "json_offset", "json_size")
         places = [
-            Place(f"{self.blend.path / split / shard}", offset, size)
+            Place(self.blend.shard(f"{split}/{shard}"), offset, size)
             for _, split, shard, offset, size in rows.iter_rows()
         ]
         return StoredChunk(first, rows["key"].to_list(), places)
@@ -102,7 +102,7 @@ class StoredSamples:
     def pictures(self, images: pl.DataFrame) -> list[Readable]:
         """Say where the images lie in their shards."""
         rows = self._members(images).select("split", "shard", "offset", "size").iter_rows()
-        return [Place(f"{self.blend.path / split / shard}", offset, size) for split, shard, offset, size in rows]
+        return [Place(self.blend.shard(f"{split}/{shard}"), offset, size) for split, shard, offset, size in rows]
 
     def _members(self, images: pl.DataFrame) -> pl.DataFrame:
         """Return split, shard, offset and size of images; member n of a sample, from 0, is its image n."""
