@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from blender.visible import visible
 from tests.inspection.conftest import NASTY
 
 

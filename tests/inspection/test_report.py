@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from blender.errors import InspectionError
 from blender.inspection.report import pick_rows, write_file, write_report
+from blender.visible import visible
 from tests.inspection.conftest import NASTY
 
 

@@ -4,6 +4,7 @@ import threading
 
 from blender.inspection.browse import Browser, Query
 from blender.inspection.server import PageServer
+from blender.visible import visible
 
 
 def test_samples_are_fetched_with_their_pictures_and_marks(look, server, blend):
