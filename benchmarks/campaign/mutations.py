@@ -155,18 +155,22 @@ def _deadline(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
+class _Pairs(list[tuple[str, Any]]):
+    """An object, of whose keys one may come twice."""
+
+
 def _num_records(format: str, content: bytes) -> int | None:
     """Count the records of a file that JSON can read; None where what a record is cannot be told from outside."""
     try:
-        top = json.loads(content)
+        top = json.loads(content, object_pairs_hook=_Pairs)
     except (ValueError, RecursionError):
         return None
     if format in ("llava", "sparkles", "aokvqa"):
-        return len(top) if isinstance(top, list) else None
+        return len(top) if isinstance(top, list) and not isinstance(top, _Pairs) else None
     if format == "mimicit":
-        data = top.get("data") if isinstance(top, dict) else None
-        return len(data) if isinstance(data, dict) else None
-    return len(top) if format == "ocr_vqa" and isinstance(top, dict) else None
+        data = dict(top).get("data") if isinstance(top, _Pairs) else None
+        return len(data) if isinstance(data, _Pairs) else None
+    return len(top) if format == "ocr_vqa" and isinstance(top, _Pairs) else None
 
 
 _OPTIONS: dict[str, tuple[Callable[[np.random.Generator], dict[str, Any]], ...]] = {

@@ -112,7 +112,7 @@ def test_workers_change_nothing_over_epochs_and_resumes(blends, encoder, start_m
 
 
 @pytest.mark.parametrize("pack", [False, True])
-@pytest.mark.parametrize("stop", [1, 3, 5])
+@pytest.mark.parametrize("stop", [1, 3, 4])
 def test_a_state_goes_on_at_another_world_size_batch_size_and_number_of_workers(blends, encoder, stop, pack):
     whole = [key for keys in sequence([loader(blends["large"], encoder, tail="pad", pack=pack)]) for key in keys]
     stopped = [loader(blends["large"], encoder, rank, 2, tail="pad", pack=pack, batch_size=4) for rank in range(2)]

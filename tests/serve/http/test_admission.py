@@ -12,6 +12,7 @@ from blender.serve.http.admission import Admissions, Gate
 from blender.serve.http.faults import RequestError
 from blender.serve.http.guard import client_of
 from blender.serve.http.settings import Settings
+from tests import coroutines
 
 COMERS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=40)
 
@@ -30,7 +31,7 @@ def held_after(comers, most):
         assert len(places) == 0
         return held
 
-    return asyncio.run(come())
+    return coroutines.run(come())
 
 
 @settings(max_examples=40)
@@ -66,7 +67,7 @@ def test_what_has_begun_is_displaced_by_nobody():
             with pytest.raises(RequestError, match="try again in 7 s"), places.take(("b", "")):
                 pass
 
-    asyncio.run(come())
+    coroutines.run(come())
 
 
 def test_turns_are_fair_and_never_more_than_allowed():
@@ -84,7 +85,7 @@ def test_turns_are_fair_and_never_more_than_allowed():
         await asyncio.gather(*(work(client) for client in "a" * 20 + "b"))
         return order, inside
 
-    order, inside = asyncio.run(come())
+    order, inside = coroutines.run(come())
     assert order.index("b") <= 2
     assert inside == [0, 2]
 
@@ -106,7 +107,7 @@ def test_a_client_alone_leaves_one_turn_to_others():
         both.set()
         await tasks[9]
 
-    asyncio.run(come())
+    coroutines.run(come())
 
 
 class Asking:

@@ -11,6 +11,7 @@ from blender.serve.http.faults import RequestError
 from blender.serve.http.preparation import MissingImages, Preparation, PreparedRequest, user_of
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.settings import Settings
+from tests import coroutines
 from tests.serve.http.conftest import picture, said, shown
 
 
@@ -37,7 +38,7 @@ def preparation(preparer):
 
 
 def prepare(preparation, body, seconds=60.0):
-    return asyncio.run(preparation.prepare(body, {}, "somebody", seconds))
+    return coroutines.run(preparation.prepare(body, {}, "somebody", seconds))
 
 
 def test_a_prompt_is_that_of_a_session(preparation, loaded):
@@ -71,7 +72,7 @@ def test_all_of_them_hanging_at_once_are_replaced(preparation):
         tasks = [preparation.prepare(LONG, {}, "greedy", 60) for _ in range(preparation.num_workers)]
         return await asyncio.gather(*tasks, return_exceptions=True)
 
-    assert all(isinstance(one, RequestError) for one in asyncio.run(hang()))
+    assert all(isinstance(one, RequestError) for one in coroutines.run(hang()))
     assert isinstance(prepare(preparation, SHORT), PreparedRequest)
 
 
@@ -91,7 +92,7 @@ def test_who_gives_up_waiting_has_nothing_go_on(preparer):
 
     try:
         # the texts alone would take longer
-        assert asyncio.run(give_up()) < 5
+        assert coroutines.run(give_up()) < 5
     finally:
         preparation.close()
 
