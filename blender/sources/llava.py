@@ -34,6 +34,7 @@ from blender.sources.dialogue import (
 )
 from blender.sources.mentions import Mention, written_out
 from blender.sources.options import ReadOptions
+from blender.sources.quoted import unquoted
 from blender.sources.rounds import Roles, spoken
 from blender.sources.shapes import Layout, RecordShape
 
@@ -245,7 +246,7 @@ def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tup
     Raises:
         Unusable: `image_tags`: the tags cannot be told apart among the images.
     """
-    if not images and (num_tags := "\n".join(texts).count(_TAG)):
+    if not images and (num_tags := sum(1 for text in texts for _ in unquoted(text, _TAGS))):
         raise Unusable("image_tags", f"no image, but {num_tags} {_TAG} in the questions")
     first, *later = texts
     question = _without_edges(first)

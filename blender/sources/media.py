@@ -6,13 +6,16 @@ media anyway. Marks such as ``<video>`` inside a question say the same as a key 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
 
 import msgspec
 from msgspec import Raw
+
+from blender.sources.quoted import unquoted
 
 _KINDS = {
     "image": r"image|img|picture|pic|photo|photograph|screenshot|pixelvalue|visual|media",
@@ -40,6 +43,8 @@ _ENDS_AS_MEDIA = re.compile(
 _STARTS_AS_MEDIA = re.compile(rb"\[?\s*\"data:(?:image|video|audio)/", re.IGNORECASE)
 #: of a longer key, no one expects to be understood
 _LONGEST_KEY = 100
+#: values are looked at so many levels deep
+_DEEPEST = 12
 #: a file name's ending is looked for in the last bytes of a value only; captions may be long
 _TAIL = 160
 
@@ -81,43 +86,77 @@ def media_key(key: str) -> MediaKey | None:
     return None
 
 
-def unread(key: str, value: Raw, images: Callable[[], Sequence[str]]) -> str | None:
+def unread(key: str, value: Raw, images: Callable[[], Sequence[str]], field: str | None = None) -> str | None:
     """Say what a record names under a key that its reader does not read; None when nothing is lost by that.
+
+    In a record that shows no image, what is inside the value is looked at, too: ``{"meta": {"image": "a.jpg"}}``.
 
     Args:
         key: The key.
         value: What is under it, as JSON.
         images: Names the images that the reader takes from the record.
+        field: The key under which the format has its images, if it has one.
     """
     named = media_key(key)
     if named is None:
-        return None if not _looks_like_media(value) or images() else f'"{key}" names a file, {_excerpt(value)}'
+        return None if _is_plain(value) or images() else _unread_inside(key, value, field)
     content = msgspec.json.decode(value)
     if _is_empty(content) or named.qualified and not isinstance(content, str | list | dict):
         return None
     if (shown := images()) and _is_about(named, content, shown):
         return None
-    return f'"{key}" names {_plural(named.kind)}, {_excerpt(value)}'
+    return _sentence(key, named.kind, value, field)
 
 
-def advice(key: str, field: str | None) -> str:
-    """Say what to do about a key that is not read.
-
-    Args:
-        key: The key.
-        field: The key under which the format has its images, if it has one.
-    """
-    named = media_key(key)
-    if named is not None and named.kind != "image":
-        return f"{_plural(named.kind)} are not read"
-    return f'the format has its images under "{field}"' if field else "this format does not read it"
+def _sentence(key: str, kind: str | None, value: Raw, field: str | None) -> str:
+    """Say what a key names, and what to do about it."""
+    names = f'"{key}" names {_plural(kind) if kind else "a file"}, {_excerpt(value)}'
+    if kind not in (None, "image"):
+        return f"{names}; {_plural(kind or '')} are not read"
+    advice = f'the format has its images under "{field}"' if field else "this format does not read it"
+    return f"{names}; {advice}"
 
 
 def foreign_mark(text: str, own: str = "") -> str | None:
-    """Find a mark of media in a text that is not the format's own."""
+    """Find a mark of media in a text that is not the format's own, and that the text does not only speak of."""
     if "<" not in text and "[" not in text:
         return None
-    return next((match.group() for match in MARK.finditer(text) if match.group() != own), None)
+    return next((match.group() for match in unquoted(text, MARK) if match.group() != own), None)
+
+
+def _is_plain(value: Raw) -> bool:
+    """Tell a value that names no media: a number, or a text that does not look like a file of some."""
+    first = memoryview(value)[0]
+    return first not in b"{[" and not _looks_like_media(value)
+
+
+def _unread_inside(path: str, value: Raw, field: str | None, level: int = 0) -> str | None:
+    """Say what a value, or something in it, names in a record that shows no image."""
+    if _looks_like_media(value):
+        return _sentence(path, None, value, field)
+    for name, item in _items(value) if level < _DEEPEST else ():
+        inner, named = f"{path}.{name}" if name else path, media_key(name)
+        if named is not None and _names_some(named, msgspec.json.decode(item)):
+            return _sentence(inner, named.kind, item, field)
+        if sentence := _unread_inside(inner, item, field, level + 1):
+            return sentence
+    return None
+
+
+def _items(value: Raw) -> Iterator[tuple[str, Raw]]:
+    """Yield what an object holds by its keys, and what a list holds without any."""
+    first = memoryview(value)[0]
+    if first == ord("{"):
+        yield from msgspec.json.decode(value, type=dict[str, Raw]).items()
+    elif first == ord("["):
+        yield from (("", item) for item in msgspec.json.decode(value, type=list[Raw]))
+
+
+def _names_some(named: MediaKey, content: object) -> bool:
+    """Tell a name or an id of media from a count or a flag."""
+    if isinstance(content, bool) or _is_empty(content):
+        return False
+    return isinstance(content, str | list | dict) or named.locates and isinstance(content, int)
 
 
 def _looks_like_media(value: Raw) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from blender.sources.media import advice, unread
+from blender.sources.media import unread
 from blender.sources.repair import repaired
 
 #: more different keys in one file are not taken up; its records are looked through one by one
@@ -106,8 +106,8 @@ class GrowingShape(Generic[S]):
 
     def _note(self, found: dict[int, str], place: int, record: S, items: Iterable[tuple[str, Raw]]) -> None:
         for key, value in items:
-            if place not in found and (sentence := unread(key, value, record.image_names)):
-                found[place] = f"{sentence}; {advice(key, self._layout.images)}"
+            if place not in found and (sentence := unread(key, value, record.image_names, self._layout.images)):
+                found[place] = sentence
 
 
 def _field(number: int) -> str:

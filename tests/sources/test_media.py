@@ -67,6 +67,16 @@ HARMLESS: dict[str, Any] = {
     "model": "gpt-4",
     "source": "wikipedia",
     "metadata": {"width": 3},
+    "info": {"image": "", "video": False, "num_images": 2, "images": [], "photo": 0, "tags": [["dog"], {"a": None}]},
+    "versions": [[[[1.5]]], "v1.0"],
+}
+INSIDE: dict[str, tuple[Any, str]] = {
+    "metadata": ({"image_path": "a"}, '"metadata.image_path" names images, "a"; the format has its images under'),
+    "info": ([{"width": 3}, {"images": ["a"]}], '"info.images" names images, ["a"]'),
+    "data": ({"x": {"y": [{"video": "v"}]}}, '"data.x.y.video" names videos, "v"; videos are not read'),
+    "origin": ({"url": "https://host/a.png"}, '"origin.url" names a file, "https://host/a.png"'),
+    "objects": ([{"image_id": 12}], '"objects.image_id" names images, 12'),
+    "parts": ([{"type": "image", "image": {"bytes": "abc"}}], '"parts.image" names images, {"bytes":"abc"}'),
 }
 
 
@@ -75,6 +85,15 @@ def test_a_key_that_names_media_and_is_not_read_skips_the_record(save: Save, key
     skip = only_skip(read_file("llava", save([llava("What?", "A dog.", id="a", **{key: VALUES[key]})])))
     assert (skip.reason, skip.record.id) == ("unread_media", "a")
     assert f'"{key}"' in skip.detail
+
+
+@pytest.mark.parametrize("key", INSIDE)
+def test_media_named_inside_a_value_skip_a_record_that_shows_no_image(save: Save, key: str) -> None:
+    value, detail = INSIDE[key]
+    skip = only_skip(read_file("llava", save([llava("What?", "A dog.", **{key: value})])))
+    assert skip.reason == "unread_media"
+    assert skip.detail.startswith(detail)
+    assert only_conversation(read_file("llava", save([llava("What?", "A dog.", image="a.jpg", **{key: value})])))
 
 
 @pytest.mark.parametrize("key", HARMLESS)
@@ -171,6 +190,37 @@ def test_a_mark_of_media_in_a_question_skips_the_record(save: Save, mark: str) -
 )
 def test_other_signs_are_no_marks_of_media(text: str) -> None:
     assert foreign_mark(text) is None or text == "x[img]"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What does `<video>` do?",
+        "In HTML, what is the <video> element for?",
+        "What is the tag <audio> for, and what are <img> tags?",
+        "```html\n<video src=1.mp4></video>\n<picture>\n<img>\n```\nExplain this page.",
+        "What does List<Image> mean in Java?",
+        "Does HTML have <audio> and <video>, or are these from XML?",
+        "Which attributes does `<image>` have in SVG?",
+    ],
+)
+def test_a_text_about_tags_and_types_is_no_text_about_media(save: Save, text: str) -> None:
+    assert shown_and_asked(only_conversation(read_file("llava", save([llava(text, "So.")])))) == [((), text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<video>\nWrite this page in HTML.",
+        "Write this page in HTML.\n<video>",
+        "Turn this into HTML:\n<Image>\nUse CSS.",
+        "What is shown here<Image>",
+        "What happens in <video> here?",
+        "`x` <video> `y`",
+    ],
+)
+def test_a_text_about_code_may_still_hold_a_mark_of_media(save: Save, text: str) -> None:
+    assert only_skip(read_file("llava", save([llava(text, "So.")]))).reason == "unread_media"
 
 
 def test_a_tag_without_any_image_skips_the_record(save: Save) -> None:

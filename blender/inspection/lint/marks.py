@@ -6,6 +6,7 @@ brackets. Tags with attributes, code between backticks and generic types (``List
 """
 
 import re
+from itertools import chain
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from blender.inspection.lint.check import Check
 from blender.inspection.lint.excerpts import excerpt
 from blender.inspection.lint.material import Material, hits_in
 from blender.shards.sample import Sample
+from blender.sources.quoted import unquoted
 from blender.template import IMAGE, TEMPLATES
 
 #: words that make a mark alone
@@ -42,12 +44,11 @@ _OTHERS = (
     r"IMAGE#[0-9]",
     r"(?m:^[ \t]*(?:###?[ \t]*)?(?:USER|ASSISTANT|SYSTEM|Human|Assistant|GPT|Instruction|Response)[ \t]*:)",
 )
-_MARKERS = "|".join(
-    (re.escape(IMAGE), *sorted({template.markers for template in TEMPLATES.values()} - {""}), _TAG, *_OTHERS)
-)
+_NO_TAGS = "|".join((*sorted({template.markers for template in TEMPLATES.values()} - {""}), *_OTHERS))
+_MARKERS = f"{re.escape(IMAGE)}|{_TAG}|{_NO_TAGS}"
 _MARKER_PATTERN = re.compile(_MARKERS)
 _TAG_PATTERN = re.compile(_TAG)
-_NAMED_AS_CODE = re.compile(r"[`'\"”’]?\s+(?:tags?|elements?)\b")
+_OTHERS_PATTERN = re.compile(_NO_TAGS)
 
 
 def has_marker(turns: pl.DataFrame) -> pl.Series:
@@ -65,20 +66,11 @@ def find_marker(text: str) -> re.Match[str] | None:
     Args:
         text: A question or an answer.
     """
-    found = _MARKER_PATTERN.finditer(text)
-    return next((match for match in found if not (_TAG_PATTERN.fullmatch(match[0]) and _is_code(text, match))), None)
-
-
-def _is_code(text: str, tag: re.Match[str]) -> bool:
-    """Tell a tag that a text speaks of, or a generic type, from one that was left in it."""
-    before, after = text[: tag.start()], text[tag.end() :]
-    if before.count("```") % 2 or (before.endswith("`") and after.startswith("`")):
-        return True
-    opened = re.fullmatch(r"</(\w+)[ ]?>", tag[0])
-    if opened and re.search(rf"<{opened[1]}\s+\w", before):
-        return True
-    is_type = re.search(r"[A-Za-z0-9_]$", before) and re.fullmatch(r"<[A-Z][a-z]+>", tag[0])
-    return bool(is_type) or _NAMED_AS_CODE.match(after) is not None
+    found = _MARKER_PATTERN.search(text)
+    if found is None or not _TAG_PATTERN.fullmatch(found[0]):
+        return found
+    real = chain(unquoted(text, _TAG_PATTERN), _OTHERS_PATTERN.finditer(text))
+    return min(real, key=lambda match: match.start(), default=None)
 
 
 def _find(material: Material) -> pl.DataFrame:
