@@ -82,7 +82,7 @@ def split_by_image(
     image_held_out, cut = np.zeros(num_images, dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
     if lacking.any():
         missing = np.where(lacking, still - groups.counts.sums(chosen, len(still)), 0)
-        image_held_out = _cut(pool, num_images, groups, chosen, missing, excluded, random)
+        image_held_out = _cut_sparing_some(pool, num_images, groups, chosen, missing, excluded, wanted, random)
         inside, straddling = _sides(pool, image_held_out)
         broken = np.zeros(groups.counts.num_groups, dtype=bool)
         broken[groups.group[(inside | straddling)[groups.conversations]]] = True
@@ -154,6 +154,30 @@ def _largest(groups: _Groups, broken: Bools, sources: Bools) -> Ints:
     rows = np.flatnonzero(broken[groups.counts.group] & sources[groups.counts.source])
     np.maximum.at(largest, groups.counts.source[rows], sizes[groups.counts.group[rows]])
     return largest
+
+
+def _cut_sparing_some(
+    pool: Pool,
+    num_images: int,
+    groups: _Groups,
+    chosen: Bools,
+    missing: Ints,
+    spared: Bools,
+    wanted: Ints,
+    random: np.random.Generator,
+) -> Bools:
+    """Choose images as :func:`_cut` does, so that each source of which some are wanted keeps some for train; (I,)."""
+    sizes = _per_source(pool, pool.usable)
+    dealt = np.zeros(len(pool.usable), dtype=bool)
+    dealt[groups.conversations[chosen[groups.group]]] = True
+    while True:
+        image_held_out = _cut(pool, num_images, groups, chosen, missing, spared, random)
+        inside, straddling = _sides(pool, image_held_out)
+        left = sizes - _per_source(pool, inside | straddling | dealt)
+        emptied = (left == 0) & (wanted > 0) & (wanted < sizes) & ~spared & (_per_source(pool, inside) > 0)
+        if not emptied.any():
+            return image_held_out
+        spared = spared | emptied
 
 
 def _cut(

@@ -28,7 +28,7 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         if cut:
             yield (
                 f"split: source {name} is in a group of {cut:,} conversations that share images, more than the "
-                f"{wanted:,} of it that are asked for; {got:,} are held out by cutting the group"
+                f"{wanted:,} of it that are asked for; {got:,} {'is' if got == 1 else 'are'} held out{_how(wanted, got)}"
             )
         elif abs(got - wanted) > max(_NEAR * wanted, 1):
             yield (
@@ -39,9 +39,17 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         yield _lost(pool.sources, lost, split.cut)
 
 
+def _how(wanted: int, got: int) -> str:
+    if got <= wanted * (1 + _NEAR):
+        return " by cutting the group"
+    return ", because conversations about one image stay together"
+
+
 def _lost(sources: tuple[str, ...], lost: Ints, cut: Ints) -> str:
     each = ", ".join(f"{count:,} of {name}" for name, count in zip(sources, lost.tolist(), strict=True) if count)
-    said = f"split: {int(lost.sum()):,} conversations show an image of each side and are lost (straddles_split): {each}"
+    shown = "1 conversation shows" if lost.sum() == 1 else f"{int(lost.sum()):,} conversations show"
+    are = "is" if lost.sum() == 1 else "are"
+    said = f"split: {shown} an image of each side and {are} lost (straddles_split): {each}"
     if not cut.any():
         return said
     named = ", ".join(name for name, size in zip(sources, cut.tolist(), strict=True) if size)

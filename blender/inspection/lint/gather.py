@@ -42,6 +42,7 @@ _TURNS = {
     "num_own": pl.UInt16,
     "question": pl.String,
     "answer": pl.String,
+    "system": pl.String,
 }
 _SHOWS = {
     "sample": pl.UInt32,
@@ -172,7 +173,7 @@ def _turns(samples: Sequence[Sample], first: int, settings: _Settings) -> pl.Dat
         rows += [
             (
                 *(number, place, sample.sources[turn.source], of_source[turn.source]),
-                *(num_shown, of_turn.num_before, of_turn.num_own, turn.question, turn.answer),
+                *(num_shown, of_turn.num_before, of_turn.num_own, turn.question, turn.answer, turn.system),
             )
             for place, (turn, num_shown, of_turn) in enumerate(zip(sample.turns, shown, own, strict=True))
         ]

@@ -13,6 +13,7 @@ import polars as pl
 from blender.inspection.lint.check import Check
 from blender.inspection.lint.excerpts import excerpt
 from blender.inspection.lint.material import Material, hits_in
+from blender.inspection.lint.texts import TEXTS, texts_of
 from blender.shards.sample import Sample
 from blender.sources.quoted import unquoted
 from blender.template import IMAGE, TEMPLATES
@@ -53,10 +54,10 @@ _OTHERS_PATTERN = re.compile(_NO_TAGS)
 
 def has_marker(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether one of its texts holds a mark of some template."""
-    held = pl.any_horizontal(pl.col("question", "answer").str.contains(_MARKERS))
+    held = pl.any_horizontal(pl.col(TEXTS).str.contains(_MARKERS))
     suspects = turns.select(held.alias("held"))["held"].arg_true().to_list()
-    texts = turns[suspects].select("question", "answer").iter_rows()
-    found = [row for row, pair in zip(suspects, texts, strict=True) if any(find_marker(text) for text in pair)]
+    texts = turns[suspects].select(TEXTS).iter_rows()
+    found = [row for row, row_texts in zip(suspects, texts, strict=True) if any(find_marker(text) for text in row_texts)]
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 
@@ -64,7 +65,7 @@ def find_marker(text: str) -> re.Match[str] | None:
     """Find the first mark in a text that is not meant as code.
 
     Args:
-        text: A question or an answer.
+        text: A text of a turn.
     """
     found = _MARKER_PATTERN.search(text)
     if found is None or not _TAG_PATTERN.fullmatch(found[0]):
@@ -78,8 +79,7 @@ def _find(material: Material) -> pl.DataFrame:
 
 
 def _describe(sample: Sample, turn: int) -> str:
-    asked = sample.turns[turn]
-    for name, text in (("question", asked.question), ("answer", asked.answer)):
+    for name, text in texts_of(sample.turns[turn]):
         if found := find_marker(text):
             return f"{found[0].strip()} in the {name} {excerpt(text, found.start())}"
     return ""

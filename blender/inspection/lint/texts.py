@@ -16,6 +16,8 @@ from blender.inspection.lint.excerpts import excerpt
 from blender.inspection.lint.material import Material, hits_in
 from blender.shards.sample import Sample, SampleTurn
 
+#: columns of a table of turns that hold texts, as far as it has them
+TEXTS = "^(question|answer|system)$"
 #: what the bytes 80 to 9F are in Windows-1252, where they are anything but control characters
 _WINDOWS = {bytes([byte]).decode("cp1252"): byte for byte in range(0x80, 0xA0) if byte not in b"\x81\x8d\x8f\x90\x9d"}
 _REST = "[\u0080-\u00bf" + "".join(_WINDOWS) + "]"
@@ -39,18 +41,18 @@ _CONTROLS = re.compile(CONTROL)
 
 def is_mojibake(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether one of its texts was read in the wrong encoding."""
-    suspects = turns.select(pl.any_horizontal(pl.col("question", "answer").str.contains(_SIEVE)).alias("found"))[
+    suspects = turns.select(pl.any_horizontal(pl.col(TEXTS).str.contains(_SIEVE)).alias("found"))[
         "found"
     ]
     rows = suspects.arg_true().to_list()
-    texts = turns[rows].select("question", "answer").iter_rows()
-    found = [row for row, pair in zip(rows, texts, strict=True) if any(find_mojibake(text) for text in pair)]
+    texts = turns[rows].select(TEXTS).iter_rows()
+    found = [row for row, row_texts in zip(rows, texts, strict=True) if any(find_mojibake(text) for text in row_texts)]
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 
 def has_control(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether one of its texts holds a control character that no text needs."""
-    held = pl.any_horizontal(pl.col("question", "answer").str.contains(CONTROL))
+    held = pl.any_horizontal(pl.col(TEXTS).str.contains(CONTROL))
     return turns.select(held.alias("found"))["found"]
 
 
@@ -78,13 +80,15 @@ def _read_back(run: str) -> str:
     return content.decode("utf-8", "ignore")
 
 
-def _texts(turn: SampleTurn) -> Iterator[tuple[str, str]]:
+def texts_of(turn: SampleTurn) -> Iterator[tuple[str, str]]:
+    """Yield what a turn's texts are called, and these texts."""
     yield "question", turn.question
     yield "answer", turn.answer
+    yield "system text", turn.system
 
 
 def _describe_mojibake(sample: Sample, turn: int) -> str:
-    for name, text in _texts(sample.turns[turn]):
+    for name, text in texts_of(sample.turns[turn]):
         if found := find_mojibake(text):
             meant = _read_back(found[0]) if not _LOST_PATTERN.match(found[0]) else ""
             hint = f", which was {meant}" if meant.strip() else ""
@@ -93,7 +97,7 @@ def _describe_mojibake(sample: Sample, turn: int) -> str:
 
 
 def _describe_control(sample: Sample, turn: int) -> str:
-    for name, text in _texts(sample.turns[turn]):
+    for name, text in texts_of(sample.turns[turn]):
         if found := find_control(text):
             return f"U+{ord(found[0]):04X} in the {name} {excerpt(_CONTROLS.sub('�', text), found.start())}"
     return ""

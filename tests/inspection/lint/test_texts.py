@@ -87,3 +87,19 @@ def test_a_control_character_is_told_by_its_number(made):
     report = made.lint()
     assert found(report) == {"control_character": 1}
     assert details(report, "control_character") == ["U+0000 in the answer “In the gar�den, under a tree.”"]
+
+
+@pytest.mark.parametrize(
+    ("check", "text"),
+    [("template_marker", "<|im_start|>Be kind."), ("control_character", "Be\0kind."), ("mojibake", "Sois gentil, voilÃ©.")],
+)
+def test_system_texts_are_looked_at_as_well(made, check, text):
+    made.draw(0)
+    record = ask("0.jpg", ("What is shown?", "A pattern of many coloured patches."))
+    record["conversations"].insert(0, {"from": "system", "value": text})
+    made.records().append(record)
+    source = {"format": "llava", "files": str(made.root / "llava.json"), "images": "photos", "system": "keep"}
+    made.recipe["sources"] = {"llava": source}
+    report = made.lint()
+    assert found(report) == {check: 1}
+    assert "in the system text" in details(report, check)[0]
