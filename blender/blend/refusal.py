@@ -140,7 +140,8 @@ def _empty_entries(
         if not num_usable:
             total = sum(count for source, count in _num_records(corpus).items() if source in built_on)
             reasons = _all_counted([loss for loss in losses if loss.source in built_on])
-            yield f"blend entry {entry.name}: none of its {total:,} records is left: {reasons}", _EMPTY
+            none_left = "its only record is lost" if total == 1 else f"none of its {total:,} records is left"
+            yield f"blend entry {entry.name}: {none_left}: {reasons}", _EMPTY
         elif left_out.total() >= num_usable:
             yield (
                 f"blend entry {entry.name}: none of its {num_usable:,} conversations is left: {_counted(left_out)}",

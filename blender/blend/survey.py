@@ -15,6 +15,7 @@ from blender.blend.reasons import LISTED
 from blender.errors import StoreError
 from blender.images import Check, ImageLimits, ImageStore, open_store, survey_image
 from blender.images.elsewhere import NUM_TRIED
+from blender.images.names import fault_as_name, shown_name
 from blender.parallel import map_unordered
 from blender.recipe import Recipe
 
@@ -136,10 +137,12 @@ def _resolve(store: ImageStore, pairs: list[tuple[int, str]]) -> tuple[list[_Row
 
 
 def _why_missing(store: ImageStore, name: str) -> tuple[str, str]:
+    if fault := fault_as_name(name):
+        return "image_missing", f"{shown_name(name)} {fault}"
     refusal = store.refusal(name)
     if refusal:
         return "image_outside_store", refusal
-    return "image_missing", f"{name} is not in image store {store.name} ({store.location})"
+    return "image_missing", f"{shown_name(name)} is not in image store {store.name} ({store.location})"
 
 
 def misplaced_images(images: pl.DataFrame, recipe: Recipe) -> list[str]:
@@ -154,8 +157,9 @@ def misplaced_images(images: pl.DataFrame, recipe: Recipe) -> list[str]:
         missing = group.filter(reason="image_missing")["name"]
         location = recipe.images.get(str(name))
         store = _open(str(name), location, look=False) if location and 2 * len(missing) >= group.height else None
-        if store and (where := store.elsewhere(missing.head(NUM_TRIED).to_list())):
-            advice.append(f"images of store {name} are not in {location}; {where}")
+        names = [image for image in missing.head(NUM_TRIED).to_list() if not fault_as_name(image)]
+        if store and names and (where := store.elsewhere(names)):
+            advice.append(f"images of store {name} are not where their names say in {location}; {where}")
     return advice
 
 

@@ -99,6 +99,7 @@ def planning_progress(meter: "Meter") -> "PlanProgress":
 def print_plan(summary: "PlanSummary") -> None:
     """Print a plan's figures."""
     from blender.commands.output import console, num_bytes, table, titled
+    from blender.images.names import shown_name
 
     out = console()
     out.print(datasets_table(summary))
@@ -133,7 +134,10 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print("images that cannot be used", style="bold")
     for row in summary.unusable_images:
         more = ", …" if row.count > len(row.first) else ""
-        out.print(f"  {row.count:>9,}  {row.reason} in {row.store}: {', '.join(row.first)}{more}", markup=False)
+        out.print(
+            f"  {row.count:>9,}  {row.reason} in {row.store}: {', '.join(map(shown_name, row.first))}{more}",
+            markup=False,
+        )
 
 
 def datasets_table(summary: "PlanSummary") -> object:

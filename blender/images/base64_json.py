@@ -14,8 +14,8 @@ from typing import NamedTuple, NoReturn
 import msgspec
 
 from blender.errors import StoreError
-from blender.images.base64_text import DATA_URL, decode_base64, open_base64
-from blender.images.files import ByteFile, FileSlice, MemoryFile
+from blender.images.base64_text import DATA_URL, EscapedFile, decode_base64, open_base64
+from blender.images.files import ByteFile, FileSlice
 from blender.images.names import plain_path
 from blender.images.store import FileStore, is_listable, span_of
 
@@ -208,7 +208,7 @@ class Base64JsonStore(FileStore):
 
     def _open(self, member: str) -> ByteFile:
         text, unclean = self._text(member)
-        return open_base64(text) if not unclean else MemoryFile(_unescaped(text.read_all()))
+        return EscapedFile(text, _unescaped) if unclean else open_base64(text)
 
     def _read(self, member: str) -> bytes:
         text, unclean = self._text(member)

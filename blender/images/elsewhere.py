@@ -26,10 +26,15 @@ def find_elsewhere(store: str, root: Path, names: Sequence[str]) -> str | None:
     for folder in _near(root):
         if _num_there(folder, tried) >= enough:
             return f"they are in {folder} (--set images.{store}={folder})"
+    names_at = next((number for number, name in enumerate(tried) if "/" in name), 0)
     bases = [name.rpartition("/")[2] for name in tried if "/" in name]
     for folder in (root, *_below(root)) if bases else ():
         if _num_there(folder, bases) >= max(1, len(bases) // 2):
-            return f"they are in {folder} itself, without the folders that the names have, such as {tried[0]}"
+            inner = tried[names_at].rpartition("/")[0]
+            return (
+                f"{folder} holds them directly, and their names have folders before them, such as {tried[names_at]}: "
+                f"make a folder {folder / inner} of them, or take these folders out of the names"
+            )
     return None
 
 

@@ -35,6 +35,12 @@ KNOWN_EXTENSIONS = {
 
 _SUSPICIOUS = re.compile(r"[\\\0]|^/|^[A-Za-z]:|(?:^|/)\.\.(?:/|$)")
 _ROUNDABOUT = re.compile(r"//|(?:^|/)\./")
+#: longer texts are hardly names, and are not shown whole
+_LONGEST = 300
+#: base64 text of the smallest pictures
+_SHORTEST_PICTURE = 60
+_BASE64 = re.compile(r"[A-Za-z0-9+/=_\s-]+")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _COCO_STEM = re.compile(r"(?:CGD_IMG_)?(0{4}\d{12}|\d{12})")
 
 
@@ -54,6 +60,25 @@ def fault_of_name(name: str) -> str | None:
     if ".." in name.split("/"):
         return "climbs out of the store with '..'"
     return "begins with a drive letter"
+
+
+def fault_as_name(name: str) -> str | None:
+    """Say what a text is that is no name of an image in any store; None for what may be one.
+
+    The answer continues a sentence that begins with the name, as :func:`shown_name` writes it.
+    """
+    begins_as_picture = name.startswith(("/9j/", "iVBORw0KGgo", "R0lGOD", "UklGR")) and len(name) > _SHORTEST_PICTURE
+    is_long = begins_as_picture or len(name) > _LONGEST
+    if name.startswith("data:") or is_long and _BASE64.fullmatch(name[:_LONGEST]):
+        return "is a picture itself as base64 text, and no name; put such pictures into a store of their own"
+    if _URL.match(name):
+        return "is a URL; images are looked up in their store alone, so download it into one and name it as it is there"
+    return None
+
+
+def shown_name(name: str) -> str:
+    """Write a name so that it can be read: all but the beginning of a very long one is left out."""
+    return name if len(name) <= _LONGEST else f"{name[:40]}… ({len(name):,} characters)"
 
 
 def plain_path(name: str) -> str:

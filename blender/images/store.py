@@ -17,7 +17,7 @@ from typing import Self
 from blender.errors import StoreError
 from blender.images.damage import DamagedImage
 from blender.images.files import ByteFile, open_file
-from blender.images.names import NameIndex, fault_of_name, plain_path
+from blender.images.names import NameIndex, fault_of_name, plain_path, shown_name
 from blender.images.suggestions import Suggestions
 
 
@@ -59,7 +59,11 @@ class ImageStore(ABC):
         """Say in a sentence why a name may not be looked up here; None when it may (and may still be missing)."""
         inside = self._inside(name)
         fault = fault_of_name(inside) or self._fault_of_link(plain_path(inside))
-        return f"image name {name!r} {fault}, so it is not looked up in image store {self.name}" if fault else None
+        return (
+            f"image name {shown_name(name)!r} {fault}, so it is not looked up in image store {self.name}"
+            if fault
+            else None
+        )
 
     def suggest(self, name: str) -> str | None:
         """Say what a name that is not here may have meant, as the end of a sentence; None when nothing is like it."""

@@ -17,6 +17,7 @@ from blender.blend.plan import Plan
 from blender.blend.summary import summarise
 from blender.errors import InspectionError, StoreError
 from blender.images import ImageLimits, ImageStore, open_store, survey_image
+from blender.images.names import shown_name
 from blender.inspection.overview import plan_overview
 from blender.inspection.page import Setup, report_page
 from blender.inspection.report import facets_of, pick_rows, write_file
@@ -118,7 +119,7 @@ class _Looks:
         if isinstance(store, StoreError):
             fault = store.message
         elif member is None:
-            fault = f"{image['name']} is not in image store {store.name}"
+            fault = f"{shown_name(image['name'])} is not in image store {store.name}"
         else:
             info = survey_image(store, member, self.limits)
             width, height, fault = info.width, info.height, info.detail

@@ -6,7 +6,6 @@ media anyway. Marks such as ``<video>`` inside a question say the same as a key 
 """
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

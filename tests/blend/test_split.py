@@ -147,7 +147,9 @@ def test_what_is_all_about_one_image_stays_in_train(images, num_conversations):
 def test_more_than_asked_for_is_not_called_a_cut():
     pool = pools.make([("llava", True, False, [[number // 10]]) for number in range(40)])
     (warning,) = split_warnings(pool, split_by_image(pool, 4, 0.1, np.random.default_rng(0)))
-    assert warning.endswith("4 of it that are asked for; 10 are held out, because conversations about one image stay together")
+    assert warning.endswith(
+        "4 of it that are asked for; 10 are held out, because conversations about one image stay together"
+    )
 
 
 def chain(length, source="cgd"):
@@ -164,7 +166,9 @@ def test_a_chain_that_ties_all_together_is_cut_at_few_places(share):
     assert (
         f"source cgd is in a group of 1,000 conversations that share images, more than the {1_000 * share:,.0f}" in cut
     )
-    assert re.match(f"split: {split.straddling.sum()} conversations? shows? an image of each side and (is|are) lost", lost)
+    assert re.match(
+        f"split: {split.straddling.sum()} conversations? shows? an image of each side and (is|are) lost", lost
+    )
     assert "split: {exclude: [cgd]}" in lost
 
 

@@ -3,6 +3,7 @@ import json
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def fault_in(folder: Path, text: str) -> str:
         f'\ufeff{{"a": "{TEXT}"}}',
         f'{{"x": "", "a": "{TEXT}"}}',
         '{"a": "' + TEXT.replace("/", "\\/") + '"}',
+        '{"a": "' + TEXT.replace("/", "\\u002F") + '"}',
         '{"a": "' + base64.encodebytes(DATA).decode().replace("\n", "\\n") + '"}',
         '{"a": "' + base64.encodebytes(DATA).decode().replace("\n", "  ") + '"}',
         f'{{"a": "{TEXT.rstrip("=")}"}}',
@@ -178,6 +180,19 @@ with open_store("sd", sys.argv[1]) as store:
     assert len(store.read(store.resolve("SD_IMG_01000"))) == 90_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
+
+
+@pytest.mark.parametrize("slash", ["/", "\\/", "/\\n", "  /"])
+def test_a_picture_that_is_too_large_is_refused_in_little_memory(tmp_path, slash):
+    (tmp_path / "SD.json").write_text('{"a": "' + f"QU{slash}+" * 1_000_000 + 'QQ"}')
+    with open_store("sd", str(tmp_path / "SD.json")) as store:
+        member = store.resolve("a")
+        tracemalloc.start()
+        info = survey_image(store, member, ImageLimits(max_bytes=100_000))
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert (info.reason, info.num_bytes) == ("too_many_bytes", 3_000_001)
+    assert peak < 4_000_000
 
 
 @pytest.mark.slow

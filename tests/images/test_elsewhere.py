@@ -32,7 +32,10 @@ def test_images_one_or_two_folders_higher_are_seen(tmp_path, inner):
 
 def test_names_with_a_folder_that_the_store_has_not_are_seen(tmp_path):
     store = store_at(tmp_path, "coco", [f"coco/{name}" for name in NAMES])
-    sentence = f"they are in {tmp_path / 'coco'} itself, without the folders that the names have, such as gqa/0.jpg"
+    sentence = (
+        f"{tmp_path / 'coco'} holds them directly, and their names have folders before them, such as gqa/0.jpg: "
+        f"make a folder {tmp_path / 'coco/gqa'} of them, or take these folders out of the names"
+    )
     assert store.elsewhere([f"gqa/{name}" for name in NAMES]) == sentence
 
 

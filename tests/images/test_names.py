@@ -2,7 +2,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
+from blender.images.names import (
+    NameIndex,
+    extension_of,
+    fault_as_name,
+    fault_of_name,
+    plain_path,
+    shown_name,
+    spellings,
+)
 
 
 def index_of(*paths: str) -> NameIndex:
@@ -116,3 +124,32 @@ def test_whatever_is_found_has_the_asked_name_but_for_folders_and_extension(path
     if found is not None:
         base, asked = found[1:-1].rpartition("/")[2], name.rpartition("/")[2]
         assert base == asked or base.startswith(asked) or asked.startswith(base)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("data:image/png;base64,iVBORw0KGgo=", "is a picture itself"),
+        ("/9j/4AAQSkZJRgABAQAAAQABAAD/" * 4, "is a picture itself"),
+        ("QUJD" * 1000, "is a picture itself"),
+        ("https://host/a.jpg", "is a URL"),
+        ("file:///data/a.jpg", "is a URL"),
+    ],
+)
+def test_pictures_and_urls_in_place_of_names_are_recognised(name, fault):
+    assert fault_as_name(name).startswith(fault)
+
+
+def test_names_are_no_pictures_and_no_urls_and_long_ones_are_cut_for_people():
+    for name in (
+        "a.jpg",
+        "/data/a.jpg",
+        "C:\\a.jpg",
+        "9j/a",
+        "R0lGOD",
+        "x" * 60 + "/" + "y" * 200 + ".jpg",
+        "data/a.jpg",
+    ):
+        assert fault_as_name(name) is None
+        assert shown_name(name) == name
+    assert shown_name("QUJD" * 1000) == "QUJD" * 10 + "… (4,000 characters)"

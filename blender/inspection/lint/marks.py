@@ -57,7 +57,9 @@ def has_marker(turns: pl.DataFrame) -> pl.Series:
     held = pl.any_horizontal(pl.col(TEXTS).str.contains(_MARKERS))
     suspects = turns.select(held.alias("held"))["held"].arg_true().to_list()
     texts = turns[suspects].select(TEXTS).iter_rows()
-    found = [row for row, row_texts in zip(suspects, texts, strict=True) if any(find_marker(text) for text in row_texts)]
+    found = [
+        row for row, row_texts in zip(suspects, texts, strict=True) if any(find_marker(text) for text in row_texts)
+    ]
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 

@@ -41,9 +41,7 @@ _CONTROLS = re.compile(CONTROL)
 
 def is_mojibake(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether one of its texts was read in the wrong encoding."""
-    suspects = turns.select(pl.any_horizontal(pl.col(TEXTS).str.contains(_SIEVE)).alias("found"))[
-        "found"
-    ]
+    suspects = turns.select(pl.any_horizontal(pl.col(TEXTS).str.contains(_SIEVE)).alias("found"))["found"]
     rows = suspects.arg_true().to_list()
     texts = turns[rows].select(TEXTS).iter_rows()
     found = [row for row, row_texts in zip(rows, texts, strict=True) if any(find_mojibake(text) for text in row_texts)]

@@ -91,7 +91,11 @@ def test_a_control_character_is_told_by_its_number(made):
 
 @pytest.mark.parametrize(
     ("check", "text"),
-    [("template_marker", "<|im_start|>Be kind."), ("control_character", "Be\0kind."), ("mojibake", "Sois gentil, voilÃ©.")],
+    [
+        ("template_marker", "<|im_start|>Be kind."),
+        ("control_character", "Be\0kind."),
+        ("mojibake", "voilÃ©"),
+    ],
 )
 def test_system_texts_are_looked_at_as_well(made, check, text):
     made.draw(0)
