@@ -28,7 +28,7 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         if cut:
             yield (
                 f"split: source {name} is in a group of {cut:,} conversations that share images, more than the "
-                f"{wanted:,} of it that are asked for; {got:,} {'is' if got == 1 else 'are'} held out{_how(wanted, got)}"
+                f"{wanted:,} of it that are asked for; {_held_out(wanted, got)}"
             )
         elif abs(got - wanted) > max(_NEAR * wanted, 1):
             yield (
@@ -39,10 +39,12 @@ def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
         yield _lost(pool.sources, lost, split.cut)
 
 
-def _how(wanted: int, got: int) -> str:
-    if got <= wanted * (1 + _NEAR):
-        return " by cutting the group"
-    return ", because conversations about one image stay together"
+def _held_out(wanted: int, got: int) -> str:
+    held = f"{got:,} {'is' if got == 1 else 'are'} held out"
+    by_cutting = got <= wanted * (1 + _NEAR)
+    return (
+        f"{held} by cutting the group" if by_cutting else f"{held}, because conversations about one image stay together"
+    )
 
 
 def _lost(sources: tuple[str, ...], lost: Ints, cut: Ints) -> str:
