@@ -5,6 +5,7 @@ Reading a text takes a tenth of a millisecond, and most texts of single-image da
 
 import polars as pl
 
+from blender.references.folding import FOLDABLE
 from blender.references.languages import FOREIGN_SIGN, PLAIN
 from blender.references.spelling import NUMBERED_LIKE, ORDERED_LIKE
 from blender.references.words import AROUND, BLANK, CARDINALS, COUNT, GAP, GIVEN, ORDINAL, PORTION, STEM
@@ -55,4 +56,4 @@ def must_be_read(text: pl.Expr) -> pl.Expr:
     """Say of texts of single-image records whether anything could be found in them."""
     is_ascii = text.str.len_bytes() == text.str.len_chars()
     plain = is_ascii & text.str.contains_any(list(PLAIN))
-    return text.str.contains(PREFILTER) | (~plain & text.str.contains(FOREIGN_SIGN))
+    return text.str.contains(PREFILTER) | text.str.contains(FOLDABLE) | (~plain & text.str.contains(FOREIGN_SIGN))
