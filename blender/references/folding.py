@@ -1,8 +1,8 @@
 """A text as a reader sees it: without what hides a reference from patterns.
 
-"Image **2**", "Image&nbsp;2", "Image\u200b 2" and "Image ２" all name image 2. A text is read with its markup, entities and
-invisible characters taken away; what was found is then looked up in the text itself. A reference that is the same in
-both is rewritten as ever; one that is hidden in part keeps its record in front.
+"Image **2**", "Image&nbsp;2" and "Image ２" all name image 2, and so does "Image 2" with an invisible character inside.
+A text is read with its markup, entities and invisible characters taken away, and every reference is then looked up in
+the text itself. One that is the same in both is rewritten; one that is written otherwise keeps its record in front.
 """
 
 import re
@@ -12,7 +12,9 @@ from html import unescape
 
 from blender.references.reference import Reference
 
-_HIDDEN = "\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0e\ufeff\U000e0000-\U000e0fff"
+_HIDDEN = (
+    "\u00ad\u034f\u061c\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0e\ufeff\U000e0000-\U000e0fff"
+)
 _SPACES = "\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 #: digits and letters in other forms, with the brackets and the number sign of the same block
 _FORMS = "\u2160-\u217f\u2460-\u24ff\u2776-\u2793\uff03\uff08\uff09\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"
@@ -23,7 +25,8 @@ _FOLDABLE = re.compile(FOLDABLE)
 _PIECE = re.compile(
     rf"(?P<nothing>[{_HIDDEN}]|</?(?:b|i|u|s|em|strong|mark|sup|sub|span|font|code|a)(?:\s[^<>]{{0,99}})?>"
     r"|(?<=\S)\*{1,3}|\*{1,3}(?=\S)|(?<![^\W_])_{1,3}(?=[^\W_])|(?<=[\w.:])_{1,3}(?![^\W_]))"
-    rf"|(?P<blank>[{_SPACES}]|[ \t]{{3,}})|(?P<line></?(?:br|p|div|tr|td|th|li|h[1-6])(?:\s[^<>]{{0,99}})?/?>)|(?P<form>[{_FORMS}])"
+    rf"|(?P<blank>[{_SPACES}]|[ \t]{{3,}})|(?P<line></?(?:br|p|div|tr|td|th|li|h[1-6])(?:\s[^<>]{{0,99}})?/?>)"
+    rf"|(?P<form>[{_FORMS}])"
     r"|(?P<entity>&(?:\#[0-9]{1,7}|\#x[0-9a-f]{1,6}|[a-z]{2,8});)",
     re.IGNORECASE,
 )
