@@ -45,7 +45,7 @@ HARMLESS = compiled(
         (
             # any sign over references that are spelled out: "both images 3 and 4", "the one in image 3"
             rf"(?:both|all|each|either|neither|which|any|some|none|one|two|most|every{GAP}one|{ORDERS}|{NUMERAL}"
-            rf"|which{GAP}{NUMERAL})(?:{GAP}of)?(?:{GAP}the)?{GAP}(?={TAKEN})",
+            rf"|which{GAP}{NUMERAL})(?:{GAP}(?:of|among|between))?(?:{GAP}the)?{GAP}(?={TAKEN})",
             rf"ones?{GAP}(?:(?:shown|seen|depicted|featured){GAP})?(?:in|from|of){GAP}(?={TAKEN})",
             rf"(?:both|neither|either|each|none|all):{GAP}(?={TAKEN})|(?<={TAKEN}[ \n])(?:both|each|all)\b",
             rf"no{GAP}(?:one|other|single{GAP}one)\b|one{GAP}another|each{GAP}other|one{GAP}by{GAP}one",

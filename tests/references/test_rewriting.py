@@ -72,6 +72,7 @@ TWO_IMAGES = {
     "which image(s)": "which of images 3 and 4",
     "the images, these images, those images": "images 3 and 4, images 3 and 4, images 3 and 4",
     "the given images": "images 3 and 4",
+    "the first among the images": "the first among images 3 and 4",
     "the second of the images": "the second of images 3 and 4",
     "the two\nimages": "images 3 and 4",
     "image #1 & #2": "image #3 & #4",
