@@ -38,7 +38,7 @@ _KINDS = (
     _Kind("letter", r"(?-i:[B-HJ-Zb-hj-z])(?![\w'’-]|\.\w)"),
     _Kind("count", rf"{NUMERAL}{GAP}(?:in|on|at|near|to|by){GAP}the{GAP}(?:far{GAP})?{SIDE}\b", "sentence"),
     _Kind("count", rf"(?!0(?![0-9]))(?:[0-9]{{1,2}}(?![0-9%])|{NUMERAL}(?![\w-])|[a-z]{{1,12}}[0-9]{{1,2}}(?!\w))"),
-    _Kind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)]|[.!]?\s*\Z)"),
+    _Kind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)])|(?<!.){SIDE}(?=[.!]?\s*\Z)"),
     _Kind("side", rf"(?:left|right)(?={GAP}[a-z]+(?:{GAP}(?:{VERBS})\b|:))", "sentence"),
     _Kind("side", rf"(?:on|to|at|in|from|the){GAP}(?:the{GAP})?(?:far{GAP}|very{GAP})?{SIDE}(?![\w-])", "sentence"),
     _Kind("holder", r"which\b", "sentence"),

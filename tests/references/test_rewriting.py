@@ -90,6 +90,7 @@ TWO_IMAGES = {
     "photos No. 1 & No. 2": "photos No. 3 & No. 4",
     "Image number 1 and number 2": "Image number 3 and number 4",
     "pictures 1 and #2": "pictures 3 and #4",
+    "In image 2, a ring is in the top left.": "In image 4, a ring is in the top left.",
     "Image 1 has 2 dogs and image 2 has 1 dog.": "Image 3 has 2 dogs and image 4 has 1 dog.",
     "In Image A there is a dog; image 2 is darker.": "In Image 3 there is a dog; image 4 is darker.",
     "Image 1 has one dog and image 2 has none.": "Image 3 has one dog and image 4 has none.",
