@@ -24,7 +24,7 @@ def collective(noun: Noun) -> Reference | None:
     if not noun.plural and (not one_by_one or found["of"] or determiner or count):
         odd = quantity in ("both", "all", "any") or count or determiner in ("these", "those")
         return noun.doubtful("all_images", found) if odd and determiner != "the" else None
-    if noun.num_images < 2 and quantity in ("between", "across", "among") and not (determiner or count):
+    if not noun.several and quantity in ("between", "across", "among") and not (determiner or count):
         return None
     if is_elsewhere(noun) or (quantity == "any" and not determiner):
         return noun.doubtful("all_images", found)

@@ -7,7 +7,7 @@ comes to mind" is none.
 from blender.references.words import BLANK, CONNECTIVES, GAP, NUMERAL, STEM, VERBS, compiled
 
 #: the end of the text, of a clause or of a line, or a possessive
-STOP = r"(?=\Z|['’]s?\b|['’]\Z|[ \t]*[^\w\s'’%/+&-]|[ \t]*\r?\n|[ \t]+[-–—][ \t])"
+STOP = r"(?=[ \t]*\Z|['’]s?\b|['’]\Z|[ \t]*[^\w\s'’%/+&-]|[ \t]*\r?\n|[ \t]+[-–—][ \t])"
 NAMED = rf"(?:{STOP}|(?={GAP}(?:{VERBS}|{CONNECTIVES})\b))"
 NAMING = compiled(NAMED)
 _STARTERS = (

@@ -5,7 +5,7 @@ from blender.references.words import GAP, compiled
 
 _PART_OF_SCENE = (
     rf"{GAP}(?:(?:of|ever|hanging|hung|framed|mounted|pinned|taped|painted|printed)\b"
-    rf"|(?:(?:shown|seen|displayed|placed|posted|arranged|located|sitting|standing){GAP})?"
+    rf"|(?:(?:hangs?|hung|(?:is|are){GAP}(?:hanging|hung|framed|mounted)|shown|seen|displayed|placed|posted|arranged|located|sitting|standing){GAP})?"
     rf"(?:on|above|inside|along|over|behind|against){GAP}\w)"
 )
 _OTHER_THING = compiled(

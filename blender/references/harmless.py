@@ -45,7 +45,7 @@ HARMLESS = compiled(
         (
             # any sign over references that are spelled out: "both images 3 and 4", "the one in image 3"
             rf"(?:both|all|each|either|neither|which|any|some|none|one|two|most|every{GAP}one|{ORDERS}|{NUMERAL}"
-            rf"|which{GAP}{NUMERAL})(?:{GAP}of)?(?:{GAP}the)?{GAP}(?={TAKEN})",
+            rf"|which{GAP}{NUMERAL})(?:{GAP}(?:of|among|between))?(?:{GAP}the)?{GAP}(?={TAKEN})",
             rf"ones?{GAP}(?:(?:shown|seen|depicted|featured){GAP})?(?:in|from|of){GAP}(?={TAKEN})",
             rf"(?:both|neither|either|each|none|all):{GAP}(?={TAKEN})|(?<={TAKEN}[ \n])(?:both|each|all)\b",
             rf"no{GAP}(?:one|other|single{GAP}one)\b|one{GAP}another|each{GAP}other|one{GAP}by{GAP}one",
@@ -57,13 +57,16 @@ HARMLESS = compiled(
             rf"on{GAP}the{GAP}(?:one|other){GAP}hand|in{GAP}other{GAP}words|the{GAP}other{GAP}day|one{GAP}day",
             # one: anyone, or one thing
             rf"one{GAP}(?:can|could|may|might|must|should|would)\b|one{GAP}of{GAP}{_THEIR}{GAP}(?={_OPEN})",
-            rf"one{GAP}(?={_OPEN}){_NOT_A_VERB}",
+            rf"(?<!the )(?<!odd )one{GAP}(?={_OPEN})"
+            rf"(?!(?:show|depict|featur|contain|display|portray|hav|includ)ing\b){_NOT_A_VERB}",
+            rf"(?:(?<=has )|(?<=have )|(?<=is )|(?<=are )|(?<=with )|(?<=shows )|(?<=only ))"
+            rf"1{GAP}(?={_OPEN}){_NOT_A_VERB}",
             # counted things: "two small dogs", "12 people"; hours, shares, sizes
             rf"{NUMERAL}(?:{GAP}{_OPEN}){{0,3}}?{GAP}{_PLURAL}",
-            r"[0-9]{1,2}(?:[.:/][0-9]+)+(?:\s?[ap]\.?m\b\.?)?|(?<=[$€£])[0-9]+",
+            r"[0-9]{1,2}(?![/][0-9](?![0-9/]))(?:[.:/][0-9]+)+(?:\s?[ap]\.?m\b\.?)?|(?<=[$€£])[0-9]+",
             r"[0-9]{1,2}\s?(?:%|°|[ap]\.?m\b\.?|km\b|cm\b|mm\b|kg\b|m\b|ft\b|gb\b|mb\b)",
-            r"[0-9]+(?:d|s|k|st|nd|rd|th|mm|cm|px|x)?-[a-z]+|[0-9]+(?:d|mm|cm|px|k|gb|mb)\b|[0-9]+x[0-9]+",
-            r"[0-9]{3,}(?:s|px)?\b|[0-9]+,[0-9]{3}\b",
+            r"[0-9]+(?:d|s|k|st|nd|rd|th|mm|cm|px|x)?-[a-z]{2,}|[0-9]+(?:d|mm|cm|px|k|gb|mb)\b|[0-9]+x[0-9]+",
+            r"(?!(?<!.)[1-8]{3,8}\.?\Z)[0-9]{3,}(?:s|px)?\b|[0-9]+,[0-9]{3}\b",
             rf"(?:{'|'.join(CARDINALS)})-(?!{LIKE_AN_IMAGE})[a-z]+",
             # the sides of a thing: "the left side of the road", "to the left of the car"
             rf"(?:(?:on|to|at|in|from|near|along|by){GAP})?(?:the{GAP})?(?:far{GAP})?{SIDE}(?:{GAP}{_PART})?{GAP}of{GAP}(?:the{GAP}(?={_OPEN})|an?{GAP}(?={_OPEN})|it\b|him\b|her\b)",
@@ -74,7 +77,8 @@ HARMLESS = compiled(
             rf"(?:another|others?){GAP}(?:{_OPEN}{GAP})?(?:{_PLURAL}|{_SINGULAR}\b)",
             rf"(?:both|all)(?:{GAP}of)?{GAP}(?:(?:the|its|his|her|their){GAP})?(?:{_OPEN}{GAP})?{_PLURAL}",
             rf"both{GAP}(?:an?{GAP}|the{GAP})?(?:{_OPEN}{GAP}){{1,3}}and\b",
-            rf"all{GAP}(?:of{GAP})?(?:the|his|her|its){GAP}(?={_OPEN})|(?:above|after|at|not|in){GAP}all(?=[ ,.;]|\Z)",
+            rf"all{GAP}(?:of{GAP})?(?:the|his|her|its){GAP}(?={_OPEN})"
+            rf"|(?:above|after|at|not){GAP}all(?=[ ,.;]|\Z)|all{GAP}in{GAP}all\b",
             rf"all{GAP}(?:over|around)\b|rest{GAP}of{GAP}{_THEIR}{GAP}(?={_OPEN})|(?:at|to){GAP}rest\b",
             rf"(?:these|those){GAP}(?:{_OPEN}{GAP})?(?:{_PLURAL}|kind\b|sort\b|type\b)",
             rf"which{GAP}(?={_OPEN}){_NOT_A_VERB}",

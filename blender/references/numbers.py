@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from blender.references.context import AFTER_NUMBER, AFTER_NUMBER_IN, IN, NAMING, STOP
 from blender.references.noun import Noun
+from blender.references.options import begins_options
 from blender.references.reference import Part, Range, Reference
 from blender.references.words import BLANK, CARDINALS, CONNECTIVES, GAP, STEM, compiled, worth
 
@@ -23,12 +24,19 @@ _SEPARATOR = compiled(
 _ITEM_SIGN = compiled(rf"(?:{_SIGN})?")
 #: what carries a list on in a way that is not read: "image 1 + 2", "image 1/2", "image 1, no. three"
 _GOES_ON = compiled(
-    rf"{BLANK}{{0,2}}(?:[-–—,/+&|;~→>]+|,?{GAP}(?:and|or|to|through|versus|vs\.?|plus){GAP}){BLANK}{{0,2}}"
+    rf"{BLANK}{{0,2}}(?:[-–—,/+&|;~→>]+|,?{GAP}(?:and|or|and/or|to|through|thru|until|till|up{GAP}to|versus|vs\.?|plus){GAP}|\.{{2,3}}|,\r?\n){BLANK}{{0,2}}"
     rf"(?:(?:{_SIGN}|\()+[0-9a-h]|\(?[0-9]{{1,2}}(?=\)|{STOP}))"
 )
 _UNREADABLE = compiled(rf"{BLANK}{{0,2}}[0-9]+(?:[.:/][0-9]+|%|(?![\w-]))")
-_BRACKETED = compiled(rf"{BLANK}?[(\[\"“'‘](?:[0-9]{{1,2}}|[a-h])[)\]\"”'’]")
+_BRACKETED = compiled(
+    rf"{BLANK}?[(\[{{<\"“'‘`]{BLANK}?(?:{_SIGN})?(?:[0-9]{{1,2}}|[a-h]|ii{{1,2}}|iv|(?<=\()i|{'|'.join(CARDINALS)}){BLANK}?[)\]}}>\"”'’`]"
+)
+#: image1.jpg
+_FILE = compiled(r"\.(?:jpe?g|png|gif|webp|bmp|tiff?|heic|svg)\b")
+_SCORED = compiled(rf"\b(?:rate|score|grade|rank|judge){GAP}(?:the|this|that){GAP}\Z")
 _CHOSEN_FROM = compiled(rf"{GAP}(?:between|among|from){GAP}(?:[0-9]|[b-h]\b)")
+#: what no article stands before: "In image A there is"
+_NO_THING = compiled(rf"{GAP}(?:there|the|this|these|he|she|they|we|you)\b")
 _ALONE = compiled(STOP)
 _MODAL = compiled(rf"{GAP}(?:can|could|would|should|may|might|must|will)\b")
 _DETERMINED = compiled(
@@ -59,6 +67,10 @@ def numbered(noun: Noun) -> Reference | None:
     certain, end = _certain(noun, listed, bool(mark["sign"])), listed.items[-1].end()
     if certain is False:
         return None
+    if begins_options(text, noun.match.start(), noun.end) or _SCORED.search(noun.before):
+        return noun.doubtful("spelling", end=end)
+    if file := _FILE.match(text, end):
+        return noun.lost("spelling", end=file.end())
     if goes_on := _GOES_ON.match(text, end):
         return noun.lost("number", end=goes_on.end())
     if certain is None:
@@ -74,6 +86,8 @@ def _unread(noun: Noun) -> Reference | None:
     if unreadable := _UNREADABLE.match(noun.text, noun.end):
         return noun.lost("number", end=unreadable.end())
     if bracketed := _BRACKETED.match(noun.text, noun.end):
+        if begins_options(noun.text, noun.match.start(), noun.end):
+            return noun.doubtful("spelling", end=bracketed.end())
         return noun.lost("spelling", end=bracketed.end())
     chosen = _CHOSEN_FROM.match(noun.text, noun.end)
     return chosen and noun.doubtful("spelling", end=chosen.end())
@@ -124,6 +138,8 @@ def _is_name(noun: Noun, token: re.Match[str]) -> bool | None:
         if determined:
             return alone is not None
         lettered = token[0] == "A" or noun.lettered
+        if token[0] == "A" and _NO_THING.match(noun.text, after):
+            return True
         return True if alone or (naming and (lettered or not modal)) or (lettered and noun.several) else None
     if word in CARDINALS:
         return True if alone or (naming and not determined and not (word == "one" and modal)) else None

@@ -7,7 +7,7 @@ from blender.references.elsewhere import is_elsewhere, is_superlative
 from blender.references.noun import Noun
 from blender.references.numbers import chained
 from blender.references.reference import Reference
-from blender.references.words import AROUND, BLANK, COUNT, GAP, GIVEN, LAST, ORDINAL, PORTION, compiled, worth
+from blender.references.words import AROUND, BLANK, COUNT, GAP, GIVEN, LAST, ORDINAL, PORTION, SIDE, compiled, worth
 
 _ORDERED = compiled(
     rf"(?<![\w-])(?:(?P<determiner>the|an?|this|that|your|our){GAP})?(?:very{GAP})?"
@@ -17,6 +17,8 @@ _ORDERED = compiled(
 _ORDINAL_ITEM = compiled(rf"(?:(?<!\w)the{GAP})?(?P<word>{ORDINAL})(?!\w)")
 _AT = compiled(rf"\bat{GAP}\Z")
 _OWNED = compiled(rf"(?:\b(?:his|her|their|its|my|whose)|['’]s?){GAP}\Z")
+#: "the second image from the right" is no image 2
+_COUNTED_FROM = compiled(rf"{GAP}(?:counting{GAP})?from{GAP}(?:the{GAP})?(?:far{GAP})?(?:{SIDE}|last|end|back|front)\b")
 _EVERY = compiled(rf"\b(?:every|each){GAP}\Z")
 #: what makes "the first photo" the first one of someone's: "I took the first photo at 9 am"
 _MAKING = compiled(
@@ -38,7 +40,10 @@ def relative(noun: Noun) -> Reference | None:
     found = next(filter(None, (form.search(noun.before) for form in (_RELATIVE, _PORTION, _BRACKETED))), None)
     if found is None:
         return None
-    return noun.doubtful("relative", found) if is_elsewhere(noun) else noun.lost("relative", found)
+    # of one image: "the first row of the image", or "an explanation of the subsequent image" right before it
+    of_one = not noun.plural and (found.re is _PORTION or found[0].split()[-1].lower() == "subsequent")
+    unsure = of_one or is_elsewhere(noun)
+    return noun.doubtful("relative", found) if unsure else noun.lost("relative", found)
 
 
 def ordered(noun: Noun) -> Reference | None:
@@ -61,7 +66,9 @@ def ordered(noun: Noun) -> Reference | None:
     if count:
         values = _run(items[0]["word"], worth(count), noun.num_images) if len(items) == 1 else []
         parts = [tuple(values)]
-    if not values or not all(1 <= value <= noun.num_images for value in values):
+    if _COUNTED_FROM.match(noun.text, noun.end):
+        return noun.doubtful("some_image", found)
+    if not values or len({*values}) < len(values) or not all(1 <= value <= noun.num_images for value in values):
         return noun.lost("number", found)
     if _MAKING.search(lead) or not AFTER_ORDINAL.match(noun.text, noun.end):
         return noun.lost("some_image", found)

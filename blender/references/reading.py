@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from blender.references.collective import collective
+from blender.references.folding import fold
 from blender.references.languages import is_english, is_plain, points_in_another_language
 from blender.references.noun import NOUN, Noun
 from blender.references.numbers import OTHER_LETTER, numbered
@@ -44,6 +45,16 @@ def read(text: str, num_images: int, several: bool | None = None) -> Reading:
         several: Whether the record shows several, now or later; by default, whether it has by now.
     """
     several = num_images > 1 if several is None else several
+    folded = fold(text)
+    if folded is None:
+        return _read(text, num_images, several)
+    reading = _read(folded.text, num_images, several)
+    found = [folded.unfold(reference) for reference in (*reading.understood, *reading.pins)]
+    pins = [reference for reference in found if not reference.parts]
+    return Reading([reference for reference in found if reference.parts], sorted(pins, key=_where))
+
+
+def _read(text: str, num_images: int, several: bool) -> Reading:
     found = named_references(text, num_images, several)
     understood = [reference for reference in found if reference.parts]
     pins = [reference for reference in found if not reference.parts]

@@ -26,14 +26,20 @@ class _Kind(NamedTuple):
 
 
 _KINDS = (
-    _Kind("ordinal", rf"{ORDERS}(?![\w])|(?:firstly|secondly|thirdly|lastly)\b|(?:before|after)(?=[:,]|{BLANK}?/)"),
+    _Kind("ordinal", rf"{ORDERS}(?![\w])|(?:firstly|secondly|thirdly|lastly)\b"
+        rf"|(?:before|after)(?=[:,.;?!]|\Z|{BLANK}?/|{GAP}(?:and|vs\.?|or){GAP}after\b)|(?:the|and){GAP}(?:before|after)\b"
+        rf"|then{GAP}and{GAP}now\b"),
     _Kind("ordinal", rf"(?:eleventh|twelfth|[a-z]{{3,5}}teenth|twentieth|(?:twenty|thirty)-{_TO_NINTH})\b"),
-    _Kind("ordinal", r"(?-i:II|III|IV|VI{0,3})(?![\w'’-])"),
-    _Kind("letter", rf"(?-i:A)(?={GAP}(?:{VERBS}|and|or|vs)\b|[):,.]{BLANK}|\Z)|(?<=\()[a-h](?=\))"),
+    _Kind("ordinal", r"(?-i:II|III|IV|VI{0,3})(?![\w'’-])|(?:i{1,3}|iv|v)(?=\))"),
+    _Kind("letter", rf"(?-i:A)(?={GAP}(?:{VERBS}|and|or|vs)\b"
+        rf"|[):,.](?:\s|\Z)|{BLANK}?[=–—>]|{BLANK}-{BLANK}|[\"'’”*]|\Z)|(?<=\()[a-h](?=\))"),
+    # an order: BCAD, 2143
+    _Kind("letter", r"(?-i:[A-H]{2,8})(?=\.?\Z)|(?<!.)[1-8]{3,8}(?=\.?\Z)"),
     _Kind("letter", r"(?-i:[B-HJ-Zb-hj-z])(?![\w'’-]|\.\w)"),
     _Kind("count", rf"{NUMERAL}{GAP}(?:in|on|at|near|to|by){GAP}the{GAP}(?:far{GAP})?{SIDE}\b", "sentence"),
-    _Kind("count", rf"(?!0(?![0-9]))(?:[0-9]{{1,2}}(?![0-9%])|{NUMERAL}(?![\w-]))"),
-    _Kind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)])"),
+    _Kind("count", rf"(?!0(?![0-9]))(?:[0-9]{{1,2}}(?![0-9%])|{NUMERAL}(?![\w-])|[a-z]{{1,12}}[0-9]{{1,2}}(?!\w))"),
+    _Kind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)])|(?<!.){SIDE}(?=[.!]?\s*\Z)"),
+    _Kind("side", rf"(?:left|right)(?={GAP}[a-z]+(?:{GAP}(?:{VERBS})\b|:))", "sentence"),
     _Kind("side", rf"(?:on|to|at|in|from|the){GAP}(?:the{GAP})?(?:far{GAP}|very{GAP})?{SIDE}(?![\w-])", "sentence"),
     _Kind("holder", r"which\b", "sentence"),
     _Kind(
@@ -42,15 +48,21 @@ _KINDS = (
         rf"|(?:all|any|anything|nothing|everyone|nobody){GAP}but\b"
         rf"|(?:all|any|some|most|few|several){GAP}(?:of{GAP}(?:them|these|those|which)|{VERBS})\b|all(?=[,.;:?!]|\Z)"
         rf"|the{GAP}{LIKE_AN_IMAGE}{GAP}(?:{NUMERAL}|above|below|before|after)"
-        rf"|(?:the|these|this){GAP}(?:pairs?|sequence|series)\b",
+        rf"|(?:the|these|this){GAP}(?:pairs?|sequence|series)\b|half{GAP}(?:of|{VERBS})\b|odd{GAP}(?:one|man){GAP}out\b"
+        rf"|in{GAP}(?:total|all(?=[,.;:?!]|\Z))|(?:altogether|combined|overall)(?=[,.;:?!]|\Z)"
+        rf"|the{GAP}(?:original|(?:[a-z-]+{GAP})?version)\b|(?:in{GAP})?(?:(?:that|this|the|reverse|which){GAP})?order(?=[,.;:?!]|\Z)",
     ),
     _Kind("holder", r"(?:they|them|their|theirs|these|those|together)\b", "plural"),
     _Kind(
         "comparison",
         r"(?:than|compar(?:e|es|ed|ing|ison|isons)|differ|differs|difference|differences|similar|similarity|similarities"
-        r"|dissimilar|alike|contrast|contrasts|versus|vs|unlike|likewise|identical|same|changed?|changes|changing|related?)\b"
+        r"|dissimilar|alike|contrast|contrasts|versus|vs|unlike|likewise|identical|same|changed?|changes|changing|related?"
+        r"|no longer|fewer|similarly|any ?more)\b"
         rf"|(?:different|(?:more|less|most|least){GAP}[a-z]+|match|better|worse|best|worst|(?:bright|dark|light|bigg|larg|small"
-        rf"|tall|old|new|warm|cold|busi|clos|happi|great|high|low)(?:er|est)|in{GAP}common)(?=[?.,;!]|\Z|{GAP}(?:one|than))",
+        rf"|tall|old|new|warm|cold|busi|clos|happi|great|high|low)(?:er|est)|in{GAP}common"
+        rf"|gone|missing|new|now|removed|added|(?:dis)?appeared|moved|left)"
+        rf"(?=[?.,;!]|\Z|{GAP}(?:one|than|now|here|there)\b)"
+        rf"|(?:has|have){GAP}(?:gone|left|moved|arrived|come|(?:dis)?appeared)\b|now{GAP}(?:there|it|the|a|an|he|she)\b",
         "text",
     ),
 )  # fmt: skip
@@ -71,7 +83,8 @@ _FIRST_WORDS = frozenset(
     largest smaller smallest taller tallest older oldest newer newest warmer warmest colder coldest busier
     busiest closer closest except excluding anything nothing everyone nobody happier happiest greater greatest
     higher highest lowest eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth
-    nineteenth twentieth
+    nineteenth twentieth then and i v half odd total altogether combined overall original order fewer similarly
+    anymore gone missing new now removed added appeared disappeared moved has have
     """)
 ) | frozenset(HEADS)
 _WORD = re.compile(r"(?<![\w'’\\-])[A-Za-z0-9]+", re.ASCII)
@@ -79,7 +92,8 @@ _SENTENCE = re.compile(r"(?:[^.!?\n]|[.!?](?=[^\s\"”’')\]]))+")
 _COUNTED = compiled(rf"(?:{_STATED}|, with){GAP}\Z")
 _COUNT = compiled(rf"(?:{NUMERAL}|none)(?=[,.;:?!]|\Z|{GAP}(?:and|or|but|while|whereas|in|on|as|together|too|so)\b)")
 _PLURAL_NOUN = compiled(
-    rf"{TAKEN}|\b(?:people|men|women|children|sheep|fish|and|everyone|couple|family|group|team|crowd"
+    rf"{TAKEN}|(?<!\bwhat )(?<!\bwho )(?<!\bthat )(?<!\bwhich )(?<!\bit )(?<!\bhe )(?<!\bshe )(?<!\bthis )"
+    r"\b(?:people|men|women|children|sheep|fish|and|everyone|couple|family|group|team|crowd"
     r"|(?!(?:is|was|has|does|this|its|his|us|as|yes|always|across|perhaps|sometimes|towards|besides|images|pictures|photos"
     r"|photographs|pics|snapshots|describes|shows|depicts|compares)\b)[a-z]{2,29}[a-rt-z]s)\b"
 )
@@ -115,8 +129,10 @@ def signs(text: str, understood: list[Reference], several: bool) -> Iterator[Ref
 def _may_begin(word: str) -> bool:
     return (
         word[0].isdigit()
+        or word[-1].isdigit()
         or len(word) == 1
         or word.lower() in _FIRST_WORDS
+        or (len(word) <= 8 and word.isupper() and set(word) <= set("ABCDEFGH"))
         or word[-2:].lower() in ("st", "nd", "rd", "th")
     )
 

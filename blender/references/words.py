@@ -53,8 +53,9 @@ FUNCTION = (
 )
 #: the nouns for what an image shows or may be called; alone they are prose, numbered or ordered they may be images
 LIKE_AN_IMAGE = (
-    "(?:screen ?shots?|imgs?|figures?|figs?|frames?|slides?|panels?|scenes?|shots?|views?|illustrations?|thumbnails?"
-    "|selfies?|portraits?|drawings?|paintings?|diagrams?|charts?|graphs?|maps?|pages?|documents?|clips?|videos?|memes?"
+    "(?:screen ?shots?|imgs?|artworks?|posters?|cartoons?|comics?|advertisements?|logos?"
+    "|figures?|figs?|frames?|slides?|panels?|scenes?|shots?|views?|illustrations?"
+    "|thumbnails?|selfies?|portraits?|drawings?|paintings?|diagrams?|charts?|graphs?|maps?|pages?|documents?|clips?|videos?|memes?"
     "|renderings?|sketch(?:es)?|visuals?|depictions?|settings?|examples?|instances?|versions?|cases?|samples?|options?"
     "|choices?|halves|half|sets?|pairs?|groups?)"
 )

@@ -90,7 +90,7 @@ HOSTILE = [
     "image-", "second-", "photo or photos ", "each other ", "image number ", "第", "é", "the other ", "which ",
     "of the images ",
     "the next image ", "image 99 ", "1.1", "1,000", "they ", "In which ", "\ue000", "left left ", "'s",
-    "most recent ", ". ",
+    "most recent ", ". ", "*", "_", "&nbsp;", "\u200b", "<b ", "** ", "image a) ",
 ]  # fmt: skip
 
 
