@@ -7,7 +7,7 @@ sentence for reading; nothing is raised for an image.
 from msgspec import Struct
 
 from blender.errors import StoreError
-from blender.images.checking import ImageLimits, Looked, look_at
+from blender.images.checking import ImageLimits, Looked, examine_image
 from blender.images.damage import Check, DamagedImage
 from blender.images.names import extension_of
 from blender.images.store import ImageStore, VanishedError
@@ -49,7 +49,7 @@ def survey_image(store: ImageStore, member: str, limits: ImageLimits, check: Che
     reason, detail = None, None
     try:
         with store.open(member) as file, store.explaining(member):
-            look_at(file, looked, limits, check)
+            examine_image(file, looked, limits, check)
     except DamagedImage as damage:
         reason, detail = damage.reason, f"{name} cannot be used: {damage.why}"
     except VanishedError as error:
