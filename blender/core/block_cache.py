@@ -201,7 +201,8 @@ def block_cache() -> BlockCache:
     max_bytes = os.environ.get("VISUALCHAT_CACHE_BYTES") or str(MAX_BYTES)
     if not max_bytes.isdecimal():
         raise BlenderError(
-            f"VISUALCHAT_CACHE_BYTES is no number of bytes: {max_bytes!r}", "set it to a number of bytes, such as 16000000000"
+            f"VISUALCHAT_CACHE_BYTES is no number of bytes: {max_bytes!r}",
+            "set it to a number of bytes, such as 16000000000",
         )
     return _opened(str(cache_folder() / "remote"), int(max_bytes))
 

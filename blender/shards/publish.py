@@ -78,7 +78,9 @@ class RemoteTarget:
             return manifest
         is_other = content is not None and (manifest is None or manifest.fingerprint != fingerprint)
         if is_other and not overwrite:
-            what = "of another recipe, or of inputs that have changed since" if manifest else "whose manifest is damaged"
+            what = (
+                "of another recipe, or of inputs that have changed since" if manifest else "whose manifest is damaged"
+            )
             raise FolderError(
                 f"{self.url} holds a blend {what}",
                 "choose another place, or add --overwrite to delete that blend first",
