@@ -4,8 +4,8 @@ A blend for a URL is written into a folder of this machine first: shards are has
 Its files are then uploaded one by one, the manifest last: whoever finds a manifest finds the whole blend behind it. An
 interrupted upload goes on with the files that are not there or not right.
 
-The place goes by the rules of a folder (:mod:`blender.core.folder`): it is empty, or ours by a manifest, a ledger or the
-marker, which is there while the blend is uploaded; only files that a blend consists of are deleted, and nothing is as
+The rules are those of a folder (:mod:`blender.core.folder`): the place is empty, or ours by a manifest, a ledger or the
+marker, which is there while the blend is uploaded. Only files that a blend consists of are deleted, and nothing is as
 long as there is any other file among them. Nothing can be locked there.
 """
 
