@@ -310,14 +310,14 @@ def _validators(info: Mapping[str, Any]) -> str:
     return " ".join(known) or f"run={run_id()}"
 
 
-def read_remote(system: Any, path: str) -> bytes:
-    """Read a whole remote file in one request.
+def read_remote(system: Any, path: str, num_tries: int = _TRIES) -> bytes:
+    """Read a whole remote file in one request; 1 try is for who tries again by themselves.
 
     Raises:
         FileNotFoundError: There is no such file.
         StoreError: The server cannot be asked.
     """
-    data: bytes = _ask(system, path, lambda: system.cat_file(path))
+    data: bytes = _ask(system, path, lambda: system.cat_file(path), num_tries)
     return data
 
 
@@ -360,7 +360,7 @@ def is_missing_from_web(error: BaseException) -> bool:
     return getattr(error, "status", None) in (404, 410)
 
 
-def _ask(system: Any, path: str, question: Callable[[], Any]) -> Any:
+def _ask(system: Any, path: str, question: Callable[[], Any], num_tries: int = _TRIES) -> Any:
     """Ask a remote system, again where what goes wrong may pass.
 
     Raises:
@@ -368,14 +368,14 @@ def _ask(system: Any, path: str, question: Callable[[], Any]) -> Any:
         UnreachableError: What goes wrong may pass, and has not.
         StoreError: The server refuses, or its library raises whatever else.
     """
-    for attempt in range(_TRIES):
+    for attempt in range(num_tries):
         try:
             return _ask_once(system, path, question)
         except StoreError as error:
             if error.__cause__ is None or not _may_pass(error.__cause__):
                 raise
-            if attempt == _TRIES - 1:
-                hint = f"tried {_TRIES} times; run the same command again when the server answers"
+            if attempt == num_tries - 1:
+                hint = f"tried {num_tries} times; run the same command again when the server answers"
                 raise UnreachableError(error.message, hint) from error.__cause__
         time.sleep(_FIRST_PAUSE * 2**attempt)
     raise AssertionError("the last try returns or raises")
