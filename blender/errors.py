@@ -6,6 +6,7 @@
     ├── RecipeError      a recipe that cannot be used; holds all of its faults, each with its line
     ├── SourceError      an annotation file that cannot be read: file, record number, JSON path, what was expected
     ├── StoreError       an image store that cannot be opened, or a name that may not be read from it
+    │   ├── UnreachableError (blender.images) a server that does not answer, or not as it should, at several tries
     │   └── VanishedError    (blender.images) a file that was there and is not any more
     ├── PlanError        a blend that cannot be planned (totals that do not balance)
     │   └── LossError        (blender.blend) more is lost than the recipe allows; holds the table of reasons

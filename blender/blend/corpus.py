@@ -130,7 +130,7 @@ def _join(recipe: Recipe, folder: Path, reads: list[PartRead]) -> Corpus:
     offset = {"records": 0, "conversations": 0, "turns": 0, "names": 0}
     labels = _labels([read.part for read in reads])
     for read, label in zip(reads, labels, strict=True):
-        tables = {name: pl.read_ipc(read.part.table(name)) for name in (*offset, "links")}
+        tables = {name: pl.scan_ipc(read.part.table(name), glob=False).collect() for name in (*offset, "links")}
         source, store = pl.lit(read.part.source), pl.lit(recipe.sources[read.part.source].images or "")
         shift = pl.col("conversation") + offset["conversations"]
         records.append(tables["records"].select(source.alias("source"), pl.lit(label).alias("file"), pl.all()))

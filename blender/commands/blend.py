@@ -190,6 +190,8 @@ def print_blend(written: "Written", out: str | Path) -> None:
     size = num_bytes(sum(shard.num_bytes for shard in manifest.shards))
     if written.num_new_shards:
         what = f"{len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)"
+    elif written.is_uploaded:
+        what = f"{len(manifest.shards):,} shards, {size} (written before, uploaded now)"
     else:
         what = f"{len(manifest.shards):,} shards, {size}: complete already, nothing was written"
     screen.print(titled(out, what))

@@ -38,7 +38,7 @@ def card(
     from blender.commands.inspect import find_sample
     from blender.commands.output import console, num_bytes, print_json
     from blender.core.folder import hold_folder
-    from blender.images.files import is_remote
+    from blender.images.files import is_remote, local_path
     from blender.shards.card import choose_example, dataset_card
     from blender.shards.folder import BLEND
     from blender.shards.read import open_blend
@@ -51,8 +51,9 @@ def card(
         path = f"{location.rstrip('/')}/{_CARD}"
         _upload(location, text, overwrite)
     else:
-        path = str(out or Path(location) / _CARD)
-        _write(Path(path), text, overwrite, held=nullcontext() if out else hold_folder(Path(location), BLEND))
+        folder = local_path(location)
+        path = str(out or folder / _CARD)
+        _write(Path(path), text, overwrite, held=nullcontext() if out else hold_folder(folder, BLEND))
     if as_json:
         print_json({"path": str(path), "num_bytes": len(text.encode()), "example": example.key if example else None})
     else:

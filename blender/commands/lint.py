@@ -98,13 +98,13 @@ def lint(
 
 def _is_blend(what: str) -> bool:
     """Tell the folder of a blend from a recipe; a shipped recipe's name wins over a folder that is no blend."""
-    from blender.images.files import is_remote
+    from blender.images.files import is_remote, local_path
     from blender.recipe import list_shipped_recipes
     from blender.shards.manifest import MANIFEST_NAME
 
     if is_remote(what):
         return True
-    folder = Path(what)
+    folder = local_path(what)
     return folder.is_dir() and ((folder / MANIFEST_NAME).is_file() or what not in list_shipped_recipes())
 
 

@@ -66,6 +66,7 @@ class BlockCache:
         self.folder = folder
         self.max_bytes = max_bytes
         self._unseen: float = max_bytes  # so that the first write looks at what is there
+        self._has_warned = False
 
     def read(self, file: RemoteVersion, offset: int, num_bytes: int, fetch: Fetch) -> bytes:
         """Read bytes of a remote file, fetching the blocks that are not there.
@@ -139,7 +140,9 @@ class BlockCache:
             aside.write_bytes(_crc(block) + block)
             aside.replace(path)
         except OSError as error:
-            _log.warning("%s cannot keep what was fetched: %s", self.folder, error.strerror or error)
+            if not self._has_warned:
+                _log.warning("%s cannot keep what was fetched: %s", self.folder, error.strerror or error)
+                self._has_warned = True
             with suppress(OSError):
                 aside.unlink(missing_ok=True)
 
@@ -198,7 +201,8 @@ def block_cache() -> BlockCache:
     max_bytes = os.environ.get("VISUALCHAT_CACHE_BYTES") or str(MAX_BYTES)
     if not max_bytes.isdecimal():
         raise BlenderError(
-            f"VISUALCHAT_CACHE_BYTES is {max_bytes!r}", "set it to a number of bytes, such as 16000000000"
+            f"VISUALCHAT_CACHE_BYTES is no number of bytes: {max_bytes!r}",
+            "set it to a number of bytes, such as 16000000000",
         )
     return _opened(str(cache_folder() / "remote"), int(max_bytes))
 

@@ -79,6 +79,11 @@ class _Marker(msgspec.Struct, frozen=True):
     kind: str
 
 
+def marker_text(kind: FolderKind) -> str:
+    """Return what the marker of a folder of a kind holds."""
+    return msgspec.json.encode(_Marker(kind.name)).decode() + "\n"
+
+
 @dataclass(frozen=True)
 class OwnedFolder:
     """A folder that is held, and that is ours or was empty."""
@@ -142,6 +147,9 @@ def hold_folder(path: Path, kind: FolderKind, *, pure: bool = False) -> Iterator
         FolderError: It is a URL, cannot be written, is held by somebody else, or holds something else.
     """
     demand_local(path)
+    if (path.exists() or path.is_symlink()) and not path.is_dir():
+        what = "a file" if path.exists() else "a link that leads nowhere"
+        raise FolderError(f"{path} is {what}, not a folder", _CHOOSE)
     try:
         is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
@@ -181,7 +189,7 @@ def _lock(path: Path, kind: FolderKind) -> TextIOWrapper:
 
 
 def _mark(lock: TextIOWrapper, kind: FolderKind) -> None:
-    content = msgspec.json.encode(_Marker(kind.name)).decode() + "\n"
+    content = marker_text(kind)
     lock.seek(0)
     if lock.read() != content:
         lock.truncate(0)

@@ -8,7 +8,6 @@ drawn against trained samples.
 import itertools
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from typing import Any
 import msgspec
 
 from blender.core.folder import FolderKind
+from blender.core.parent import run_with_parent
 from blender.errors import EvaluationError
 from blender.evaluate.results import write_result
 from blender.evaluate.run import ModelPlace
@@ -149,10 +149,10 @@ def train_arm(arm: Arm, recipe: str, out: Path, overrides: Sequence[str], launch
     module = "--module" if Path(words[0]).name.startswith("deepspeed") else "-m"
     settings = [*overrides, f"checkpoints.keep={_KEEP_ALL}", *arm.overrides]
     sets = [word for setting in settings for word in ("--set", setting)]
-    done = subprocess.run([*words, module, "blender", "train", recipe, "--out", str(out), *sets], check=False)
-    if done.returncode in (130, 143, -2, -15):
+    code = run_with_parent([*words, module, "blender", "train", recipe, "--out", str(out), *sets])
+    if code in (130, 143, -2, -15):
         raise KeyboardInterrupt
-    return f"training ended with exit code {done.returncode}" if done.returncode else None
+    return f"training ended with exit code {code}" if code else None
 
 
 def places_of(arm: Arm, run: Path) -> list[ModelPlace]:

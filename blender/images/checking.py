@@ -45,8 +45,8 @@ class Looked:
     sketch: int | None = None
 
 
-def look_at(file: ByteFile, looked: Looked, limits: ImageLimits, check: Check) -> None:
-    """Look at a picture.
+def examine_image(file: ByteFile, looked: Looked, limits: ImageLimits, check: Check) -> None:
+    """Examine a picture, as closely as is asked.
 
     Args:
         file: The file; of a large one, or under ``header``, only parts are read.
@@ -92,7 +92,7 @@ def check_image(content: bytes, limits: ImageLimits, check: Check) -> tuple[int,
         DamagedImage: It cannot be used.
     """
     looked = Looked()
-    look_at(MemoryFile(content), looked, limits, check)
+    examine_image(MemoryFile(content), looked, limits, check)
     return looked.size
 
 

@@ -9,6 +9,7 @@ fetched once; a server that ignores ranges sends everything, which is then kept.
 import io
 import json
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,10 @@ from urllib.parse import quote, urlsplit
 from blender.core.block_cache import RemoteVersion, block_cache, run_id
 from blender.errors import StoreError
 
+#: what may pass is tried so often, with pauses in seconds in between, each twice as long as the one before
+_TRIES, _FIRST_PAUSE = 4, 0.5
+#: packages whose own errors are about connections
+_OF_CONNECTIONS = ("aiohttp", "botocore", "urllib3", "requests")
 #: what file systems of fsspec call that which changes with a file's content
 _VALIDATORS = (
     "ETag",
@@ -38,6 +43,10 @@ _VALIDATORS = (
     "created",
 )
 _REMOTE_HINT = 'install what this kind of address needs with pip install "visualchat-blender[remote]"'
+
+
+class UnreachableError(StoreError):
+    """A server that does not answer, or not as it should, at several tries; it may at another time."""
 
 
 class ByteFile(ABC):
@@ -156,8 +165,14 @@ class RemoteFile(ByteFile):
             ) from error
 
     def _fetch(self, start: int, stop: int) -> bytes:
-        data: bytes = _ask(self._system, self._path, lambda: self._system.cat_file(self._path, start=start, end=stop))
-        return data
+        def fetch() -> bytes:
+            data: bytes = self._system.cat_file(self._path, start=start, end=stop)
+            if len(data) not in (stop - start, self.num_bytes):
+                raise OSError(f"{len(data):,} bytes came where {stop - start:,} were asked for")
+            return data
+
+        content: bytes = _ask(self._system, self._path, fetch)
+        return content
 
 
 class SeekableFile(io.RawIOBase):
@@ -295,14 +310,14 @@ def _validators(info: Mapping[str, Any]) -> str:
     return " ".join(known) or f"run={run_id()}"
 
 
-def read_remote(system: Any, path: str) -> bytes:
-    """Read a whole remote file in one request.
+def read_remote(system: Any, path: str, num_tries: int = _TRIES) -> bytes:
+    """Read a whole remote file in one request; 1 try is for who tries again by themselves.
 
     Raises:
         FileNotFoundError: There is no such file.
         StoreError: The server cannot be asked.
     """
-    data: bytes = _ask(system, path, lambda: system.cat_file(path))
+    data: bytes = _ask(system, path, lambda: system.cat_file(path), num_tries)
     return data
 
 
@@ -332,6 +347,7 @@ def _demand_ranges(system: Any, path: str) -> None:
         async with session.get(path, headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"}) as answer:
             if answer.status in (404, 410):
                 raise FileNotFoundError(path)
+            answer.raise_for_status()
             return bool(answer.status == 206)
 
     if not _ask(system, path, lambda: fsspec.asyn.sync(system.loop, answers_ranges)):
@@ -344,7 +360,37 @@ def is_missing_from_web(error: BaseException) -> bool:
     return getattr(error, "status", None) in (404, 410)
 
 
-def _ask(system: Any, path: str, question: Callable[[], Any]) -> Any:
+def _ask(system: Any, path: str, question: Callable[[], Any], num_tries: int = _TRIES) -> Any:
+    """Ask a remote system, again where what goes wrong may pass.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreachableError: What goes wrong may pass, and has not.
+        StoreError: The server refuses, or its library raises whatever else.
+    """
+    for attempt in range(num_tries):
+        try:
+            return _ask_once(system, path, question)
+        except StoreError as error:
+            if error.__cause__ is None or not _may_pass(error.__cause__):
+                raise
+            if attempt == num_tries - 1:
+                hint = f"tried {num_tries} times; run the same command again when the server answers"
+                raise UnreachableError(error.message, hint) from error.__cause__
+        time.sleep(_FIRST_PAUSE * 2**attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(error: BaseException) -> bool:
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status >= 500 or status in (408, 429)
+    if isinstance(error, PermissionError | ValueError | NotImplementedError):
+        return False
+    return isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] in _OF_CONNECTIONS
+
+
+def _ask_once(system: Any, path: str, question: Callable[[], Any]) -> Any:
     """Ask a remote system; whatever its library raises becomes a missing file or a sentence."""
     try:
         return question()

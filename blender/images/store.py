@@ -16,7 +16,7 @@ from typing import Self
 
 from blender.errors import StoreError
 from blender.images.damage import DamagedImage
-from blender.images.files import ByteFile, open_file
+from blender.images.files import ByteFile, UnreachableError, open_file
 from blender.images.names import NameIndex, fault_of_name, plain_path, shown_name
 from blender.images.suggestions import Suggestions
 
@@ -79,6 +79,7 @@ class ImageStore(ABC):
 
         Raises:
             VanishedError: The member is not there any more.
+            UnreachableError: A server does not answer.
             StoreError: It cannot be read, or its checksum is wrong.
         """
         with self.explaining(member):
@@ -121,6 +122,8 @@ class ImageStore(ABC):
             raise self._unreadable(member, error.strerror or str(error)) from error
         except VanishedError:
             raise
+        except UnreachableError as error:
+            raise UnreachableError(self._unreadable(member, error.message).message, error.hint) from error
         except StoreError as error:
             raise self._unreadable(member, error.message) from error
 

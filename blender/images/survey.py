@@ -7,8 +7,9 @@ sentence for reading; nothing is raised for an image.
 from msgspec import Struct
 
 from blender.errors import StoreError
-from blender.images.checking import ImageLimits, Looked, look_at
+from blender.images.checking import ImageLimits, Looked, examine_image
 from blender.images.damage import Check, DamagedImage
+from blender.images.files import UnreachableError
 from blender.images.names import extension_of
 from blender.images.store import ImageStore, VanishedError
 
@@ -44,16 +45,22 @@ def survey_image(store: ImageStore, member: str, limits: ImageLimits, check: Che
         member: What :meth:`ImageStore.resolve` gave.
         limits: What an image may have at most.
         check: How closely to look.
+
+    Raises:
+        UnreachableError: A server does not answer: that says nothing of the image.
     """
     name, looked = store.name_of(member), Looked()
     reason, detail = None, None
     try:
         with store.open(member) as file, store.explaining(member):
-            look_at(file, looked, limits, check)
+            examine_image(file, looked, limits, check)
     except DamagedImage as damage:
         reason, detail = damage.reason, f"{name} cannot be used: {damage.why}"
     except VanishedError as error:
         reason, detail = "missing", error.message
+    except UnreachableError:
+        # an image that is left out for it would make the blend another one each time
+        raise
     except StoreError as error:
         reason, detail = "unreadable", error.message
     extension = extension_of(name) or (looked.format.extension if looked.format else "")

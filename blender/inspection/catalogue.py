@@ -61,12 +61,12 @@ class Catalogue:
         """
         terms = [(phrase or word).lower() for phrase, word in _TERM.findall(query)]
         matches = [pl.col("text").str.contains(term, literal=True) for term in terms]
-        found = pl.scan_parquet(self.folder / "texts.parquet").filter(*matches).select("row")
+        found = pl.scan_parquet(self.folder / "texts.parquet", glob=False).filter(*matches).select("row")
         return found.collect(engine="streaming")["row"].sort().to_numpy()
 
     def images(self) -> pl.LazyFrame:
         """Return the images shown: row, store, name, width, height; one that is shown twice stands twice."""
-        return pl.scan_parquet(self.folder / "images.parquet")
+        return pl.scan_parquet(self.folder / "images.parquet", glob=False)
 
 
 def default_cache() -> Path:

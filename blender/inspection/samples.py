@@ -111,7 +111,7 @@ def read_table(blend: Blend) -> SampleTable:
     for split in SPLITS:
         file = blend.path / split / INDEX_NAME
         if file.is_file():
-            frames.append(pl.scan_parquet(file).select(*_COLUMNS, split=pl.lit(split, pl.Categorical)))
+            frames.append(pl.scan_parquet(file, glob=False).select(*_COLUMNS, split=pl.lit(split, pl.Categorical)))
     return SampleTable(blend, pl.concat(frames).collect(engine="streaming"))
 
 

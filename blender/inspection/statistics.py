@@ -99,7 +99,7 @@ def scan_ledger(path: Path) -> pl.LazyFrame:
     file = path / "ledger.parquet"
     if not file.is_file():
         raise ShardError(f"{file} is missing", "run `visualchat verify`, then write the blend again")
-    return pl.scan_parquet(file)
+    return pl.scan_parquet(file, glob=False)
 
 
 def with_images(figures: Figures, catalogue: Catalogue) -> Figures:

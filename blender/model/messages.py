@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from blender.errors import ModelError
+from blender.images.checking import ImageLimits
+from blender.images.damage import DamagedImage
+from blender.images.decoding import explaining_damage, open_image
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,19 @@ def _image(number: int, part: Mapping[str, Any]) -> Any:
     if not isinstance(source, str | Path):
         return source
     try:
-        with Image.open(source) as opened:
+        with explaining_damage(), open_image(_bytes_of(Path(source))) as opened:
             return opened.convert("RGB")
     except OSError as error:
-        raise ModelError(f"message {number}: the image {source} cannot be read: {error}") from error
+        why = error.strerror or error
+        raise ModelError(f"message {number}: the image {source} cannot be read: {why}", "replace it") from error
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Read an image file, unless it is larger than any picture of a blend may be."""
+    size, allowed = file.stat().st_size, ImageLimits().max_bytes
+    if size > allowed:
+        raise DamagedImage("too_many_bytes", f"it has {size:,} bytes, more than the {allowed:,} allowed")
+    return file.read_bytes()
 
 
 def _unusable(number: int, message: Mapping[str, Any], kind: Any, *, after_text: bool) -> ModelError:

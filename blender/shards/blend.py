@@ -1,8 +1,8 @@
 """Write a blend from a recipe, from the first file read to the manifest; interrupted, go on where it stopped."""
 
-import shutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from blender.blend.plan import Plan, PlanProgress, make_plan
 from blender.core.faults import folder_fault, full_disk_told
 from blender.core.files import sync, whole_file, write_whole
 from blender.errors import BlenderError, ShardError
-from blender.images.files import is_remote
+from blender.images.files import is_remote, local_path
 from blender.parallel import kept_processes, num_cores
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
@@ -61,6 +61,8 @@ class Written:
     manifest: Manifest
     #: shards written by this call; the others were there
     num_new_shards: int
+    #: whether this call has uploaded it
+    is_uploaded: bool = False
 
 
 def write_blend(
@@ -83,7 +85,8 @@ def write_blend(
         recipe: The recipe.
         out: The folder to write to; a new one, an empty one, or one with this same blend, finished or not. A URL: the
             blend is written on this machine first, then uploaded whole and read back.
-        staging: Where a blend for a URL is written; a folder in the cache by default. It is empty afterwards.
+        staging: Where a blend for a URL is written; a folder in the cache by default. It is removed afterwards, unless
+            the finished blend was in a named folder before.
         workers: Number of processes; all cores by default.
         executor: ``local`` or ``ray``.
         overwrite: Delete another blend that is there.
@@ -97,7 +100,9 @@ def write_blend(
     """
     workers, progress = workers or num_cores(), progress or WriteProgress()
     target = RemoteTarget(str(out)) if is_remote(str(out)) else None
-    path = Path(out) if target is None else staging or staging_folder(target.url)
+    path = local_path(str(out)) if target is None else staging or staging_folder(target.url)
+    # a folder that the user named may hold a blend of theirs
+    may_replace = overwrite or (target is not None and staging is None)
     with hold_folder(path) as folder, kept_processes(), full_disk_told(path):
         plan = make_plan(recipe, folder.texts, workers, without=without, progress=progress.planning)
         if target and (there := target.claim(plan.fingerprint, overwrite=overwrite, checksum=checksum)):
@@ -105,15 +110,21 @@ def write_blend(
                 progress.on_plan(plan, len(there.shards), plan.samples.height)
             return Written(there, 0)
         try:
-            folder.claim(plan.fingerprint, overwrite=overwrite or target is not None)
+            folder.claim(plan.fingerprint, overwrite=may_replace)
+            stays = staging is not None and folder.manifest() is not None
             written = _complete(plan, folder, workers, checksum, progress) or _write(
                 plan, folder, workers, executor, progress
             )
         except OSError as error:
             raise folder_fault(error, path) from error
+        if target:
+            target.upload(path, written.manifest, progress.on_uploaded)
+            written = replace(written, is_uploaded=True)
+            if not stays:
+                folder.clear()
     if target:
-        target.upload(path, written.manifest, progress.on_uploaded)
-        shutil.rmtree(path)
+        with suppress(OSError):
+            path.rmdir()
     return written
 
 
@@ -192,7 +203,7 @@ def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest
 
 def _write_index(folder: BlendFolder, split: str, notes: list[ShardNote]) -> pl.DataFrame:
     pieces = [
-        pl.read_ipc(folder.work / "done" / Path(note.path).with_suffix(".arrow").name)
+        pl.scan_ipc(folder.work / "done" / Path(note.path).with_suffix(".arrow").name, glob=False).collect()
         for note in notes
         if note.split == split
     ]

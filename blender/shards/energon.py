@@ -8,6 +8,10 @@ key). The same is written here without Energon or torch.
 How a sample is read is the user's to say: ``dataset.yaml``, ``crude.yaml`` and ``sample_loader.py`` are written once
 and never again. The first gives text and pictures in the order shown, with which every tool of Energon works; the
 second hands over JSON and images as stored, for a cooker that needs to know what is trained.
+
+``sample_loader.py`` runs inside Energon, where this program need not be installed. It opens pictures with Pillow alone,
+which is enough there: it reads only images of a finished blend, and each of these came through our own bounded readers
+(:mod:`blender.images.decoding`) before it was written.
 """
 
 import json

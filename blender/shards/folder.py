@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import polars as pl
@@ -39,11 +40,23 @@ def _is_blend(path: Path) -> bool:
     if (path / WORK / "fingerprint").is_file() or (path / WORK / "lock").is_file():
         return True
     with suppress(OSError), (path / MANIFEST_NAME).open("rb") as file:
-        if _MANIFEST_BEGINS.match(file.read(4096)):
+        if begins_like_manifest(file.read(4096)):
             return True
     # a manifest that was cut short may say nothing
+    with suppress(OSError), (path / LEDGER).open("rb") as file:
+        return is_ledger(file)
+    return False
+
+
+def begins_like_manifest(content: bytes) -> bool:
+    """Tell whether a file, perhaps cut short, begins as our manifests do."""
+    return _MANIFEST_BEGINS.match(content) is not None
+
+
+def is_ledger(file: IO[bytes]) -> bool:
+    """Tell whether a file is a table with the columns of our ledgers."""
     try:
-        return pl.read_parquet_schema(path / LEDGER).keys() >= _COLUMNS
+        return pl.read_parquet_schema(file).keys() >= _COLUMNS
     except (OSError, pl.exceptions.PolarsError):
         return False
 

@@ -117,7 +117,9 @@ def tasks_of(plan: "Plan") -> list[ShardTask]:
 @cache
 def open_job(job: Job) -> OpenJob:
     """Open a job's tables; once per process."""
-    tables = {name: pl.read_ipc(job.work / f"{name}.arrow") for name in ("samples", "turns", "images")}
+    tables = {
+        name: pl.scan_ipc(job.work / f"{name}.arrow", glob=False).collect() for name in ("samples", "turns", "images")
+    }
     return OpenJob(
         samples=tables["samples"],
         turns=tables["turns"],

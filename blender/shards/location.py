@@ -53,9 +53,15 @@ def fetch_tables(location: str) -> tuple[Path, Manifest]:
     folder = cache_folder() / "tables" / hashlib.sha256(location.encode() + b"\0" + content).hexdigest()[:32]
     hashes = {table.path: table.sha256 for table in manifest.tables}
     splits = {shard.split for shard in manifest.shards}
-    for path in (_LEDGER, *(f"{split}/{INDEX_NAME}" for split in SPLITS if split in splits)):
-        _copy(location, path, folder / path, hashes.get(path))
-    write_whole(folder / MANIFEST_NAME, content)
+    try:
+        for path in (_LEDGER, *(f"{split}/{INDEX_NAME}" for split in SPLITS if split in splits)):
+            _copy(location, path, folder / path, hashes.get(path))
+        write_whole(folder / MANIFEST_NAME, content)
+    except OSError as error:
+        raise ShardError(
+            f"the tables of {location} cannot be copied to {folder}: {error.strerror or error}",
+            "name a folder with room that you may write to with VISUALCHAT_CACHE",
+        ) from error
     return folder, manifest
 
 

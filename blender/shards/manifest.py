@@ -120,12 +120,14 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_NAME
     try:
         return decode_manifest(path.read_bytes(), str(path))
-    except OSError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         unfinished = (folder / ".work").is_dir()
         hint = (
             "the blend is unfinished: run `visualchat blend` again to go on" if unfinished else "name a blend's folder"
         )
         raise ShardError(f"{folder} is not a finished blend: it has no {MANIFEST_NAME}", hint) from error
+    except OSError as error:
+        raise ShardError(f"{path} cannot be read: {error.strerror or error}", "make it readable") from error
 
 
 def decode_manifest(content: bytes, name: str) -> Manifest:

@@ -52,7 +52,7 @@ class Blend:
         for split in SPLITS:
             file = self.path / split / INDEX_NAME
             if file.is_file():
-                frames.append(pl.read_parquet(file).with_columns(split=pl.lit(split)))
+                frames.append(pl.read_parquet(file, glob=False).with_columns(split=pl.lit(split)))
         return pl.concat(frames)
 
     @cached_property
@@ -65,7 +65,7 @@ class Blend:
         file = self.path / "ledger.parquet"
         if not file.is_file():
             raise ShardError(f"{file} is missing", "run `visualchat verify`, then write the blend again")
-        return pl.read_parquet(file)
+        return pl.read_parquet(file, glob=False)
 
     def __len__(self) -> int:
         return self.index.height

@@ -155,7 +155,7 @@ def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBl
 def _fetch_manifest(location: str, retries: Retries) -> Manifest:
     folder = RemoteFolder(location)
     system, place = folder.locate(MANIFEST_NAME)
-    content = try_often(lambda: read_remote(system, place), folder.url(MANIFEST_NAME), retries)
+    content = try_often(lambda: read_remote(system, place, num_tries=1), folder.url(MANIFEST_NAME), retries)
     try:
         return decode_manifest(content, folder.url(MANIFEST_NAME))
     except ShardError as error:

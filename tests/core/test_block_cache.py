@@ -114,5 +114,13 @@ def test_processes_that_want_the_same_block_fetch_it_once(tmp_path):
 
 def test_a_bound_that_is_no_number_is_refused(monkeypatch):
     monkeypatch.setenv("VISUALCHAT_CACHE_BYTES", "plenty")
-    with pytest.raises(BlenderError, match="VISUALCHAT_CACHE_BYTES is 'plenty'"):
+    with pytest.raises(BlenderError, match="VISUALCHAT_CACHE_BYTES is no number of bytes: 'plenty'"):
         block_cache()
+
+
+def test_a_folder_that_cannot_be_written_is_warned_of_once(tmp_path, caplog):
+    (tmp_path / "file").write_text("in the way")
+    cache, remote = BlockCache(tmp_path / "file" / "cache"), Remote()
+    for offset in (0, BLOCK_BYTES, 2 * BLOCK_BYTES):
+        assert cache.read(remote.version, offset, 10, remote.fetch) == CONTENT[offset : offset + 10]
+    assert len(caplog.records) == 1

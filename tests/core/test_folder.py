@@ -204,3 +204,22 @@ def test_a_kind_that_joins_others_leaves_them_alone_and_takes_no_file_of_theirs(
     with refused, hold_folder(tmp_path, joining):
         pass
     assert (tmp_path / "list.txt").read_text() == "theirs"
+
+
+@pytest.mark.parametrize(("kind", "what"), [("file", "a file"), ("link", "a link that leads nowhere")])
+def test_what_is_no_folder_is_named(tmp_path, kind, what):
+    path = tmp_path / "x"
+    if kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to("nowhere")
+    with pytest.raises(FolderError, match=f"x is {what}, not a folder"), hold_folder(path, THINGS):
+        pass
+    assert names(tmp_path) == ["x"]
+
+
+def test_a_link_to_a_folder_is_a_folder(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    collect(tmp_path / "link")
+    assert names(tmp_path / "real") == ["list.txt", "more", "things"]

@@ -9,7 +9,7 @@ import pytest
 
 from blender.core.block_cache import BLOCK_BYTES
 from blender.errors import StoreError
-from blender.images import ImageLimits, open_store, survey_image
+from blender.images import ImageLimits, files, open_store, survey_image
 from tests import servers
 from tests.images.pictures import WRITERS, picture, write_folder
 
@@ -148,7 +148,8 @@ def test_a_remote_folder_that_is_not_there_is_named(s3, memory):
             open_store("coco", location)
 
 
-def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path):
+def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "_FIRST_PAUSE", 0.01)
     write_folder(tmp_path, FILES)
     with serving(tmp_path) as server:
         location = address(server)
@@ -160,7 +161,8 @@ def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path):
         store.resolve("other/x.jpg")
     with pytest.raises(StoreError, match=f"{NAME} in image store coco"):
         store.read(member)
-    assert survey_image(store, member, ImageLimits()).reason == "unreadable"
+    with pytest.raises(files.UnreachableError):
+        survey_image(store, member, ImageLimits())
 
 
 def test_a_remote_image_that_vanished_is_missing(tmp_path, s3):

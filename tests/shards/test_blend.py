@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import FolderError, PlanError, RecipeError
+from blender.errors import FolderError, PlanError, RecipeError, ShardError
 from blender.shards.sample import Sample
 from tests import corpora
 
@@ -208,3 +208,19 @@ def test_the_card_declares_every_member(blend):
     names = [feature["name"] for feature in header["dataset_info"]["features"]]
     most = max(len(stored.images) for stored in blend)
     assert names == ["__key__", "__url__", "json", *(f"image{n}.jpg" for n in range(1, most + 1))]
+
+
+def test_names_that_look_like_patterns_are_names(tmp_path, blend):
+    corpus = corpora.write_corpus(tmp_path / "data [v2] {a,b}")
+    out = tmp_path / "out [v2] *?"
+    recipe = load_recipe(corpora.write_recipe(corpus))
+    assert write_blend(recipe, out, workers=1).manifest.shards == blend.manifest.shards
+    assert write_blend(recipe, out, workers=1).num_new_shards == 0
+    read = open_blend(out)
+    assert read.ledger.height == blend.ledger.height
+    assert [stored.sample.key for stored in read] == [stored.sample.key for stored in blend]
+    assert not [problem for verdict in verify_blend(out) for problem in verdict.problems]
+    (out / "manifest.json").write_bytes(b"")
+    with pytest.raises(ShardError, match="cannot be read"):
+        write_blend(recipe, out, workers=1)
+    write_blend(recipe, out, workers=1, overwrite=True)

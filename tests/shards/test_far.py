@@ -127,3 +127,28 @@ def test_the_commands_take_urls(written, server, s3, corpus, tmp_path):
     code, stdout, stderr = run("card", "s3://blends/by-command", **environment)
     assert code == 0, stderr
     assert run("blend", recipe, "--out", tmp_path / "x", "--staging", tmp_path / "y")[0] == 2
+
+
+def test_a_named_staging_folder_keeps_the_blend_that_is_in_it(corpus, own_blend, s3):
+    recipe, before = corpora.write_recipe(corpus), corpora.contents(own_blend)
+    written = write_blend(load_recipe(recipe), "s3://blends/staged", staging=own_blend, workers=1)
+    assert (written.num_new_shards, written.is_uploaded) == (0, True)
+    assert corpora.contents(own_blend) == before
+    with pytest.raises(FolderError, match="holds a blend of another recipe"):
+        write_blend(load_recipe(recipe, ["seed=8"]), "s3://blends/staged-too", staging=own_blend, workers=1)
+    assert corpora.contents(own_blend) == before
+
+
+def test_a_file_url_is_a_local_folder(corpus, written, tmp_path):
+    write_blend(load_recipe(corpora.write_recipe(corpus)), f"file://{tmp_path}/a b", workers=1)
+    assert corpora.contents(tmp_path / "a b") == corpora.contents(written)
+    for command in ("lint", "verify", "inspect", "card"):
+        code, _, stderr = run(command, f"file://{tmp_path}/a b", "--json")
+        assert code == 0, stderr
+
+
+def test_tables_that_cannot_be_kept_are_one_sentence(server, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("VISUALCHAT_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(ShardError, match=r"the tables of http.* cannot be copied to .*file/cache"):
+        open_blend(address(server))

@@ -1,6 +1,7 @@
 """A blend behind a URL is there whole or not at all, and is what was written."""
 
 import fsspec
+import msgspec
 import pytest
 
 from blender import open_blend
@@ -104,12 +105,13 @@ def test_another_blend_is_kept_unless_overwriting_was_asked_for(written, memory)
     assert far(memory) == corpora.contents(written)
     memory.pipe_file("/somewhere/blend/train/train-999999.tar", b"of the old one")
     assert target.claim("another fingerprint", overwrite=True) is None
-    assert not far(memory)
+    assert set(far(memory)) == {".visualchat"}
     publish(written)
     assert far(memory) == corpora.contents(written)
 
 
 def test_leftovers_among_the_shards_are_removed(written, memory):
+    memory.pipe_file("/somewhere/blend/.visualchat", b'{"kind":"blend"}\n')
     memory.pipe_file("/somewhere/blend/train/train-999999.tar", b"of an interrupted upload")
     publish(written)
     assert far(memory) == corpora.contents(written)
@@ -120,6 +122,75 @@ def test_strangers_are_refused(written, memory):
     with pytest.raises(FolderError, match=r"something else than a blend: thesis\.tex"):
         publish(written)
     assert far(memory) == {"thesis.tex": b"years of work"}
+
+
+PHOTOGRAPHS = {"train/train-000000.tar": b"of somebody else", "README.md": b"# Mine", "eval/cat.jpg": b"a cat"}
+
+
+@pytest.mark.parametrize("kept", [{"README.md"}, {"train/train-000000.tar"}, {"eval/cat.jpg"}, set(PHOTOGRAPHS)])
+def test_files_of_somebody_else_are_kept_whatever_their_names_are(written, memory, kept):
+    for path in kept:
+        memory.pipe_file(f"/somewhere/blend/{path}", PHOTOGRAPHS[path])
+    with pytest.raises(FolderError, match="something else than a blend: (README|train|eval)"):
+        publish(written)
+    assert far(memory) == {path: PHOTOGRAPHS[path] for path in kept}
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "train/notes.txt", "train/deep/photo.jpg", "eval/train.csv"])
+def test_nothing_is_deleted_while_a_strangers_file_is_among_ours(written, memory, path):
+    publish(written)
+    memory.pipe_file(f"/somewhere/blend/{path}", b"mine")
+    with pytest.raises(FolderError, match=f"something else than a blend: {'train/deep' if 'deep' in path else path}"):
+        RemoteTarget(URL)
+    assert far(memory) == {**corpora.contents(written), path: b"mine"}
+
+
+def test_overwriting_deletes_what_a_blend_consists_of_and_leaves_what_its_user_says_of_reading_it(written, memory):
+    target = publish(written)
+    for name in (".info.json", "dataset.yaml"):
+        memory.pipe_file(f"/somewhere/blend/.nv-meta/{name}", b"{}")
+    assert target.claim("another fingerprint", overwrite=True) is None
+    assert set(far(memory)) == {".visualchat", ".nv-meta/dataset.yaml"}
+    publish(written)
+
+
+@pytest.mark.parametrize("left", [0, 10, 400])
+def test_a_manifest_cut_short_is_of_a_blend_that_can_be_overwritten(written, memory, left):
+    target = publish(written)
+    memory.pipe_file("/somewhere/blend/manifest.json", memory.cat_file("/somewhere/blend/manifest.json")[:left])
+    with pytest.raises(FolderError, match="holds a blend whose manifest is damaged"):
+        target.claim("any", overwrite=False)
+    assert RemoteTarget(URL).claim("any", overwrite=True) is None
+    publish(written)
+    assert far(memory) == corpora.contents(written)
+
+
+def test_two_blends_for_one_place_do_not_mix(written, memory):
+    first, second = RemoteTarget(URL), RemoteTarget(URL)
+    assert first.claim(read_manifest(written).fingerprint, overwrite=False) is None
+    assert second.claim("another fingerprint", overwrite=False) is None
+    first.upload(written, read_manifest(written))
+    other = msgspec.structs.replace(read_manifest(written), fingerprint="another fingerprint")
+    with pytest.raises(FolderError, match="holds a blend of another recipe"):
+        second.upload(written, other)
+    assert far(memory) == corpora.contents(written)
+
+
+@pytest.mark.parametrize("method", ["info", "open", "ls", "pipe_file", "put_file", "rm_file"])
+def test_whatever_a_server_refuses_is_one_sentence_with_the_url(written, memory, method):
+    def refusing(system, *arguments, **options):
+        raise PermissionError("Forbidden")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(FolderError, match=rf"{URL}.* cannot be .*: Forbidden"):
+        patch.setattr(type(memory), method, refusing)
+        publish(written)
+    publish(written)
+
+
+def test_no_bucket_is_told_before_a_shard_is_written(written, s3):
+    target = RemoteTarget("s3://no-such-bucket/blend")
+    with pytest.raises(FolderError, match="no-such-bucket/blend/.* cannot be written: .*does not exist"):
+        target.claim("any", overwrite=False)
 
 
 def test_a_web_address_is_refused(written, tmp_path):
