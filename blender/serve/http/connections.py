@@ -5,8 +5,8 @@ clock from its beginning, and again from the first byte of every further head. W
 client that holds a thousand would have them, the longest waiting of whoever holds most is closed: files are left for
 the others, whose heads take no time.
 
-Nor does uvicorn leave a client that takes nothing of its answer, or that was refused and goes on sending a body: so each
-connection is looked at again and again, and closed where nothing moved since the last time.
+Nor does uvicorn leave a client that takes nothing of its answer, or that was refused and goes on sending a body: so
+each connection is looked at again and again, and closed where nothing moved since the last time.
 """
 
 import resource
