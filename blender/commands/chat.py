@@ -67,6 +67,10 @@ def chat(
     quantize: QuantizeOption = None,
 ) -> None:
     """Talk to a trained model: several rounds, several images, or none. Type /help for what else can be typed."""
+    from blender.serve.folder import require_model_folder
+
+    # what follows takes seconds to import
+    require_model_folder(model)
     from blender.serve.conversation import Conversation
     from blender.serve.loading import open_model
     from blender.serve.sampling import Sampling

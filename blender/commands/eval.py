@@ -90,9 +90,12 @@ def evaluate(
     from blender.commands.output import Meter
     from blender.evaluate.models import name_models
     from blender.evaluate.reading import read_data
+    from blender.serve.folder import require_model_folder
 
     meter = Meter(quiet=as_json)
     places = name_models(models)
+    for folder in models:
+        require_model_folder(folder)
     read = [read_data(place, images=images, split=split, questions=questions, limit=limit) for place in data]
     _say_data(meter, read)
     # these take seconds to import, and what is wrong with models' names and data is known by now

@@ -71,6 +71,10 @@ def serve(
     quantize: QuantizeOption = None,
 ) -> None:
     """Serve a model until Ctrl-C: OpenAI's chat API at /v1, and a page to talk to it at /."""
+    from blender.serve.folder import require_model_folder
+
+    # what follows takes seconds to import
+    require_model_folder(model)
     from blender.serve.http.listening import bind
     from blender.serve.http.settings import Limits, Settings
 

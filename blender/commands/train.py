@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from blender.train.dry import DryRun
     from blender.train.events import Ended, Evaluated, Event, Logged
 
+#: bytes of a GPU at least; what is less lacks its unit
+_LEAST_MEMORY = 1_000_000
+
 
 def add_to(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -46,9 +49,10 @@ def train(
 
     loaded = load_train_recipe(recipe, overrides or [])
     if dry_run:
+        size = _read_size(gpu_memory)
         from blender.train.dry import dry_run as work_out
 
-        _print_dry(work_out(loaded, gpus, _read_size(gpu_memory)), as_json)
+        _print_dry(work_out(loaded, gpus, size), as_json)
         return
     from blender.train.run import train as run_training
 
@@ -68,10 +72,13 @@ def _read_size(text: str) -> int:
     from blender.recipe.fields import Size
 
     try:
-        return TypeAdapter(Size).validate_python(text)
+        size: int = TypeAdapter(Size).validate_python(text)
     except ValidationError as error:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise typer.BadParameter(message, param_hint="--gpu-memory") from error
+    if size < _LEAST_MEMORY:
+        raise typer.BadParameter(f"{text} is {size:,} bytes; name a unit, such as 24GB", param_hint="--gpu-memory")
+    return size
 
 
 def teller(as_json: bool) -> "_Teller":
@@ -208,8 +215,8 @@ def _verdict(found: "DryRun") -> str:
     limit = num_bytes(verdict.gpu_memory)
     if verdict.fits:
         share = found.total / verdict.gpu_memory
-        return f"[bold]fits[/] on GPUs of {limit}: {num_bytes(found.total)} of each, {share:.0%}"
-    lacks = f"[bold]does not fit[/] on GPUs of {limit}: {num_bytes(found.total)} of each"
+        return f"fits on GPUs of {limit}: {num_bytes(found.total)} of each, {share:.0%}"
+    lacks = f"does not fit on GPUs of {limit}: {num_bytes(found.total)} of each"
     remedy = verdict.remedy
     if remedy is None:
         least = min(verdict.settings, key=lambda setting: setting.total)

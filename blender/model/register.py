@@ -13,6 +13,7 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedConfig
 
 from blender.errors import ModelError
+from blender.model.misfits import MISFITS, why_misfit
 from blender.model.windows import windows_of
 
 #: name of our attention in a language model's configuration
@@ -40,7 +41,7 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:
     attend: Attend | None = kwargs.get(ATTEND)
     if attend is None:
-        raise ValueError("this language model is part of a VisualChatModel; call that one")
+        raise _NotAskedError("this language model is part of a VisualChatModel; call that one")
     for name, what in _FOREIGN.items():
         if kwargs.get(name) is not None:
             raise ModelError(f"the language model {_name(module.config)} {what}, which is not supported", _HINT)
@@ -48,6 +49,10 @@ def _attention(
 
 
 AttentionInterface.register(NAME, _attention)
+
+
+class _NotAskedError(ValueError):
+    """Attention was called without being told how to attend."""
 
 
 def check_decoder(config: PreTrainedConfig) -> None:
@@ -63,6 +68,9 @@ def check_decoder(config: PreTrainedConfig) -> None:
 
     def record(query: Any, key: Any, value: Any, scale: Any, dropout: Any, window: int | None) -> torch.Tensor:
         seen.append(window)
+        if value.shape[-1] != query.shape[-1]:
+            reason = f"its values are {value.shape[-1]} wide and its keys {query.shape[-1]}"
+            raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
         return query.transpose(1, 2)  # type: ignore[no-any-return]
 
     _check_kinds(config)
@@ -72,14 +80,17 @@ def check_decoder(config: PreTrainedConfig) -> None:
             # experts are multiplied by a kernel that PyTorch has in bfloat16 alone on this device
             model: Any = AutoModelForCausalLM.from_config(short, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
             use_our_attention(model)
+            _check_causal(name, model)
             embeds = torch.empty((1, 4, model.get_input_embeddings().weight.shape[1]), dtype=model.dtype)
             positions = torch.arange(4)[None]
             model.base_model(inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTEND: record})
     except ModelError:
         raise
-    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ModelError(f"{name} cannot be a decoder here: {first}", _HINT) from error
+    except _NotAskedError as error:
+        reason = "its layers are not given what its forward is given, so they cannot be told how to attend"
+        raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT) from error
+    except MISFITS as error:
+        raise ModelError(f"{name} cannot be a decoder here: {why_misfit(error, 'text')}", _HINT) from error
     if len(seen) != short.num_hidden_layers:
         reason = f"{len(seen)} of {short.num_hidden_layers} layers use the attention they are told to"
         raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
@@ -89,6 +100,11 @@ def check_decoder(config: PreTrainedConfig) -> None:
                 f"layer {layer} looks back over {_positions(window)}, and its configuration says {_positions(wanted)}"
             )
             raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
+
+
+def _check_causal(name: str, model: Any) -> None:
+    if any(getattr(module, "is_causal", True) is False for module in model.modules()):
+        raise ModelError(f"{name} cannot be a decoder here: its text looks at what follows", _HINT)
 
 
 def _check_kinds(config: Any) -> None:

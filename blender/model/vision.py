@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from blender.errors import ModelError
+from blender.model.misfits import MISFITS, why_misfit
 
 _WANTED = "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2"
 
@@ -35,7 +36,7 @@ def num_patches(config: PreTrainedConfig, image_size: int) -> int:
         ModelError: The tower does not say its patch size, or no patch fits.
     """
     patch = _edge(getattr(config, "patch_size", None))
-    if patch is None or patch > image_size:
+    if not patch or not 0 < patch <= image_size:
         patches = getattr(config, "patch_size", None)
         raise ModelError(f"{_name(config)} has patches of {patches} pixels for images of {image_size}", _WANTED)
     return (image_size // patch) ** 2
@@ -87,11 +88,9 @@ def _run_without_weights(config: Any, size: int) -> torch.Tensor:
             pixels = torch.empty((2, 3, size, size), dtype=tower.dtype)
             hidden: torch.Tensor = tower.eval()(pixels, **_options(tower, pixels)).hidden_states[-1]
             return hidden
-    except (ValueError, TypeError, NotImplementedError, RuntimeError, AttributeError, LookupError) as error:
-        first = str(error).strip().splitlines()[0]
-        if first.startswith("Unrecognized configuration class"):
-            first = "transformers opens no model of this kind by itself"
-        raise ModelError(f"{_name(config)} cannot be a vision tower here: {first}", _WANTED) from error
+    except MISFITS as error:
+        reason = why_misfit(error, f"images of {size} pixels")
+        raise ModelError(f"{_name(config)} cannot be a vision tower here: {reason}", _WANTED) from error
 
 
 def _name(config: Any) -> str:

@@ -17,6 +17,7 @@ import torch
 from blender.errors import ModelError
 from blender.hub import locate
 from blender.preprocessing import read_pixel_spec
+from blender.serve.folder import require_model_folder
 from blender.stream.encode import Encoder
 from blender.template import Template
 from blender.text.chat import ChatTemplate
@@ -83,7 +84,7 @@ def open_model(
         ModelError: The folder holds something else or is not complete, or the wishes cannot be met.
     """
     _check_wishes(device, device_map, dtype, quantize)
-    _check_folder(folder)
+    require_model_folder(folder)
     choose_accelerator()
     from blender.model import VisualChatModel, read_saved_config
     from blender.model.saving import check_damage
@@ -139,16 +140,6 @@ def _check_device(device: str) -> None:
     present = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if kind.type == "cuda" and (kind.index or 0) >= present:
         raise ModelError(f"there is no device {device}: {present} GPUs are at hand", "use --device cpu")
-
-
-def _check_folder(folder: str | Path) -> None:
-    path = Path(folder)
-    if path.is_dir() and not (path / "config.json").is_file():
-        blend = (path / "manifest.json").is_file()
-        what = "a blend and no model" if blend else "no model: it has no config.json"
-        raise ModelError(f"{folder} is {what}", "name a folder that `visualchat train` wrote")
-    if path.is_file() or (not path.exists() and str(folder).startswith((".", "/", "~"))):
-        raise ModelError(f"there is no folder {folder}", "name a folder that `visualchat train` wrote")
 
 
 def _open_processor(folder: str | Path, config: Any) -> tuple[Encoder, Any]:

@@ -3,15 +3,19 @@
 import pytest
 import torch
 from transformers import (
+    BertConfig,
     BloomConfig,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
+    DeepseekV3Config,
     Dinov2Config,
     Gemma2Config,
+    GPTJConfig,
     LlamaConfig,
     Mamba2Config,
     ResNetConfig,
+    StableLmConfig,
 )
 
 from blender.errors import ModelError
@@ -35,6 +39,19 @@ def test_decoders_that_take_our_attention_are_accepted(kind):
         (Gemma2Config(**_SMALL, num_key_value_heads=1, head_dim=8), "caps its attention scores"),
         (Mamba2Config(vocab_size=50, hidden_size=16, num_heads=4, head_dim=8, num_hidden_layers=2), "Mamba2 cannot"),
         (CLIPConfig(), "CLIP cannot be a decoder here"),
+        (BertConfig(**_SMALL, intermediate_size=16), "Bert cannot be a decoder here: its text looks at what follows"),
+        (
+            StableLmConfig(**_SMALL, num_key_value_heads=2, intermediate_size=16),
+            "StableLm cannot be a decoder here: its layers are not given what its forward is given",
+        ),
+        (
+            DeepseekV3Config(**_SMALL, num_key_value_heads=2, intermediate_size=16, first_k_dense_replace=2),
+            "DeepseekV3 cannot be a decoder here: its values are 128 wide and its keys 192",
+        ),
+        (
+            GPTJConfig(vocab_size=50, n_embd=16, n_layer=2, n_head=2, rotary_dim=4),
+            "GPTJ cannot be a decoder here: it looks at numbers while it runs",
+        ),
     ],
 )
 def test_decoders_that_ignore_it_or_add_to_it_are_refused(config, sentence):

@@ -4,9 +4,11 @@ import pytest
 import torch
 from transformers import (
     AutoModel,
+    CLIPVisionConfig,
     ConvNextConfig,
     DeiTConfig,
     DINOv3ViTConfig,
+    Idefics3VisionConfig,
     InternVLVisionConfig,
     PixtralVisionConfig,
     Qwen2VLConfig,
@@ -56,6 +58,20 @@ def test_towers_of_another_kind_are_refused_by_name_with_what_is_expected(name):
     sentence = f"{name} cannot be a vision tower here: .*use a vision tower that cuts images into square patches"
     with pytest.raises(ModelError, match=sentence):
         check_tower(REFUSED[name])
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        (Idefics3VisionConfig(**_SMALL), "it looks at numbers while it runs"),
+        (CLIPVisionConfig(**_SMALL, num_channels=1), "it cannot be run on images of 16 pixels alone"),
+        (CLIPVisionConfig(**{**_SMALL, "num_hidden_layers": 0}), "it cannot be run on images of 16 pixels alone"),
+        (CLIPVisionConfig(**{**_SMALL, "patch_size": 0}), "it cannot be run on images of 16 pixels alone"),
+    ],
+)
+def test_towers_that_cannot_be_tried_are_refused_in_words_that_are_not_pytorch_s(config, sentence):
+    with pytest.raises(ModelError, match=f"cannot be a vision tower here: {sentence}"):
+        check_tower(config)
 
 
 @pytest.mark.parametrize("name", REFUSED)

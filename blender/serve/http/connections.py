@@ -4,6 +4,9 @@ uvicorn times connections out between two requests, and not before the head of o
 clock from its beginning, and again from the first byte of every further head. Where too many wait for a head, as one
 client that holds a thousand would have them, the longest waiting of whoever holds most is closed: files are left for
 the others, whose heads take no time.
+
+Nor does uvicorn leave a client that takes nothing of its answer, or that was refused and goes on sending a body: so
+each connection is looked at again and again, and closed where nothing moved since the last time.
 """
 
 import resource
@@ -16,6 +19,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 #: seconds that a head may take to come
 HEAD_SECONDS = 10.0
+#: seconds after which a client that took nothing of what was written is left
+SENT_SECONDS = 20.0
 #: connections that may wait for a head, and how many of the files that this process may open they may take
 _MOST_IDLE, _PART_OF_FILES = 512, 4
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -27,6 +32,9 @@ class WatchedProtocol(H11Protocol):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._head_clock: Any = None
+        self._sent_clock: Any = None
+        #: bytes that waited to be taken when the connection was last looked at
+        self._unsent = 0
         self.idle_since = monotonic()
 
     @property
@@ -38,6 +46,7 @@ class WatchedProtocol(H11Protocol):
         """Begin."""
         super().connection_made(transport)
         self._watch()
+        self._sent_clock = self.loop.call_later(SENT_SECONDS, self._look_again)
         _close_some(self.connections)
 
     def handle_events(self) -> None:
@@ -48,11 +57,19 @@ class WatchedProtocol(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_clock()
+        if self._sent_clock is not None:
+            self._sent_clock.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Write again: the client takes what comes."""
+        self._unsent = 0
+        super().resume_writing()
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
         self.idle_since = monotonic()
+        self._unsent = 0
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -83,6 +100,20 @@ class WatchedProtocol(H11Protocol):
         if not self.transport.is_closing():
             self.transport.write(_LATE)
             self.transport.close()
+
+    def _look_again(self) -> None:
+        """Leave a client that takes nothing, or that still sends the body of a request that was answered long ago."""
+        waiting = self.transport.get_write_buffer_size()
+        # otherwise more may have been written in the meantime
+        only_sends = self.transport.is_closing() or self.is_idle or self.flow.write_paused
+        if only_sends and 0 < self._unsent <= waiting:
+            self.transport.abort()
+            return
+        self._unsent = waiting if only_sends else 0
+        has_more = self.conn.their_state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
+        if has_more and monotonic() - self.idle_since > SENT_SECONDS:
+            self.transport.close()
+        self._sent_clock = self.loop.call_later(SENT_SECONDS, self._look_again)
 
 
 def _close_some(connections: set[Any]) -> None:

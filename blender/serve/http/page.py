@@ -10,7 +10,7 @@ from blender.web.page import Page
 _PAGE = Page(
     "blender.serve.http",
     folder="page",
-    scripts=("clipboard.js", "pictures.js", "stream.js", "composer.js", "talk.js", "main.js"),
+    scripts=("visible.js", "clipboard.js", "pictures.js", "stream.js", "composer.js", "talk.js", "main.js"),
 )
 
 

@@ -6,8 +6,10 @@ What it cannot do is refused by name, unless it asks for nothing (``"tools": nul
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
 
 from blender.serve.http.faults import RequestError
+from blender.visible import visible
 
 #: parameters of OpenAI's that say nothing here, and the values, besides null, with which they ask for nothing
 _EMPTY: dict[str, tuple[Any, ...]] = {
@@ -43,6 +45,20 @@ _EMPTY_IN_MESSAGES: dict[str, tuple[Any, ...]] = {
     "tool_calls": ([],),
 }
 
+#: what a value must be, by pydantic's name of what it is not
+_WANTED = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+#: characters of a name that strangers give
+_MAX_NAME = 80
+
 
 def _without_empty(given: Any, empty: dict[str, tuple[Any, ...]]) -> Any:
     if not isinstance(given, dict):
@@ -56,7 +72,8 @@ def _is_empty(value: Any, neutral: tuple[Any, ...]) -> bool:
 
 
 class _Said(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # strict: "0.5" is no number, and true none either
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class TextPart(_Said):
@@ -114,6 +131,8 @@ class StreamOptions(_Said):
 
     #: whether a last piece without text tells the counts
     include_usage: bool = False
+    #: OpenAI pads its pieces, so that their lengths tell nothing; nothing is padded here
+    include_obfuscation: Literal[False] | None = None
 
 
 def _as_texts(stop: Any) -> Any:
@@ -156,6 +175,12 @@ class ChatRequest(_Said):
     def _leave_empty(cls, given: Any) -> Any:
         return _without_empty(given, _EMPTY)
 
+    @model_validator(mode="after")
+    def _require_stream(self) -> "ChatRequest":
+        if self.stream_options is not None and not self.stream:
+            raise PydanticCustomError("needs_stream", "stream_options are for streams: send stream, too, and true")
+        return self
+
 
 def parse_request(body: bytes | bytearray) -> ChatRequest:
     """Read a request.
@@ -179,18 +204,33 @@ def _fault(kind: str, place: tuple[int | str, ...], told: str) -> RequestError:
         return RequestError(f"the body is no JSON: {told.removeprefix('Invalid JSON: ')}", code="invalid_json")
     if kind == "missing":
         return RequestError(f"{param} is missing", param=param, code="missing_required_parameter")
+    if kind == "union_tag_not_found":
+        missing = f"{param}.type"
+        return RequestError(f"{missing} is missing", param=missing, code="missing_required_parameter")
+    if kind == "needs_stream":
+        return RequestError(told, param="stream_options", code="invalid_value")
     if kind == "extra_forbidden":
         name = place[-1]
         known = name in _EMPTY or name in _EMPTY_IN_MESSAGES
         what = f"this model cannot do what {param} asks for" if known else f"there is no parameter {param}"
         return RequestError(what, param=param, code="unsupported_parameter" if known else "unknown_parameter")
+    return RequestError(_describe(kind, place, param, told), param=param or None, code="invalid_value")
+
+
+def _describe(kind: str, place: tuple[int | str, ...], param: str, told: str) -> str:
+    """Say what is wrong with a value."""
+    if not place:
+        return "the body must be a JSON object"
     if place[2:] == ("role",) and kind == "literal_error":
-        what = f"{param} is none of the roles that this model knows: system, developer, user and assistant"
-        return RequestError(what, param=param, code="invalid_value")
+        return f"{param} is none of the roles that this model knows: system, developer, user and assistant"
     if kind == "union_tag_invalid":
-        what = "a part of a message is a text (`text`) or an image (`image_url`)"
-        return RequestError(f"{what}: {param} is neither", param=param, code="invalid_value")
-    return RequestError(f"{param}: {told[:1].lower()}{told[1:]}", param=param or None, code="invalid_value")
+        return f"a part of a message is a text (`text`) or an image (`image_url`): {param} is neither"
+    if wanted := _WANTED.get(kind):
+        of_texts = {"stop": "a text, or a list of texts", "content": "a text, or a list of texts and images"}
+        return f"{param} must be {of_texts.get(str(place[-1]), wanted) if kind == 'list_type' else wanted}"
+    if kind == "too_short":
+        return f"{param} is empty"
+    return f"{param}: {told[:1].lower()}{told[1:]}"
 
 
 def _path(place: tuple[int | str, ...]) -> str:
@@ -199,4 +239,8 @@ def _path(place: tuple[int | str, ...]) -> str:
     # a part's kind, which pydantic puts behind its number
     if len(names) > 4 and names[2] == "content" and isinstance(names[3], int):
         del names[4]
-    return "".join(f"[{name}]" if isinstance(name, int) else f".{name}" for name in names).removeprefix(".")
+    return "".join(f"[{name}]" if isinstance(name, int) else f".{_shown(name)}" for name in names).removeprefix(".")
+
+
+def _shown(name: str) -> str:
+    return visible(name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}...")

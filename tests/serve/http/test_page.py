@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from blender.serve.http.settings import Limits
+from blender.visible import visible
 from tests.serve.http.conftest import picture
 
 NASTY = '<img src=x onerror="document.title=1"> <script>document.title=2</script> </script> {{setup}} שלום'
@@ -252,6 +253,26 @@ def test_text_shows_as_text_whoever_wrote_it(page):
     assert page.locator(".bubble.question").all_text_contents() == [NASTY]
     assert page.locator(".bubble *").count() == 0
     assert page.title() == title == "tiny: visualchat"
+
+
+def test_what_texts_hide_is_shown_as_elsewhere(page):
+    hidden = "a\u202eb\u2066c\u200bd\x1b[31m\x85\ufeff \U000e0041 \U0001f469\u200d\U0001f467 שלום\tx"
+    instead(page, event(hidden) + event("\u202d", "stop") + "data: [DONE]\n\n")
+    ask(page, hidden)
+    wait_for_answers(page, 1)
+    assert answers(page) == [visible(hidden + "\u202d")]
+    assert page.locator(".bubble.question").all_text_contents() == [visible(hidden)]
+
+
+def test_the_page_hides_nothing_that_the_terminal_shows(page):
+    ask(page, "Hello")
+    wait_for_answers(page, 1)
+    every = "".join(map(chr, [*range(0x3100), *range(0xD7F0, 0x10000), *range(0xE0000, 0xE0200)]))
+    every = "".join(one for one in every if one not in "\r" and not 0xD800 <= ord(one) <= 0xDFFF)
+    instead(page, event(every, "stop") + "data: [DONE]\n\n")
+    ask(page, "And now?")
+    wait_for_answers(page, 2)
+    assert answers(page)[1] == visible(every)
 
 
 def test_a_refused_question_can_be_asked_again(look, served):

@@ -78,3 +78,50 @@ def test_a_fault_is_told_with_its_place(more, param, code):
 )
 def test_what_is_no_request_is_refused(body):
     refused(body)
+
+
+@pytest.mark.parametrize(
+    ("more", "param"),
+    [
+        ({"temperature": "0.5"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"max_tokens": "4"}, "max_tokens"),
+        ({"max_tokens": 1.5}, "max_tokens"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream": 1}, "stream"),
+        ({"seed": "x"}, "seed"),
+        ({"stop": 3}, "stop"),
+        ({"stop": [None]}, "stop[0]"),
+        ({"user": {}}, "user"),
+        ({"model": None}, "model"),
+        ({"messages": "hi"}, "messages"),
+        ({"messages": ["hi"]}, "messages[0]"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": ["hi"]}]}, "messages[0].content[0]"),
+        ({"stream": True, "stream_options": []}, "stream_options"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_refused_in_one_sentence(more, param):
+    fault = refused({**ASK, **more})
+    assert fault.param == param
+    assert fault.message.startswith(f"{param} must be ")
+
+
+@pytest.mark.parametrize("body", [b"null", b"[]", b"3", b'"hi"'])
+def test_a_body_that_is_no_object_is_refused(body):
+    assert refused(body).message == "the body must be a JSON object"
+
+
+def test_a_part_without_a_type_lacks_its_type():
+    fault = refused({**ASK, "messages": [{"role": "user", "content": [{"text": "hi"}]}]})
+    assert (fault.message, fault.param) == ("messages[0].content[0].type is missing", "messages[0].content[0].type")
+
+
+def test_options_of_streams_are_refused_without_a_stream():
+    assert refused({**ASK, "stream_options": {"include_usage": True}}).param == "stream_options"
+    assert parsed(stream=True, stream_options={"include_usage": True, "include_obfuscation": False}).stream
+
+
+def test_a_name_from_strangers_is_shown_short_and_visible():
+    assert refused({**ASK, "f" * 100_000: 1}).message == f"there is no parameter {'f' * 80}..."
+    assert refused({**ASK, "a\x1b[31m": 1}).param == r"a\x1b[31m"

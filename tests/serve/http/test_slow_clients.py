@@ -122,6 +122,61 @@ def test_a_head_that_trickles_is_timed_out_all_the_same(serve, monkeypatch):
             time.sleep(0.05)
 
 
+@contextmanager
+def never_reading(server, content):
+    """Open a connection that takes next to nothing of what it asks for; its kernel keeps little, too."""
+    address = urlsplit(server.url)
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect((address.hostname, address.port))
+        connection.sendall(content)
+        yield connection
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics"])
+@pytest.mark.parametrize("ending", ["", "Connection: close\r\n"])
+def test_who_takes_nothing_of_an_answer_is_left(serve, monkeypatch, path, ending):
+    monkeypatch.setattr(connections, "SENT_SECONDS", 0.2)
+    server = serve()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{ending}\r\n".encode()
+    # many in a row, so that more waits than the kernels keep
+    with never_reading(server, request if ending else request * 2_000) as connection:
+        server.wait(lambda: not held(connection) or (ending and path == "/metrics"), 20)
+    assert server.ask(max_tokens=2)[0] == 200
+
+
+def held(connection):
+    """Say whether the other side still has a connection."""
+    connection.settimeout(0.05)
+    try:
+        connection.send(b"G")
+    except ConnectionError:
+        return False
+    except TimeoutError:
+        pass
+    return True
+
+
+def test_who_takes_an_answer_slowly_gets_all_of_it(serve, monkeypatch):
+    monkeypatch.setattr(connections, "SENT_SECONDS", 0.2)
+    content = b""
+    with never_reading(serve(), b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n") as connection:
+        while piece := connection.recv(2_000):
+            content += piece
+            time.sleep(0.02)
+    assert content.endswith(b"</html>\n")
+
+
+def test_who_was_refused_and_goes_on_sending_is_left(serve, monkeypatch):
+    monkeypatch.setattr(connections, "SENT_SECONDS", 0.2)
+    with senders(serve(), 1, HEAD.replace(b"/v1/chat/completions", b"/nowhere")) as (slow,):
+        assert b" 404 " in slow.recv(1_000)
+        with pytest.raises(ConnectionError):
+            for _ in range(60):
+                slow.sendall(b" ")
+                time.sleep(0.05)
+
+
 def test_too_many_half_sent_heads_are_let_go_the_oldest_first(serve, monkeypatch):
     monkeypatch.setattr(connections, "_MOST_IDLE", 20)
     server = serve()

@@ -40,17 +40,17 @@ class Talk {
 
   make(round, place) {
     const first = this.firstNumber(place);
-    round.bubble = el("div", { class: round.growing ? "bubble answer growing" : "bubble answer", dir: "auto" }, round.answer);
+    round.bubble = el("div", { class: round.growing ? "bubble answer growing" : "bubble answer", dir: "auto" }, visible(round.answer));
     round.element = el(
       "li",
       { class: "round" },
       round.pictures.length
         ? el("div", { class: "figures" }, ...round.pictures.map((picture, n) => figure(picture, first + n)))
         : null,
-      el("div", { class: "bubble question", dir: "auto" }, round.question),
+      el("div", { class: "bubble question", dir: "auto" }, visible(round.question)),
       this.busy ? null : this.askedLine(round, place),
       round.bubble,
-      round.note ? el("p", { class: "note" }, round.note) : null,
+      round.note ? el("p", { class: "note" }, visible(round.note)) : null,
       round.growing ? null : this.saidLine(round, place),
     );
     return round.element;
@@ -79,7 +79,7 @@ class Talk {
   grow(round, piece) {
     const wasAtEnd = isAtEnd();
     round.answer += piece;
-    round.bubble.append(piece);
+    round.bubble.append(visible(piece));
     if (wasAtEnd) scrollToEnd();
   }
 
@@ -107,7 +107,7 @@ function asContent(question, pictures) {
 }
 
 function figure(picture, number) {
-  const button = el("button", { type: "button", class: "picture", title: picture.name || `Image ${number}` }, pictureView(picture, number));
+  const button = el("button", { type: "button", class: "picture", title: picture.name ? visible(picture.name) : `Image ${number}` }, pictureView(picture, number));
   if (picture.preview) button.addEventListener("click", () => enlarge(picture, number));
   return el("figure", {}, button, el("figcaption", {}, `Image ${number}`));
 }
@@ -115,7 +115,7 @@ function figure(picture, number) {
 function enlarge(picture, number) {
   byId("viewer-image").src = picture.preview;
   byId("viewer-image").alt = `Image ${number}`;
-  byId("viewer-caption").textContent = [`Image ${number}`, picture.name, picture.size].filter(Boolean).join(" · ");
+  byId("viewer-caption").textContent = [`Image ${number}`, picture.name && visible(picture.name), picture.size].filter(Boolean).join(" · ");
   byId("viewer").showModal();
 }
 

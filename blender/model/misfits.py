@@ -1,0 +1,28 @@
+"""What libraries raise where a model cannot be made and run on the meta device, and how a person is told.
+
+Such a model may be sound: it takes other inputs, or looks at numbers while it runs, which the meta device has none of.
+What PyTorch and Python say of that (a tensor's shape, an attribute of None) speaks of their inside; it stays in the
+traceback's chain.
+"""
+
+#: what speaks of the inside of a library
+_INTERNAL = (RuntimeError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
+#: whatever may be raised
+MISFITS = (ValueError, *_INTERNAL)
+
+
+def why_misfit(error: Exception, inputs: str) -> str:
+    """Say in one sentence why a model cannot be tried.
+
+    Args:
+        error: What was raised.
+        inputs: What it was run on, such as ``images of 32 pixels``.
+    """
+    lines = str(error).strip().splitlines() or [""]
+    if lines[0].startswith("Unrecognized configuration class"):
+        return "transformers opens no model of this kind by itself"
+    if "meta tensor" in lines[0]:
+        return "it looks at numbers while it runs, so it cannot be tried before its weights are read"
+    if not lines[0] or isinstance(error, _INTERNAL) or "unpack" in lines[0]:
+        return f"it cannot be run on {inputs} alone, or the sizes in its config.json do not fit together"
+    return lines[0]
