@@ -51,7 +51,8 @@ class Finder:
         number, member = found
         fault = self._look(number, member)
         if fault:
-            raise EvaluationError(f"{whose}: image {name} cannot be used: {fault}", "replace it, or leave it out")
+            # the sentence names the image
+            raise EvaluationError(f"{whose}: {fault}", "replace it, or leave it out")
         return self.stores[number], member
 
     def _find(self, name: str) -> tuple[int, str] | None:

@@ -84,7 +84,7 @@ def test_strict_fails_on_warnings_but_not_on_notices(call, blend):
         (("--set", "seed=1"), 2, "--set changes a recipe"),
         (("--vision", "x"), 2, "--vision needs --tokenizer"),
         (("--tokenizer", "x"), 2, "--vision or --image-tokens"),
-        (("--tokenizer", "/nowhere", "--image-tokens", "4"), 1, "cannot be loaded"),
+        (("--tokenizer", "/nowhere", "--image-tokens", "4"), 1, "no such folder: /nowhere (the tokenizer)"),
     ],
 )
 def test_faults_of_usage_are_told(call, blend, arguments, code, words):
