@@ -133,15 +133,15 @@ def never_reading(server, content):
         yield connection
 
 
-@pytest.mark.parametrize("path", ["/", "/metrics"])
-@pytest.mark.parametrize("ending", ["", "Connection: close\r\n"])
+# one answer of /metrics is kept by the kernels whole
+@pytest.mark.parametrize(("path", "ending"), [("/", ""), ("/metrics", ""), ("/", "Connection: close\r\n")])
 def test_who_takes_nothing_of_an_answer_is_left(serve, monkeypatch, path, ending):
     monkeypatch.setattr(connections, "SENT_SECONDS", 0.2)
     server = serve()
     request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{ending}\r\n".encode()
     # many in a row, so that more waits than the kernels keep
     with never_reading(server, request if ending else request * 2_000) as connection:
-        server.wait(lambda: not held(connection) or (ending and path == "/metrics"), 20)
+        server.wait(lambda: not held(connection), 20)
     assert server.ask(max_tokens=2)[0] == 200
 
 
