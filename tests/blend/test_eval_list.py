@@ -65,7 +65,7 @@ def test_what_shows_listed_images_and_others_is_dropped_and_told(listing, tmp_pa
     plan = make_plan(listing(corpora.coco_name(0)), tmp_path)
     assert set(plan.conversations.filter(reason="straddles_split")["source"]) == {"cgd"}
     (warning,) = [warning for warning in plan.warnings if "straddles_split" in warning]
-    assert "split: 1 conversations show an image of each side and are lost (straddles_split): 1 of cgd" in warning
+    assert "split: 1 conversation shows an image of each side and is lost (straddles_split): 1 of cgd" in warning
 
 
 @pytest.mark.parametrize(
