@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from blender.core.files import write_whole
+from blender.errors import ModelError
 
 CHECKSUMS = "checksums.json"
 _THREADS = 4
@@ -22,6 +23,20 @@ class FileSum(msgspec.Struct, frozen=True):
 
     num_bytes: int
     sha256: str
+
+
+def require_undamaged(folder: Path, wanted: Callable[[str], bool]) -> None:
+    """Compare files of a model's folder with the checksums that training wrote beside them, where it did.
+
+    Args:
+        folder: The folder.
+        wanted: Tells by a file's name whether it is looked at.
+
+    Raises:
+        ModelError: A file is damaged, cut short or missing.
+    """
+    if damage := find_damage(folder, wanted):
+        raise ModelError(damage, f"copy the folder again; if you changed it on purpose, remove {CHECKSUMS} from it")
 
 
 def file_hash(path: Path) -> str:

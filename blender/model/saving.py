@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
-from blender.core.checksums import CHECKSUMS, find_damage
+from blender.core.checksums import require_undamaged
 from blender.errors import ModelError
 from blender.model.building import Part, join, quietly
 from blender.model.configuration import VisualChatConfig
@@ -107,8 +107,7 @@ def check_damage(folder: Any, *, weights: bool = True) -> None:
     Raises:
         ModelError: A file is damaged, cut short or missing.
     """
-    if damage := find_damage(Path(folder), lambda name: weights or not name.endswith(".safetensors")):
-        raise ModelError(damage, f"copy the folder again; if you changed it on purpose, remove {CHECKSUMS} from it")
+    require_undamaged(Path(folder), lambda name: weights or not name.endswith(".safetensors"))
 
 
 def read_saved_config(folder: Any) -> VisualChatConfig:

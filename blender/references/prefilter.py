@@ -40,7 +40,7 @@ PREFILTER = "(?i)" + "|".join(
         f"{_START}{STEM}{BLANK}?[:=]{BLANK}?[0-9]",
         f"{_START}{STEM}{BLANK}{{1,2}}(?:[a-h]\\)|eleven|twelve|[a-z]{{3,5}}teen|twenty|thirty)",
         f"{_START}{STEM}[-_–—~]+{_NUMERAL}",
-        f"{_START}{STEM}(?:[-_–—~]+[0-9a-h]|(?-i:[A-H]){_END}|{BLANK}{{0,2}}[^\x00-\x7f])",
+        f"{_START}{STEM}(?:[-_–—~]+[0-9a-h]|(?-i:[A-H]){_END}|{BLANK}{{0,2}}(?-i:[^\x00-\x7f]))",
         f"(?:{STEM}|{NUMBERED_LIKE})s?[- \u00a0_]{{1,2}}(?:i[:.;)\\]?!]|i$|i (?:is|shows|has|and|or|v)|{_ROMAN}{_END})",
         f"{NUMBERED_LIKE}s?\\.?[- \u00a0_#(\\[]{{0,3}}(?:(?:no|nr|number)\\.?[ \u00a0]?|#)?"
         f"(?:[0-9]|[a-h]{_END}|{_NUMERAL})",

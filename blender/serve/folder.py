@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 
+from blender.core.checksums import require_undamaged
 from blender.errors import ModelError
 from blender.hub import locate
 
@@ -33,6 +34,7 @@ def _require_config(folder: str | Path, path: Path) -> None:
         is_blend = (path / "manifest.json").is_file()
         what = "a blend and no model" if is_blend else "no model: it has no config.json"
         raise ModelError(f"{folder} is {what}", _HINT)
+    require_undamaged(path, lambda name: name == "config.json")
     try:
         config = msgspec.json.decode((path / "config.json").read_bytes())
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:

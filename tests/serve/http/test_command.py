@@ -59,7 +59,7 @@ def test_it_serves_until_ctrl_c(folder):
 def test_a_port_in_use_is_told_before_the_model_is_loaded(folder):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        error = refused("/nowhere", "--port", port)
+        error = refused(folder, "--port", port)
     assert f"cannot listen at 127.0.0.1 port {port}: Address already in use" in error
     assert "hint: name another --port, or 0 for a free one" in error
 
