@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from statistics import median
+from typing import IO
 from urllib.parse import urlsplit
 
 from PIL import Image
@@ -63,12 +64,20 @@ def make_model(folder: Path) -> Path:
 
 
 @contextmanager
-def serving(model: Path, *options: str) -> Iterator[str]:
-    """Serve a model in a process of its own; yield its address."""
+def serving(model: Path, *options: str, complaints: IO[str] | None = None) -> Iterator[str]:
+    """Serve a model in a process of its own; yield its address.
+
+    Args:
+        model: The model's folder.
+        options: Further options of `visualchat serve`.
+        complaints: Where standard error goes; to this process' own by default.
+    """
     command = [sys.executable, ROOT / "cli.py", "serve", model, "--port", "0", "--name", "tiny", *options]
     # with as many clients as this, more threads for one tiny matrix cost more than they bring
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=complaints, text=True, env=environment, cwd=ROOT
+    ) as process:
         assert process.stdout
         try:
             yield process.stdout.readline().split()[1]

@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.campaign.corpus import complaint
 from benchmarks.campaign.outcome import Outcome, expect, repeat
 from benchmarks.serving import make_model, serving
 
@@ -87,13 +89,18 @@ _KINDS: tuple[Callable[[np.random.Generator], bytes], ...] = (
 
 def annoy(numbers: Iterable[int], seed: int) -> Outcome:
     """Serve a tiny model to bad clients and a good one."""
-    with tempfile.TemporaryDirectory(prefix="clients-") as folder, serving(make_model(Path(folder))) as url:
+    with (
+        tempfile.TemporaryDirectory(prefix="clients-") as folder,
+        tempfile.TemporaryFile("w+") as complaints,
+        serving(make_model(Path(folder)), complaints=complaints) as url,
+    ):
         address = urlsplit(url)
         assert address.hostname and address.port
         host = (address.hostname, address.port)
         expect(_ask(host) == 200, "the server answers nobody")
         outcome = repeat("clients", lambda random: _try(host, random), numbers, seed)
         outcome.failures += repeat("clients", lambda _: _closed(host), [-1], seed).failures
+        outcome.failures += repeat("clients", lambda _: _quiet(complaints), [-1], seed).failures
     return outcome
 
 
@@ -129,6 +136,14 @@ def _ask(host: tuple[str, int]) -> int | str:
         return f"{type(error).__name__}: {error}"
     finally:
         connection.close()
+
+
+def _quiet(complaints: IO[str]) -> str:
+    """Look whether the server has printed a traceback."""
+    complaints.seek(0)
+    traceback = complaint(complaints.read())
+    expect(not traceback, f"the server prints a traceback: {traceback}")
+    return "no traceback"
 
 
 def _closed(host: tuple[str, int]) -> str:
