@@ -80,6 +80,10 @@ class Culprit:
     content: bytes
 
 
+#: of an id or key that a sentence names
+_LONGEST_NAME = 120
+
+
 def missing(path: str) -> SourceError:
     """Tell that there is no such file, and what similar one there is."""
     parent = Path(path).parent
@@ -170,9 +174,15 @@ def wrong_top(file: File, error: msgspec.ValidationError) -> SourceError:
 def sentence(culprit: Culprit, error: Exception) -> str:
     """Tell which record is not what the format has, at which place in it, and what was expected there."""
     name = name_of(culprit)
-    number = f"record {culprit.index + 1:,}" + (f" (id {name})" if name is not None else "")
+    number = f"record {culprit.index + 1:,}" + (f" (id {_on_one_line(name)})" if name is not None else "")
     what, inner = _explained(error) if isinstance(error, msgspec.ValidationError) else (_broken(culprit, error), "")
-    return f"{number}, at {culprit.place}{inner}: {what}"
+    return f"{number}, at {_on_one_line(culprit.place)}{inner}: {what}"
+
+
+def _on_one_line(text: str) -> str:
+    """Write a stranger's text so that a sentence stays one: no line breaks, and only the beginning of a long one."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
 
 def wrong_records(file: File, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int) -> SourceError:

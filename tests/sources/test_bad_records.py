@@ -130,3 +130,13 @@ def test_a_cover_whose_key_comes_again_is_kept(save: Save) -> None:
     found = list(read_file("ocr_vqa", save(b'{"1": ' + cover + b', "2": ' + cover + b', "1": ' + cover + b"}")))
     assert [record.id for record in records(found)] == ["1", "2", "1~2"]
     assert isinstance(found[2], Skip) and found[2].reason == "duplicate_id"
+
+
+@pytest.mark.parametrize("name", ["<image>\n<image>", "a\r\n\tb", "x" * 5_000])
+def test_an_id_of_several_lines_or_without_end_leaves_the_sentence_one(save: Save, name: str) -> None:
+    path = save([GOOD, llava(None, "It.", id=name)])  # type: ignore[arg-type]
+    with pytest.raises(SourceError) as raised:
+        list(read_file("llava", path))
+    assert len(raised.value.message.splitlines()) == 1
+    assert len(raised.value.message) < len(path) + 300
+    assert "record 2 (id " in raised.value.message
