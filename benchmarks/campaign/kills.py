@@ -133,7 +133,5 @@ def kill_blends(numbers: Iterable[int], seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="kills-") as folder:
         kills = Kills(Path(folder))
         outcome = repeat("kills", kills.attempt, numbers, seed)
-        ending = repeat("kills", lambda _: kills.finish() or "finished after the last kill", [-1], seed)
-    outcome.endings += ending.endings
-    outcome.failures += ending.failures
+        outcome.add(repeat("kills", lambda _: kills.finish() or "finished after the last kill", [-1], seed))
     return outcome

@@ -33,6 +33,11 @@ class Outcome:
         """Number of tries, failed ones included."""
         return self.endings.total() + len(self.failures)
 
+    def add(self, other: "Outcome") -> None:
+        """Count further tries of the same part."""
+        self.endings += other.endings
+        self.failures += other.failures
+
     def row(self) -> list[object]:
         """Return the part's row of the table."""
         endings = ", ".join(f"{count:,} {ending}" for ending, count in self.endings.most_common())

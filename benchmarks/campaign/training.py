@@ -103,7 +103,5 @@ def kill_training(numbers: Iterable[int], seed: int) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="training-") as folder:
         training = Training(Path(folder))
         outcome = repeat("training", training.attempt, numbers, seed)
-        ending = repeat("training", lambda _: training.finish() or "ended as the undisturbed run", [-1], seed)
-    outcome.endings += ending.endings
-    outcome.failures += ending.failures
+        outcome.add(repeat("training", lambda _: training.finish() or "ended as the undisturbed run", [-1], seed))
     return outcome

@@ -16,15 +16,13 @@ from blender.blend.pool import Ints
 from blender.components import components
 from blender.errors import StoreError
 from blender.images import ImageStore, open_store
-from blender.images.looks import Look, look_at
+from blender.images.looks import COLOUR_STEPS, Look, look_at
 from blender.parallel import map_unordered
 from blender.recipe import Recipe
 
 _CHUNK = 64
 #: below this many images a second process costs more than it saves
 _FEW = 200
-#: steps of 255 by which the mean colours of two copies may differ
-_COLOUR = 24
 _NUM_BITS = 128
 
 _SCHEMA = {
@@ -138,7 +136,7 @@ def _near(members: Ints, looks: pl.DataFrame, colours: Ints, distance: int) -> I
         differing = np.bitwise_count(across[place] ^ across[others]).astype(np.int64)
         differing += np.bitwise_count(down[place] ^ down[others])
         shades = np.abs(colours[members[place]] - colours[members[others]]).max(axis=1)
-        near = members[others][(differing <= distance) & (shades <= _COLOUR)]
+        near = members[others][(differing <= distance) & (shades <= COLOUR_STEPS)]
         found.append(np.column_stack([np.full(len(near), members[place]), near]))
     return np.concatenate(found)
 

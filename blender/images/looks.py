@@ -23,6 +23,10 @@ _COMPARED, _PART = 64, 4
 _DIFFERENCE = 24
 
 
+#: steps of 255 by which each mean colour of two copies may differ
+COLOUR_STEPS = 24
+
+
 class Look(NamedTuple):
     """What a picture looks like."""
 

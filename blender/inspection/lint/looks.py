@@ -13,14 +13,12 @@ import numpy as np
 import polars as pl
 
 from blender.errors import BlenderError
-from blender.images.looks import Look, look_at, look_the_same
+from blender.images.looks import COLOUR_STEPS, Look, look_at, look_the_same
 from blender.inspection.lint.material import Readable
 from blender.parallel import map_unordered
 
 #: bits of 128 that near-duplicates may differ in
 _BITS = 12
-#: steps of 255 that their mean colours may differ by, each
-_COLOUR = 24
 _CHUNK = 64
 
 #: columns of what is found out: bits and colours are null where only the bytes were compared, or nothing can be decoded
@@ -113,7 +111,7 @@ def are_alike(pairs: pl.DataFrame) -> pl.Series:
         np.abs(pairs[name].to_numpy().astype(np.int64) - pairs[f"{name}_other"].to_numpy().astype(np.int64))
         for name in ("red", "green", "blue")
     ]
-    same_colour = np.max(shades, axis=0, initial=0) <= _COLOUR
+    same_colour = np.max(shades, axis=0, initial=0) <= COLOUR_STEPS
     both_flat = (pairs["flat"] & pairs["flat_other"]).to_numpy()
     one_flat = (pairs["flat"] ^ pairs["flat_other"]).to_numpy()
     return pl.Series("alike", same_colour & (both_flat | (~one_flat & (np.asarray(bits) <= _BITS))))
