@@ -30,7 +30,8 @@ _BEFORE_ONE = "|".join(
     )
 )
 #: matches every text of a record of one image in which a reference could be found, but for those in other languages,
-#: and few others; means the same to Python's ``re`` and to Rust's ``regex`` (``polars.Expr.str.contains``)
+#: and few others; means the same to Python's ``re`` and to Rust's ``regex`` (``polars.Expr.str.contains``), but that
+#: "ı" and "İ" are an "i" to Python alone
 PREFILTER = "(?i)" + "|".join(
     (
         f"{_START}{STEM}(?:s|\\(s\\)){_END}",

@@ -10,6 +10,7 @@ The processes are forked off one that has imported everything and done nothing, 
 
 import asyncio
 import multiprocessing
+import signal
 from collections.abc import Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -228,6 +229,8 @@ _preparer: Preparer | None = None
 
 def _begin(preparer: Preparer) -> None:
     global _preparer
+    # pebble's handler would wait for the tokenizer to come back to Python
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     _preparer = preparer
 
