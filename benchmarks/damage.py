@@ -24,8 +24,8 @@ import simplejpeg
 from PIL import Image, ImageFilter
 
 from benchmarks.images import write_images, write_recipe
-from blender.images.checking import ImageLimits, check_image
-from blender.images.damage import Check, DamagedImage
+from blender.data.images.checking import ImageLimits, check_image
+from blender.data.images.damage import Check, DamagedImage
 
 _LEVELS: tuple[Check, ...] = ("header", "auto", "decode")
 _LIMITS = ImageLimits(max_pixels=4_000_000)

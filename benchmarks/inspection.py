@@ -26,11 +26,11 @@ from PIL import Image, ImageFilter
 from benchmarks import report
 from benchmarks.measure import measure
 from benchmarks.published import write_published
+from blender.data.template import TEMPLATES
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.manifest import Manifest, ManifestCount, ManifestShard, encode_manifest
 from blender.shards.sample import Sample, SampleImage, SampleTurn
-from blender.template import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 _PER_SHARD = 1_000

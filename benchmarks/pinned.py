@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import report
+from blender.data.references import find_pin
+from blender.data.sources import open_source_file, read_batches
 from blender.demo import draw_corpus
-from blender.references import find_pin
-from blender.sources import open_source_file, read_batches
 
 _SOURCES = {
     "llava detail": ("llava", "llava/detail_23k.json"),

@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from blender.preprocessing import read_pixel_spec
+from blender.encoding.encoder import make_text_encoder
+from blender.encoding.image_processor import read_pixel_spec
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import Encoded, Encoder, encode_sample
 from blender.stream.pixels import decode_image
-from blender.text.encoder import make_text_encoder
 
 BATCH = 16
 _SAVED = "encoder.pickle"

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from blender.blend.plan import Plan, make_plan
     from blender.blend.summary import PlanSummary, summarise
-    from blender.errors import BlenderError
+    from blender.core.errors import BlenderError
     from blender.recipe import Recipe, load_recipe
     from blender.shards.blend import write_blend
     from blender.shards.read import Blend, StoredSample, open_blend
     from blender.shards.verify import verify_blend
 
 _HOMES = {
-    "BlenderError": "blender.errors",
+    "BlenderError": "blender.core.errors",
     "Recipe": "blender.recipe",
     "load_recipe": "blender.recipe",
     "Plan": "blender.blend.plan",

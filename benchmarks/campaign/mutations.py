@@ -24,7 +24,7 @@ from benchmarks.campaign.mutate import mutate_bytes, mutate_file
 from benchmarks.campaign.outcome import CheckFailed, Outcome, expect, repeat
 from benchmarks.campaign.sources import files
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 from tests import corpora
 
 _NUM_IMAGES = 8

@@ -7,7 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
-from blender.randomness import generator
+from blender.core.randomness import generator
 
 #: failures that are printed in full
 _SHOWN = 20

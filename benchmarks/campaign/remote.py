@@ -17,7 +17,7 @@ import numpy as np
 from benchmarks.campaign.corpus import write_recipe
 from benchmarks.campaign.outcome import Outcome, expect, repeat
 from blender import load_recipe, write_blend
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 from blender.stream.loader import LoaderSettings
 from blender.stream.reader import ReaderSettings
 from blender.stream.remote import Retries

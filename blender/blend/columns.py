@@ -13,8 +13,8 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 
-from blender.records import Batch
-from blender.references import Pin, find_pin, must_be_read
+from blender.data.records import Batch
+from blender.data.references import Pin, find_pin, must_be_read
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]

@@ -14,7 +14,7 @@ import polars as pl
 from blender.blend.columns import number_names
 from blender.blend.reading import Movable, Part, PartRead, read_part
 from blender.blend.texts import Texts
-from blender.parallel import map_unordered
+from blender.core.pool import map_unordered
 from blender.recipe import Recipe
 
 #: below this many bytes of annotations a second process costs more than it saves

@@ -10,8 +10,8 @@ import polars as pl
 
 from blender.blend.corpus import Corpus
 from blender.blend.pool import Bools
-from blender.errors import PlanError
-from blender.images.names import NameIndex
+from blender.core.errors import PlanError
+from blender.data.images.names import NameIndex
 
 _HINT = "list images as store/name or name, and records as source/file/id, as visualchat's ledger has them"
 

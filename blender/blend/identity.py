@@ -2,7 +2,7 @@
 
 Two names are one image when they lead to one file, when the recipe says that a store holds the images of another under
 the same names (``same_as``), or when the bytes are equal. Bytes are compared only where it can matter: files that agree
-in size, pixels and sketch (``blender.images.identity``) are read whole, all others are known to differ.
+in size, pixels and sketch (``blender.data.images.identity``) are read whole, all others are known to differ.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,11 +12,11 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from blender.components import components
-from blender.errors import StoreError
-from blender.images import ImageStore, open_store
-from blender.images.identity import content_hash
-from blender.parallel import map_unordered
+from blender.core.components import components
+from blender.core.errors import StoreError
+from blender.core.pool import map_unordered
+from blender.data.images import ImageStore, open_store
+from blender.data.images.identity import content_hash
 from blender.recipe import Recipe
 
 _CHUNK = 64

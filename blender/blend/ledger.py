@@ -11,7 +11,7 @@ import polars as pl
 from blender.blend.columns import Ints
 from blender.blend.corpus import Corpus
 from blender.blend.reasons import CUT, NOT_DRAWN
-from blender.errors import PlanError
+from blender.core.errors import PlanError
 
 
 def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:

@@ -14,7 +14,7 @@ import polars as pl
 from blender.blend.concatenate import concatenate
 from blender.blend.image_match import image_match
 from blender.blend.pool import Bools, Draft, Pool, lay_out
-from blender.randomness import generator
+from blender.core.randomness import generator
 from blender.recipe import Entry
 
 SPLITS = ("train", "eval")

@@ -1,7 +1,7 @@
 """Which images look the same though their bytes differ: copies that were compressed, resized or brightened.
 
-Every image is decoded to a perceptual hash of 128 bits (``blender.images.looks``). Two hashes that differ in at most
-``n`` bits agree in at least one of ``n + 1`` bands of bits, so that only images of equal bands are compared.
+Every image is decoded to a perceptual hash of 128 bits (``blender.data.images.looks``). Two hashes that differ in at
+most ``n`` bits agree in at least one of ``n + 1`` bands of bits, so that only images of equal bands are compared.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ import numpy.typing as npt
 import polars as pl
 
 from blender.blend.pool import Ints
-from blender.components import components
-from blender.errors import StoreError
-from blender.images import ImageStore, open_store
-from blender.images.looks import COLOUR_STEPS, Look, look_at
-from blender.parallel import map_unordered
+from blender.core.components import components
+from blender.core.errors import StoreError
+from blender.core.pool import map_unordered
+from blender.data.images import ImageStore, open_store
+from blender.data.images.looks import COLOUR_STEPS, Look, look_at
 from blender.recipe import Recipe
 
 _CHUNK = 64

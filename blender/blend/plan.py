@@ -30,9 +30,9 @@ from blender.blend.split import Split, split_by_image, split_by_list, split_samp
 from blender.blend.split_report import split_warnings
 from blender.blend.survey import misplaced_images, survey_images
 from blender.blend.usable import judge
-from blender.errors import RecipeError
-from blender.parallel import let_go
-from blender.randomness import generator
+from blender.core.errors import RecipeError
+from blender.core.pool import let_go
+from blender.core.randomness import generator
 from blender.recipe import Recipe, Source
 
 #: keys of a recipe on which no sample depends (what of ``sources`` does is hashed by itself)

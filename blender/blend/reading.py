@@ -17,8 +17,8 @@ import polars as pl
 
 from blender.blend.columns import TEXTS, Columns, Numbered, lay_out, number_names, sums
 from blender.blend.texts import TextsWriter
-from blender.records import Batch
-from blender.sources import ReadOptions, open_source_file, read_batches
+from blender.data.records import Batch
+from blender.data.sources import ReadOptions, open_source_file, read_batches
 
 #: which conversations may come to stand behind other images, so that their references must be renumbered then
 Movable = Literal["all", "ordered", "none"]

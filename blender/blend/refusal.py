@@ -14,7 +14,7 @@ from blender.blend.matching import hint_of_match
 from blender.blend.mix import Drawn
 from blender.blend.pool import Pool
 from blender.blend.reasons import is_fault
-from blender.errors import PlanError
+from blender.core.errors import PlanError
 from blender.recipe import Entry, Recipe
 
 #: reasons that a sentence names

@@ -20,8 +20,8 @@ from blender.blend.deal import Counts, deal
 from blender.blend.partition import cut_groups
 from blender.blend.pool import Bools, Ints, Pool
 from blender.blend.targets import Amount, count_targets
-from blender.components import components
-from blender.errors import PlanError
+from blender.core.components import components
+from blender.core.errors import PlanError
 
 #: a source that lacks a larger share of what is wanted of it has its groups cut
 _LACKING = 0.1

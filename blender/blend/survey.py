@@ -12,11 +12,11 @@ import polars as pl
 
 from blender.blend.corpus import Corpus
 from blender.blend.reasons import LISTED
-from blender.errors import StoreError
-from blender.images import Check, ImageLimits, ImageStore, open_store, survey_image
-from blender.images.elsewhere import NUM_TRIED
-from blender.images.names import fault_as_name, shown_name
-from blender.parallel import map_unordered
+from blender.core.errors import StoreError
+from blender.core.pool import map_unordered
+from blender.data.images import Check, ImageLimits, ImageStore, open_store, survey_image
+from blender.data.images.elsewhere import NUM_TRIED
+from blender.data.images.names import fault_as_name, shown_name
 from blender.recipe import Recipe
 
 _CHUNK = 256

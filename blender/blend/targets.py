@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from blender.blend.pool import Bools, Ints, Pool
-from blender.errors import PlanError
+from blender.core.errors import PlanError
 
 #: a share, a number of conversations, or one of these for each source
 Amount = float | int | Mapping[str, float | int]

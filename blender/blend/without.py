@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from blender.errors import PlanError
+from blender.core.errors import PlanError
 
 _HINT = "give the output of `visualchat verify --json`, or a file with one store/name on each line"
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 
 _log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
+from blender.core.errors import ModelError
 from blender.core.files import write_whole
-from blender.errors import ModelError
 
 CHECKSUMS = "checksums.json"
 _THREADS = 4

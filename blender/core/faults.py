@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from blender.errors import BlenderError, FolderError, WorkerError
+from blender.core.errors import BlenderError, FolderError, WorkerError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _WORDS_OF_FULL = re.compile(

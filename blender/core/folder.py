@@ -25,9 +25,9 @@ from pathlib import Path
 
 import msgspec
 
+from blender.core.errors import FolderError
 from blender.core.faults import demand_local, folder_fault
 from blender.core.files import final_name
-from blender.errors import FolderError
 
 MARKER = ".visualchat"
 #: left by the system, by version control and by hubs; in nobody's way, and never deleted

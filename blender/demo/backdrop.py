@@ -12,8 +12,8 @@ from msgspec import Struct
 from numpy.typing import NDArray
 from PIL import Image
 
+from blender.core.randomness import generator
 from blender.demo.scene import COLOURS
-from blender.randomness import generator
 
 Pixels = NDArray[np.uint8]
 Colour = tuple[int, int, int]

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from blender.core.randomness import generator
 from blender.demo.compose import alter_scene, compose_scene, pick
 from blender.demo.describing import REQUESTS, caption, converse, describe, reason
 from blender.demo.differing import Pair, instructions
@@ -22,7 +23,6 @@ from blender.demo.looking import shuffled
 from blender.demo.paint import paint
 from blender.demo.question import Question, QuestionRecord, file_question
 from blender.demo.scene import Scene
-from blender.randomness import generator
 
 #: image store → its folder in the corpus
 FOLDERS = {

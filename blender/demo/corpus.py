@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
+from blender.core.errors import BlenderError, FolderError
 from blender.core.files import write_whole
 from blender.core.folder import FolderKind
+from blender.core.pool import map_unordered, num_cores
 from blender.demo.block import (
     CGD,
     CONVERSATION,
@@ -29,8 +31,6 @@ from blender.demo.block import (
     draw_block,
 )
 from blender.demo.layout import BLOCK
-from blender.errors import BlenderError, FolderError
-from blender.parallel import map_unordered, num_cores
 
 LEAST_IMAGES = 8
 CORPUS = "corpus.json"

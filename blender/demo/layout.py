@@ -7,7 +7,7 @@ not cut. What picture ``i`` is depends on the seed and on ``i`` alone, never on 
 
 from msgspec import Struct
 
-from blender.randomness import generator
+from blender.core.randomness import generator
 
 BLOCK = 32
 #: pictures of a block: c for COCO, s for Sparkles' CC part, v for its VG part

@@ -12,10 +12,10 @@ import numpy as np
 from msgspec import Struct
 from PIL import Image, ImageChops, ImageDraw
 
+from blender.core.randomness import generator
 from blender.demo.backdrop import crop, draw_backdrop, grain
 from blender.demo.outlines import outline
 from blender.demo.scene import Scene, Thing
-from blender.randomness import generator
 
 _OVERSAMPLING = 3
 _SOFTNESS = 6

@@ -16,9 +16,9 @@ from typing import Any
 
 import msgspec
 
+from blender.core.errors import EvaluationError
 from blender.core.folder import FolderKind
 from blender.core.parent import run_with_parent
-from blender.errors import EvaluationError
 from blender.evaluate.results import write_result
 from blender.evaluate.run import ModelPlace
 from blender.evaluate.summary import Figures, Summary

@@ -8,7 +8,7 @@ a result, too: its error says why, and the other conversations go on.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 from blender.evaluate.data import Conversation, Question
 from blender.evaluate.losses import ReferenceLoss, reference_losses
 from blender.evaluate.metrics import score_answer
@@ -102,7 +102,7 @@ def _ask(lanes: Sequence[_Lane], options: AskOptions) -> None:
 def _own_seed(sampling: Sampling, lane: _Lane) -> Sampling:
     if not sampling.temperature:
         return sampling
-    from blender.randomness import generator
+    from blender.core.randomness import generator
 
     seed = generator(sampling.seed, "eval", lane.conversation.name, len(lane.answers)).integers(2**31)
     return replace(sampling, seed=int(seed))

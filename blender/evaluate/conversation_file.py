@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
+from blender.data.images import ImageStore
+from blender.data.images.files import is_remote
+from blender.data.sources.annotations import Annotations
 from blender.evaluate.data import Conversation, EvalData, Question
 from blender.evaluate.pictures import Finder, make_finder, reader_of
-from blender.images import ImageStore
-from blender.images.files import is_remote
-from blender.sources.annotations import Annotations
 
 _SHAPE = 'a file is {"name": [["question", "image path"], ["question"], …], …}'
 

@@ -23,10 +23,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from blender.core.errors import EvaluationError
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.looking import backdrop_key
 from blender.demo.scene import COLOURS, PLACES, SHAPES, SIZES
-from blender.errors import EvaluationError
 
 _COUNTS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve") + (
     "thirteen",

@@ -2,7 +2,7 @@
 
 import html
 
-from blender.visible import visible
+from blender.core.visible import visible
 
 
 class Markup(str):

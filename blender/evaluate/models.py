@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from blender.errors import EvaluationError, StoreError
-from blender.images import ImageStore, open_store
-from blender.images.names import plain_path
-from blender.images.survey import ImageLimits, survey_image
+from blender.core.errors import EvaluationError, StoreError
+from blender.data.images import ImageStore, open_store
+from blender.data.images.names import plain_path
+from blender.data.images.survey import ImageLimits, survey_image
 
 _HINT = "say where the images are with --images"
 

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import msgspec
 
-from blender import records
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
+from blender.data import records
+from blender.data.images.files import is_remote
+from blender.data.records import Skip
+from blender.data.sources.annotations import Annotations, open_annotations
+from blender.data.sources.sparkles import read_sparkles
 from blender.evaluate.conversation_file import read_conversation_file
 from blender.evaluate.data import Conversation, EvalData, Question
 from blender.evaluate.drawn import Check, DrawnQuestion, Place, find_questions, read_questions
 from blender.evaluate.pictures import Finder, make_finder, reader_of
-from blender.images.files import is_remote
-from blender.records import Skip
 from blender.shards.read import Blend, open_blend
-from blender.sources.annotations import Annotations, open_annotations
-from blender.sources.sparkles import read_sparkles
 
 
 def read_data(

@@ -16,10 +16,10 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from blender.core.errors import EvaluationError
 from blender.core.faults import folder_fault
 from blender.core.files import write_whole
 from blender.core.folder import FolderKind
-from blender.errors import EvaluationError
 
 RESULTS = "results.jsonl"
 RUN = "run.json"

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from blender.core.errors import EvaluationError
 from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
-from blender.errors import EvaluationError
 from blender.evaluate.asking import AskOptions, ask_all
 from blender.evaluate.data import Conversation, EvalData
 from blender.evaluate.models import ModelPlace, name_models

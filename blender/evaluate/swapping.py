@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
 from blender.evaluate.data import Conversation, EvalData
 
 

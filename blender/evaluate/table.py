@@ -12,11 +12,11 @@ from itertools import groupby
 
 from PIL import Image, ImageOps
 
+from blender.data.images.decoding import explaining_damage, open_image
 from blender.evaluate.data import Conversation
 from blender.evaluate.markup import Markup, join, tag
 from blender.evaluate.results import Result
 from blender.evaluate.summary import Group, Summary
-from blender.images.decoding import explaining_damage, open_image
 from blender.stream.pixels import to_plain
 from blender.web.page import read_asset
 from blender.web.policy import content_security_policy

@@ -13,12 +13,12 @@ import torch
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging
 
-from blender.errors import ModelError, StreamError
-from blender.hub import load_named
+from blender.core.errors import ModelError, StreamError
+from blender.core.hub import load_named
+from blender.encoding.image_processor import checked_pixel_spec, load_image_processor
 from blender.model.configuration import VisualChatConfig
 from blender.model.register import NAME, check_decoder
 from blender.model.vision import check_tower, vision_part
-from blender.preprocessing import checked_pixel_spec, load_image_processor
 
 #: a model's name, its folder, or the model itself
 Part = str | Path | PreTrainedModel

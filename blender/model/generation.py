@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache, GenerationMixin
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.windows import windows_of
 
 

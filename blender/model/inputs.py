@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.past import Past
 
 

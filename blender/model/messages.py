@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from blender.errors import ModelError
-from blender.images.checking import ImageLimits
-from blender.images.damage import DamagedImage
-from blender.images.decoding import explaining_damage, open_image
+from blender.core.errors import ModelError
+from blender.data.images.checking import ImageLimits
+from blender.data.images.damage import DamagedImage
+from blender.data.images.decoding import explaining_damage, open_image
 
 
 @dataclass(frozen=True)

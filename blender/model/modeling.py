@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM, DynamicCache, Generati
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.generic import ModelOutput
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.building import Part, build
 from blender.model.configuration import VisualChatConfig
 from blender.model.cross import insert_before, make_cross_layers

@@ -1,8 +1,8 @@
 """What comes before the model: tokenizer, image settings, template, and how many positions an image takes.
 
 A processor travels with its model, so that a folder says by itself how it wants to be asked. It encodes text with the
-encoder of training (:mod:`blender.text`), so its prompts are, token for token, what stood before answers in training.
-Chat, the server and evaluation take their encoder from here.
+encoder of training (:mod:`blender.encoding`), so its prompts are, token for token, what stood before answers in
+training. Chat, the server and evaluation take their encoder from here.
 """
 
 import copy
@@ -13,15 +13,15 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
-from blender.errors import ModelError, StreamError
-from blender.hub import load_named
+from blender.core.errors import ModelError, StreamError
+from blender.core.hub import load_named
+from blender.data.template import IMAGE, Span, Template
+from blender.encoding.chat import ChatTemplate, find_template
+from blender.encoding.encoded import EncodedText, UnusableTextError
+from blender.encoding.encoder import TextEncoder, make_text_encoder
+from blender.encoding.image_processor import load_image_processor
 from blender.model.messages import Conversation, read_messages
 from blender.model.prompts import Prompt, batch_prompts
-from blender.preprocessing import load_image_processor
-from blender.template import IMAGE, Span, Template
-from blender.text.chat import ChatTemplate, find_template
-from blender.text.encoded import EncodedText, UnusableTextError
-from blender.text.encoder import TextEncoder, make_text_encoder
 
 
 class VisualChatProcessor(ProcessorMixin):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedConfig
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.misfits import MISFITS, why_misfit
 from blender.model.windows import windows_of
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.blocks import attend_blocks
 from blender.model.cross import SHOWN, Gallery, Shown, show
 from blender.model.inputs import Positions, place_features

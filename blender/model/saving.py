@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from blender.core.checksums import require_undamaged
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.building import Part, join, quietly
 from blender.model.configuration import VisualChatConfig
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 
 How = Literal["frozen", "full", "lora"]
 HOWS: tuple[How, ...] = ("frozen", "full", "lora")

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.misfits import MISFITS, why_misfit
 
 _WANTED = "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2"

@@ -1,6 +1,6 @@
 """The ``lint`` section of a recipe: findings of ``visualchat lint`` that are meant to be so.
 
-The checks themselves (``blender.inspection.lint``) stand far above recipes. Their names stand here, so that a name that
+The checks themselves (``blender.inspect.lint``) stand far above recipes. Their names stand here, so that a name that
 is misspelt is a fault of the recipe, with its line, and not a suppression that never works.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from blender.errors import Fault, RecipeError
+from blender.core.errors import Fault, RecipeError
 from blender.recipe.fields import described
 from blender.recipe.model import BLEND, Recipe
 from blender.recipe.overrides import override

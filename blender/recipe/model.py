@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from blender.errors import Fault
+from blender.core.errors import Fault
+from blender.data.sources.options import LeadingAnswer, OnBadRecord, ReadOptions, System
 from blender.recipe.fields import (
     MOST,
     Count,
@@ -33,7 +34,6 @@ from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
 from blender.recipe.split import Split
 from blender.recipe.stores import StoreOrLocation
-from blender.sources.options import LeadingAnswer, OnBadRecord, ReadOptions, System
 
 Kind = Literal["plain", "concatenate", "image_match"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TypeAlias
 
-from blender.errors import Fault
+from blender.core.errors import Fault
 
 #: keys and 0-based list numbers that lead to a value; empty for the whole recipe
 Place: TypeAlias = tuple[str | int, ...]

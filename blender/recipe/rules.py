@@ -7,15 +7,15 @@ has the wrong type is passed over here.
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
+from blender.data.sources import SOURCES
+from blender.data.sources.options import FORMATS_WITH_ROLES
+from blender.data.template import TEMPLATES
 from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.places import Place, Plain, Problem, quoted
 from blender.recipe.places import mapping as _mapping
 from blender.recipe.places import names_in as _names
 from blender.recipe.places import unknown as _unknown
 from blender.recipe.split_rules import split_rules
-from blender.sources import SOURCES
-from blender.sources.options import FORMATS_WITH_ROLES
-from blender.template import TEMPLATES
 
 
 def broken_rules(data: Plain) -> Iterator[Problem]:

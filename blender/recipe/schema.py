@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from blender.data.sources import SOURCES
+from blender.data.template import TEMPLATES
 from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.model import Recipe
 from blender.recipe.variables import VARIABLE_NAME
-from blender.sources import SOURCES
-from blender.template import TEMPLATES
 
 #: stands for whatever a variable may be, wherever a value is narrower than text
 _REFERENCE = {"$ref": "#/$defs/Reference"}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from blender.errors import Fault
+from blender.core.errors import Fault
 from blender.recipe.fields import Name, Variable, VariableName
 from blender.recipe.places import Document, Plain, Problem
 

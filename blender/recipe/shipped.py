@@ -5,7 +5,7 @@ They lie in ``recipes/`` of a checkout; building the package copies them into it
 
 from pathlib import Path
 
-from blender.errors import Fault, RecipeError
+from blender.core.errors import Fault, RecipeError
 from blender.recipe.places import quoted, suggestion
 
 #: what the names of shipped recipes begin with that are of another kind than ``blend``

@@ -13,8 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from blender.core.errors import SessionError
 from blender.core.files import write_whole
-from blender.errors import SessionError
 from blender.serve.generating import OnText
 from blender.serve.loading import LoadedModel
 from blender.serve.sampling import Sampling

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from blender.errors import SessionError
-from blender.template import Template
-from blender.text.chat import ChatTemplate
-from blender.text.encoded import EncodedText, UnusableTextError
-from blender.text.encoder import TextEncoder
+from blender.core.errors import SessionError
+from blender.data.template import Template
+from blender.encoding.chat import ChatTemplate
+from blender.encoding.encoded import EncodedText, UnusableTextError
+from blender.encoding.encoder import TextEncoder
 
 #: what is done about a conversation beyond the model's length: refuse it, or leave out the oldest rounds
 Overflow = Literal["refuse", "drop"]

@@ -5,8 +5,8 @@ from pathlib import Path
 import msgspec
 
 from blender.core.checksums import require_undamaged
-from blender.errors import ModelError
-from blender.hub import locate
+from blender.core.errors import ModelError
+from blender.core.hub import locate
 
 _HINT = "name a folder that `visualchat train` wrote"
 

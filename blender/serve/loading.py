@@ -14,13 +14,13 @@ from typing import Any, Literal
 
 import torch
 
-from blender.errors import ModelError
-from blender.hub import locate
-from blender.preprocessing import read_pixel_spec
+from blender.core.errors import ModelError
+from blender.core.hub import locate
+from blender.data.template import Template
+from blender.encoding.chat import ChatTemplate
+from blender.encoding.image_processor import read_pixel_spec
 from blender.serve.folder import require_model_folder
 from blender.stream.encode import Encoder
-from blender.template import Template
-from blender.text.chat import ChatTemplate
 from blender.train.engine import choose_accelerator
 
 DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

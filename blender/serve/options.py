@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 
 
 @dataclass(frozen=True)

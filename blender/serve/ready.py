@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import torch
 
-from blender.errors import SessionError
-from blender.images.decoding import measure_image
-from blender.preprocessing import PixelSpec
+from blender.core.errors import SessionError
+from blender.data.images.decoding import measure_image
+from blender.encoding.image_processor import PixelSpec
 from blender.serve.fitting import Fitted
 from blender.stream.pixels import decode_image
 

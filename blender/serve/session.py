@@ -15,7 +15,8 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
+from blender.encoding.encoded import EncodedText
 from blender.model.prompts import Prompt
 from blender.serve.fitting import Fitted, Fitter, Overflow, require_question
 from blender.serve.fitting import Round as Round
@@ -27,7 +28,6 @@ from blender.serve.memory import Memory
 from blender.serve.ready import Ready as Ready
 from blender.serve.ready import decode_pixels
 from blender.serve.sampling import Sampling
-from blender.text.encoded import EncodedText
 
 _GREEDY = Sampling()
 

@@ -12,11 +12,11 @@ from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import balance, totals
 from blender.blend.mix import SPLITS
 from blender.blend.plan import Plan, PlanProgress, make_plan
+from blender.core.errors import BlenderError, ShardError
 from blender.core.faults import folder_fault, full_disk_told
 from blender.core.files import sync, whole_file, write_whole
-from blender.errors import BlenderError, ShardError
-from blender.images.files import is_remote, local_path
-from blender.parallel import kept_processes, num_cores
+from blender.core.pool import kept_processes, num_cores
+from blender.data.images.files import is_remote, local_path
 from blender.recipe import Recipe
 from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards

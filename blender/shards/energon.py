@@ -11,7 +11,7 @@ second hands over JSON and images as stored, for a cooker that needs to know wha
 
 ``sample_loader.py`` runs inside Energon, where this program need not be installed. It opens pictures with Pillow alone,
 which is enough there: it reads only images of a finished blend, and each of these came through our own bounded readers
-(:mod:`blender.images.decoding`) before it was written.
+(:mod:`blender.data.images.decoding`) before it was written.
 """
 
 import json
@@ -25,8 +25,8 @@ import msgspec
 import polars as pl
 import yaml
 
+from blender.core.errors import FolderError
 from blender.core.files import whole_file, write_whole
-from blender.errors import FolderError
 from blender.shards.folder import ENERGON
 from blender.shards.read import Blend
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from blender.errors import BlenderError, FolderError, WorkerError
-from blender.parallel import count, map_unordered
+from blender.core.errors import BlenderError, FolderError, WorkerError
+from blender.core.pool import count, map_unordered
 from blender.shards.job import Job, ShardTask
 from blender.shards.write import ShardFailure, ShardNote, Tell, write_shard
 

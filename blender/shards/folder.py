@@ -18,10 +18,10 @@ import polars as pl
 
 from blender.blend.mix import SPLITS
 from blender.core.checksums import file_hash
+from blender.core.errors import FolderError, ShardError
 from blender.core.files import sync, write_whole
 from blender.core.folder import FolderKind, OwnedFolder
 from blender.core.folder import hold_folder as hold_owned
-from blender.errors import FolderError, ShardError
 from blender.shards.manifest import MANIFEST_NAME, Manifest, read_manifest
 from blender.shards.write import ShardNote
 

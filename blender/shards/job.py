@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from blender.blend.texts import Texts
-from blender.images import ImageStore, open_store
-from blender.template import TEMPLATES, Template
+from blender.data.images import ImageStore, open_store
+from blender.data.template import TEMPLATES, Template
 
 if TYPE_CHECKING:
     # writers in other processes need not wait for all that planning imports

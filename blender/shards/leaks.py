@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import polars as pl
 
-from blender.errors import ShardError
-from blender.images.identity import HASH_BYTES
+from blender.core.errors import ShardError
+from blender.data.images.identity import HASH_BYTES
 from blender.shards.write import ShardNote
 
 

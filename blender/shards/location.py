@@ -9,9 +9,9 @@ from pathlib import Path
 
 from blender.blend.mix import SPLITS
 from blender.core.block_cache import cache_folder
+from blender.core.errors import ShardError, StoreError
 from blender.core.files import write_whole
-from blender.errors import ShardError, StoreError
-from blender.images.files import (
+from blender.data.images.files import (
     ByteFile,
     LocalFile,
     RemoteFile,

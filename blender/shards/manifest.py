@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 from blender.blend.layout import READABLE_LAYOUTS
-from blender.errors import ShardError
-from blender.images import Check
+from blender.core.errors import ShardError
+from blender.data.images import Check
 
 MANIFEST_NAME = "manifest.json"
 _AGAIN = "write the blend again with --overwrite"

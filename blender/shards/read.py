@@ -9,7 +9,7 @@ import msgspec
 import polars as pl
 
 from blender.blend.mix import SPLITS
-from blender.errors import ShardError
+from blender.core.errors import ShardError
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.location import fetch_tables, open_shard, read_block, shard_location
 from blender.shards.manifest import Manifest

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
-from blender.references import rewrite_references
-from blender.template import Span, Template
+from blender.data.references import rewrite_references
+from blender.data.template import Span, Template
 
 
 class SampleImage(Struct, frozen=True, gc=False):

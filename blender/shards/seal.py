@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from blender.core.checksums import file_hash
-from blender.parallel import map_unordered
+from blender.core.pool import map_unordered
 from blender.shards.manifest import Manifest, ManifestShard, ManifestTable
 
 _SECOND = 1_000_000_000

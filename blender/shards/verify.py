@@ -15,11 +15,12 @@ import polars as pl
 from blender.blend.ledger import totals
 from blender.blend.mix import SPLITS
 from blender.core.checksums import file_hash
-from blender.errors import BlenderError, ShardError
-from blender.images import Check, DamagedImage, ImageLimits
-from blender.images.checking import check_image
-from blender.images.files import ByteFile
-from blender.parallel import map_unordered, num_cores
+from blender.core.errors import BlenderError, ShardError
+from blender.core.pool import map_unordered, num_cores
+from blender.data.images import Check, DamagedImage, ImageLimits
+from blender.data.images.checking import check_image
+from blender.data.images.files import ByteFile
+from blender.data.template import IMAGE
 from blender.shards.energon import energon_problems, index_file
 from blender.shards.index import INDEX_NAME
 from blender.shards.location import open_shard, read_block
@@ -27,7 +28,6 @@ from blender.shards.manifest import Manifest, ManifestShard
 from blender.shards.read import Blend, StoredSample, open_blend, read_sample
 from blender.shards.tar import BLOCK, END, header
 from blender.shards.wids import WIDS, wids_problems
-from blender.template import IMAGE
 
 #: bytes that are hashed at a time
 _PIECE = 8 << 20

@@ -3,8 +3,8 @@
 import msgspec
 
 from blender.blend.mix import SPLITS
+from blender.core.errors import FolderError
 from blender.core.files import write_whole
-from blender.errors import FolderError
 from blender.shards.manifest import Manifest
 from blender.shards.read import Blend
 

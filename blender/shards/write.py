@@ -17,10 +17,10 @@ import msgspec
 import polars as pl
 
 from blender.core.checksums import file_hash
+from blender.core.errors import BlenderError, ShardError
 from blender.core.faults import folder_fault
 from blender.core.files import sync
-from blender.errors import BlenderError, ShardError
-from blender.images.identity import content_hash
+from blender.data.images.identity import content_hash
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.job import Job, OpenJob, ShardTask, open_job

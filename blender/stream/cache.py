@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.index import StreamShard
 
 _PARTIAL = re.compile(r"[0-9a-f]{64}\.[0-9]+\.partial")

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import TypeVar
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.unpack import DamagedSample
 
 _log = logging.getLogger(__name__)

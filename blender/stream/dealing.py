@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.collate import PackedRows, pack_rows
 from blender.stream.mixture import Node
 from blender.stream.plan import START, Columns, Draw, Point, StreamPlan, Tail

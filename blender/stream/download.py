@@ -14,7 +14,7 @@ from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from blender.errors import BlenderError, StreamError
+from blender.core.errors import BlenderError, StreamError
 from blender.stream.cache import Claim, ShardCache
 from blender.stream.index import StreamShard
 from blender.stream.remote import RemoteFolder, Retries, try_often

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 
 import torch
 
-from blender.preprocessing import PixelSpec
+from blender.data.template import IMAGE, Template
+from blender.encoding.chat import ChatTemplate
+from blender.encoding.encoded import EncodedText, UnusableTextError
+from blender.encoding.encoder import TextEncoder
+from blender.encoding.image_processor import PixelSpec
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample
 from blender.stream.pixels import stack_images
 from blender.stream.sample_text import SampleTextEncoder
-from blender.template import IMAGE, Template
-from blender.text.chat import ChatTemplate
-from blender.text.encoded import EncodedText, UnusableTextError
-from blender.text.encoder import TextEncoder
 
 
 @dataclass(frozen=True)

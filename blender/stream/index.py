@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from blender.blend.mix import SPLITS
-from blender.errors import ShardError, StreamError
-from blender.images.files import RemoteFile, buffered, is_remote, local_path, read_remote
+from blender.core.errors import ShardError, StreamError
+from blender.data.images.files import RemoteFile, buffered, is_remote, local_path, read_remote
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import MANIFEST_NAME, Manifest, decode_manifest, read_manifest
 from blender.shards.tar import END

@@ -9,8 +9,8 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from blender.core.errors import WorkerError
 from blender.core.faults import killed_worker
-from blender.errors import WorkerError
 
 _DEAD = re.compile(
     r"DataLoader worker \(pid (?P<pid>\d+)\) (is killed by signal: (?P<signal>[\w ]+)|exited unexpectedly)"

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from blender.core.files import write_whole
-from blender.images.files import local_path
-from blender.parallel import map_unordered, num_cores
+from blender.core.pool import map_unordered, num_cores
+from blender.data.images.files import local_path
 from blender.stream.encode import Dropped, Encoder, count_tokens
 from blender.stream.index import StreamBlend
 from blender.stream.reader import ReaderSettings, ShardReader

@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from blender.core.errors import BlenderError, StreamError
 from blender.core.parent import end_with_parent
-from blender.errors import BlenderError, StreamError
 from blender.shards.read import StoredSample
 from blender.stream.collate import Batch, Collator
 from blender.stream.damage import DamagePolicy

@@ -21,7 +21,7 @@ from fractions import Fraction
 from functools import cached_property
 from math import isfinite, lcm
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 
 
 @dataclass(frozen=True)

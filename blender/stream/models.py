@@ -3,15 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from blender.errors import StreamError
-from blender.hub import load_named
-from blender.preprocessing import PixelSpec, checked_pixel_spec, load_image_processor
+from blender.core.errors import StreamError
+from blender.core.hub import load_named
+from blender.data.template import Template
+from blender.encoding.chat import ChatTemplate, find_template
+from blender.encoding.encoder import make_text_encoder
+from blender.encoding.image_processor import PixelSpec, checked_pixel_spec, load_image_processor
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.sample_text import SampleTextEncoder
-from blender.template import Template
-from blender.text.chat import ChatTemplate, find_template
-from blender.text.encoder import make_text_encoder
 
 
 def load_encoder(

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from blender.randomness import generator
+from blender.core.randomness import generator
 
 Ints = npt.NDArray[np.int64]
 

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
-from blender.images.decoding import DAMAGE, explaining_damage, open_image
-from blender.preprocessing import PixelSpec
+from blender.data.images.decoding import DAMAGE, explaining_damage, open_image
+from blender.encoding.image_processor import PixelSpec
 
 #: EXIF orientations whose left, once upright, is the right (or bottom) as stored; whose top is the bottom (or right);
 #: whose width is the height

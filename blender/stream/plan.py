@@ -23,7 +23,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.mixture import Mixture, Node, mix
 from blender.stream.order import Order
 from blender.stream.schedule import Schedule

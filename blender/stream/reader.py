@@ -16,8 +16,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from blender.errors import StreamError
-from blender.images.files import local_path
+from blender.core.errors import StreamError
+from blender.data.images.files import local_path
 from blender.shards.read import StoredSample
 from blender.stream.cache import ShardCache, note_use
 from blender.stream.download import RemoteShards

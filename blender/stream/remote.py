@@ -11,9 +11,9 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from blender.errors import BlenderError, StreamError
-from blender.images.files import is_missing_from_web, is_web, join_remote, remote_system
-from blender.randomness import generator
+from blender.core.errors import BlenderError, StreamError
+from blender.core.randomness import generator
+from blender.data.images.files import is_missing_from_web, is_web, join_remote, remote_system
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.index import StreamBlend, open_stream_blend
 from blender.stream.mixture import Group, Leaf, Node
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import msgspec
 
-from blender.errors import StreamError
-from blender.images.formats import format_of
+from blender.core.errors import StreamError
+from blender.data.images.formats import format_of
 from blender.shards import tar
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 
 
 @dataclass(frozen=True)

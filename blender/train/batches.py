@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import torch
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.stream.collate import IGNORED, Batch
 
 #: rows are cut to a multiple of this, as the collator makes them

@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from blender.errors import ModelError
-from blender.hub import load_named
+from blender.core.errors import ModelError
+from blender.core.hub import load_named
 from blender.model import VisualChatModel, parameter_groups, set_trainable
 from blender.train.checkpoint import CheckpointState, check_fits, load_checkpoint
 from blender.train.engine import start_engine

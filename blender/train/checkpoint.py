@@ -21,8 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from blender.core.checksums import CHECKSUMS, find_damage, write_checksums
+from blender.core.errors import TrainError
 from blender.core.files import put_folder_in_place
-from blender.errors import TrainError
 from blender.train.master import MEANS, MasterWeights
 from blender.train.ranks import Ranks
 

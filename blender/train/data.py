@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blender.errors import TrainError
-from blender.preprocessing import PixelSpec
+from blender.core.errors import TrainError
+from blender.data.template import CHAT
+from blender.encoding.image_processor import PixelSpec
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.models import load_encoder
 from blender.stream.plan import Point
 from blender.stream.source import Source, open_source
-from blender.template import CHAT
 from blender.train.arithmetic import BatchPlan
 from blender.train.fields import stream_data
 from blender.train.ranks import Ranks

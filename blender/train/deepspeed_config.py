@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.train.arithmetic import BatchPlan
 from blender.train.recipe import TrainRecipe
 

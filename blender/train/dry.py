@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.model import VisualChatConfig, VisualChatModel, trainable_parameters
 from blender.train.arithmetic import BatchPlan, plan_batch
 from blender.train.building import choose_trained

@@ -21,9 +21,9 @@ from typing import Any
 import msgspec
 
 from blender.core.checksums import find_damage
+from blender.core.errors import TrainError
 from blender.core.files import write_whole
 from blender.core.folder import FolderKind
-from blender.errors import TrainError
 from blender.train.checkpoint import (
     CheckpointState,
     best_checkpoint,

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
-from blender.errors import TrainError
-from blender.randomness import generator
+from blender.core.errors import TrainError
+from blender.core.randomness import generator
 from blender.stream.collate import Batch
 from blender.stream.loader import StreamLoader
 from blender.train.arithmetic import BatchPlan

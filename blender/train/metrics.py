@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from blender.core.errors import TrainError
 from blender.core.files import write_whole
-from blender.errors import TrainError
 from blender.train.events import Evaluated, Logged
 from blender.train.recipe import Logging, TrainRecipe
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.model import VisualChatConfig, VisualChatProcessor, check_vocabulary, read_config
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder

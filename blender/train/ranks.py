@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 
 T = TypeVar("T")
 

@@ -5,8 +5,8 @@ It is looked for in plain data, so that it is told beside the faults of types.
 
 from collections.abc import Iterator, Mapping
 
+from blender.data.template import CHAT, TEMPLATES
 from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
-from blender.template import CHAT, TEMPLATES
 
 #: an amount of a blend
 _AMOUNTS = ("weight", "repeat", "samples")

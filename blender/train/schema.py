@@ -5,8 +5,8 @@
 
 from typing import Any
 
+from blender.data.template import CHAT, TEMPLATES
 from blender.recipe.schema import finish_schema
-from blender.template import CHAT, TEMPLATES
 from blender.train.recipe import TrainRecipe
 
 

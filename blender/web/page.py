@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from blender.visible import visible
+from blender.core.visible import visible
 from blender.web.policy import content_security_policy
 
 _STYLES = ("tokens.css", "base.css", "conversation.css")

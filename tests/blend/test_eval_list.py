@@ -4,7 +4,7 @@ import pytest
 
 from blender import load_recipe, open_blend, write_blend
 from blender.blend.plan import make_plan
-from blender.errors import PlanError, RecipeError
+from blender.core.errors import PlanError, RecipeError
 from tests import corpora
 
 

@@ -13,7 +13,7 @@ from blender import load_recipe, open_blend, write_blend
 from blender.blend.plan import make_plan
 from blender.blend.refusal import LossError
 from blender.blend.summary import summarise
-from blender.errors import ShardError
+from blender.core.errors import ShardError
 from blender.shards.blend import WriteProgress
 from tests import corpora
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from blender.blend.split import conversation_groups, split_by_image, split_by_list, split_samples
 from blender.blend.split_report import split_warnings
-from blender.errors import PlanError
+from blender.core.errors import PlanError
 from tests.blend import pools
 
 anything = st.lists(st.one_of(pools.single(), pools.pair(), pools.dialogue()), max_size=40)

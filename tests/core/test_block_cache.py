@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender.core.block_cache import BLOCK_BYTES, BlockCache, RemoteVersion, block_cache
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 
 NUM_BYTES = 3 * BLOCK_BYTES + 1_000
 CONTENT = np.random.default_rng(0).bytes(NUM_BYTES)

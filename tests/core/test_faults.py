@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from blender.core.errors import FolderError, ShardError
 from blender.core.faults import demand_local, folder_fault, full_disk_told, is_disk_full
-from blender.errors import FolderError, ShardError
 
 
 class _OfALibrary(Exception):

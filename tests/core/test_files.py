@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from blender.core.errors import FolderError
 from blender.core.files import final_name, whole_file, write_whole
-from blender.errors import FolderError
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from blender.core.errors import FolderError
 from blender.core.folder import MARKER, FolderKind, hold_folder
-from blender.errors import FolderError
 from tests.corpora import contents
 
 THINGS = FolderKind(

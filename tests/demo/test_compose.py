@@ -4,10 +4,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blender.core.randomness import generator
 from blender.demo.backdrop import BACKDROPS, colours_on
 from blender.demo.compose import alter_scene, compose_scene
 from blender.demo.scene import PLACES, count, naming
-from blender.randomness import generator
 from tests.demo import oracle
 
 seeds = st.integers(0, 2**32)

@@ -10,11 +10,11 @@ from itertools import chain
 import pytest
 from PIL import Image
 
+from blender.core.errors import FolderError
+from blender.data.records import Conversation
+from blender.data.references import find_pin
+from blender.data.sources import read_file
 from blender.demo import CorpusError, draw_corpus
-from blender.errors import FolderError
-from blender.records import Conversation
-from blender.references import find_pin
-from blender.sources import read_file
 from tests.demo.conftest import NUM_IMAGES
 
 SOURCES = {

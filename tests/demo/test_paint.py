@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from blender.core.randomness import generator
 from blender.demo.backdrop import BACKDROPS, draw_backdrop
 from blender.demo.compose import compose_scene
 from blender.demo.outlines import outline
 from blender.demo.paint import paint, paint_clean
 from blender.demo.scene import COLOURS, SHAPES
-from blender.randomness import generator
 
 seeds = st.integers(0, 2**32)
 WORDS = tuple(COLOURS)

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blender.core.randomness import generator
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.compose import alter_scene, compose_scene
 from blender.demo.describing import caption, converse, describe, reason
 from blender.demo.differing import Pair, instructions
 from blender.demo.gathering import gather
-from blender.randomness import generator
 from tests.demo import oracle
 
 NUMBER = {word: n for n, word in enumerate(oracle.NUMBERS)}

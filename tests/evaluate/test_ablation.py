@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
 from blender.evaluate.ablation import make_arms
 
 ROOT = Path(__file__).parents[2]

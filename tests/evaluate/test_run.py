@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import EvaluationError, FolderError
+from blender.core.errors import EvaluationError, FolderError
 from blender.evaluate import results, summary
 from blender.evaluate.asking import AskOptions
 from blender.evaluate.reading import read_data

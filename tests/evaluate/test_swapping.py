@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from blender.errors import EvaluationError
+from blender.core.errors import EvaluationError
 from blender.evaluate.asking import AskOptions
 from blender.evaluate.reading import read_data
 from blender.evaluate.run import evaluate, name_models

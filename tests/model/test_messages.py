@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model.messages import read_messages
 
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model import set_trainable
 from tests.model.parts import DECODERS, IMAGE, batch, joined, language_model, trained_batch
 

@@ -5,10 +5,10 @@ import torch
 from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
+from blender.data.template import Span
+from blender.encoding.encoder import make_text_encoder
 from blender.model import VisualChatProcessor, read_config
-from blender.template import Span
-from blender.text.encoder import make_text_encoder
 from tests.model.parts import language_model, vision_tower
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer
 

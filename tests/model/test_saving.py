@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForImageTextToText, CLIPImageProcessor
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model import VisualChatModel, merge_adapters, set_trainable
 from tests.model.parts import batch, joined, language_model, trained_batch, vision_tower
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model import parameter_groups, set_trainable, trainable_parameters
 from tests.model.parts import joined, trained_batch
 

@@ -20,7 +20,7 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model import VisualChatModel, read_config
 from blender.model.vision import check_tower
 from tests.model.parts import language_model, trained_batch

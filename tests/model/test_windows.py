@@ -16,7 +16,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.model import VisualChatModel, read_config
 from blender.model.blocks import attend_blocks
 from blender.model.layout import lay_out, lay_out_rows

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import Fault, RecipeError
+from blender.core.errors import Fault, RecipeError
 from blender.recipe import Recipe, load_recipe
 
 GOOD = """\

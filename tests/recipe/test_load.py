@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.errors import RecipeError
+from blender.core.errors import RecipeError
 from blender.recipe import load_recipe, recipe_from
 from tests.recipe.examples import GOOD, faults_of, load, only_fault, write
 

@@ -6,7 +6,7 @@ import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from blender.errors import RecipeError
+from blender.core.errors import RecipeError
 from blender.recipe import blend_recipe_schema, list_shipped_recipes, recipe_from
 from blender.recipe.schema import schema_text
 from blender.recipe.shipped import shipped_folder

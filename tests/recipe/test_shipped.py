@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import RecipeError
+from blender.core.errors import RecipeError
 from blender.recipe import list_shipped_recipes, load_recipe
 
 NAMES = list_shipped_recipes()

@@ -7,7 +7,7 @@ import threading
 import pytest
 from PIL import Image
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 from blender.serve.conversation import Conversation
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling

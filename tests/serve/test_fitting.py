@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
+from blender.data.template import TEMPLATES
+from blender.encoding.chat import make_chat_template
+from blender.encoding.encoder import TextEncoder, make_text_encoder
 from blender.serve.fitting import Fitter, Round, TooLongError
-from blender.template import TEMPLATES
-from blender.text.chat import make_chat_template
-from blender.text.encoder import TextEncoder, make_text_encoder
 from tests.stream.chat_templates import chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.serve.folder import require_model_folder
 
 
@@ -48,7 +48,7 @@ def test_commands_say_so_before_torch_is_imported(tmp_path, command, kind):
     if kind == "empty":
         folder.mkdir()
     code = (
-        "import sys; from blender.commands import app; from blender.errors import BlenderError\n"
+        "import sys; from blender.cli import app; from blender.core.errors import BlenderError\n"
         "try: app(standalone_mode=False)\n"
         "except BlenderError as error: print(error.message, 'torch' in sys.modules)"
     )

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blender.data.template import TEMPLATES
 from blender.serve.listening import Listener, stop_pattern
-from blender.template import TEMPLATES
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer
 
 STOP = stop_pattern(TEMPLATES["deepspeed-visualchat"].markers, ())

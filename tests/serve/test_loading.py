@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from blender.errors import ModelError
+from blender.core.errors import ModelError
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Session

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
+from blender.encoding.drafting import MARK
+from blender.encoding.image_processor import read_pixel_spec
 from blender.model import VisualChatProcessor
-from blender.preprocessing import read_pixel_spec
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Round, Session
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
 from blender.stream.models import load_text_encoder
-from blender.text.drafting import MARK
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Round, Session, TooLongError, ask_together

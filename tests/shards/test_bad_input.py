@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from blender import load_recipe, make_plan, open_blend, verify_blend, write_blend
-from blender.errors import RecipeError, SourceError
+from blender.core.errors import RecipeError, SourceError
 from tests import corpora
 
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import FolderError, PlanError, RecipeError, ShardError
+from blender.core.errors import FolderError, PlanError, RecipeError, ShardError
 from blender.shards.sample import Sample
 from tests import corpora
 

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from blender import load_recipe, open_blend, write_blend
+from blender.data.template import TEMPLATES
 from blender.shards.card import choose_example, dataset_card, is_untouched
 from blender.shards.published import published_as
 from blender.shards.sample import Sample, SampleImage, SampleTurn
-from blender.template import TEMPLATES
 from tests import corpora
 
 

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from blender import load_recipe, write_blend
-from blender.errors import FolderError, StoreError
+from blender.core.errors import FolderError, StoreError
 from blender.shards.folder import hold_folder
 from tests import corpora
 

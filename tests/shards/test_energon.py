@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import FolderError
+from blender.core.errors import FolderError
 from blender.shards.energon import write_energon
 from tests import corpora
 

@@ -10,8 +10,8 @@ import fsspec
 import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
-from blender.errors import FolderError, ShardError
-from blender.inspection.samples import read_table
+from blender.core.errors import FolderError, ShardError
+from blender.inspect.samples import read_table
 from tests import corpora
 from tests.servers import address, bucket, serving, upload
 

@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
+from blender.core.errors import FolderError, ShardError
 from blender.core.folder import MARKER
-from blender.errors import FolderError, ShardError
 from blender.shards.blend import WriteProgress
 from blender.shards.manifest import read_manifest
 from blender.stream.index import open_stream_blend

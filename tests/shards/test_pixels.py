@@ -8,11 +8,11 @@ import pytest
 
 from blender import load_recipe, make_plan, open_blend, verify_blend, write_blend
 from blender.blend.without import read_without
-from blender.errors import FolderError, PlanError
+from blender.core.errors import FolderError, PlanError
 from blender.shards.verify import DamagedMember
 from tests import corpora
-from tests.commands.test_commands import run
-from tests.images.pictures import picture
+from tests.cli.test_commands import run
+from tests.data.images.pictures import picture
 
 #: a hole of zeros (seen under auto) and a cut with an end mark behind it (seen under decode)
 PHOTO = picture(size=(200, 150), quality=95)

@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from blender import open_blend
-from blender.errors import FolderError
+from blender.core.errors import FolderError
 from blender.shards.manifest import read_manifest
 from blender.shards.publish import RemoteTarget
 from tests import corpora

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from blender import load_recipe, make_plan, open_blend, write_blend
-from blender.errors import RecipeError
+from blender.core.errors import RecipeError
 from blender.shards.sample import SampleTurn
 
 
@@ -62,7 +62,7 @@ def test_later_ones_stand_before_their_turn_and_none_is_trained(tmp_path):
 
 
 def test_references_in_a_system_text_are_kept_true(tmp_path):
-    from tests.images.pictures import picture
+    from tests.data.images.pictures import picture
 
     (tmp_path / "images").mkdir()
     for name in ("a.jpg", "b.jpg"):

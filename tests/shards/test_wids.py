@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blender import open_blend, verify_blend
-from blender.errors import FolderError
+from blender.core.errors import FolderError
 from blender.shards.wids import write_wids
 from tests import corpora
 

@@ -6,12 +6,12 @@ from functools import cache
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
-from blender.preprocessing import read_pixel_spec
+from blender.data.template import TEMPLATES
+from blender.encoding.encoder import make_text_encoder
+from blender.encoding.image_processor import read_pixel_spec
 from blender.shards.read import StoredSample
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
-from blender.template import TEMPLATES
-from blender.text.encoder import make_text_encoder
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 #: a vision tower for tiny pictures

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender import load_recipe, open_blend, write_blend
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.cache import ShardCache
 from blender.stream.index import StreamShard, open_stream_blend
 from blender.stream.reader import ReaderSettings, ShardReader

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from blender import open_blend
-from blender.errors import ShardError, StoreError, StreamError
+from blender.core.errors import ShardError, StoreError, StreamError
 from blender.shards.index import SCHEMA
 from blender.stream.index import open_stream_blend
 from blender.stream.remote import Retries

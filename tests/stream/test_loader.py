@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from blender import load_recipe, open_blend, write_blend
-from blender.errors import StreamError, WorkerError
-from blender.preprocessing import read_pixel_spec
+from blender.core.errors import StreamError, WorkerError
+from blender.encoding.encoder import make_text_encoder
+from blender.encoding.image_processor import read_pixel_spec
 from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.pixels import stack_images
 from blender.stream.source import open_source
-from blender.text.encoder import make_text_encoder
 from tests import corpora
 from tests.processes import is_alive
 from tests.stream import tiny_tokenizers

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.mixture import Group, Leaf, mix
 
 

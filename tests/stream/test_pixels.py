@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from transformers import BitImageProcessorPil, CLIPImageProcessorPil, SiglipImageProcessorPil, ViTImageProcessorPil
 
-from blender.errors import BlenderError
-from blender.preprocessing import read_pixel_spec
+from blender.core.errors import BlenderError
+from blender.encoding.image_processor import read_pixel_spec
 from blender.stream.pixels import decode_image, normalise, stack_images
 
 PROCESSORS = {

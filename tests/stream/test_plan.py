@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.mixture import Group, Leaf
 from blender.stream.plan import START, Point, StreamPlan
 

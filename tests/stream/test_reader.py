@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender import open_blend
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.shards import tar
 from blender.stream.damage import DamagePolicy
 from blender.stream.index import open_stream_blend

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from blender import load_recipe, write_blend
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.stream.collate import Collator
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.source import open_source

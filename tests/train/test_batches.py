@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.stream.collate import Collator
 from blender.stream.encode import encode_sample
 from blender.train.batches import check_images, micro_batches, num_trained, take_rows

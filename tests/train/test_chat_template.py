@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from blender import open_blend
-from blender.errors import StreamError
+from blender.core.errors import StreamError
 from blender.serve.loading import open_model
 from blender.serve.session import Session
 from blender.stream.models import load_encoder

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.train.checkpoint import (
     VERSION,
     CheckpointState,

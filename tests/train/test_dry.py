@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 from blender.train.dry import dry_run
 from blender.train.events import Begun
 from blender.train.recipe import load_train_recipe

@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 import yaml
 
-from blender.errors import RecipeError
+from blender.core.errors import RecipeError
 from blender.recipe import list_shipped_recipes
 from blender.recipe.load import kind_from
 from blender.recipe.schema import schema_text

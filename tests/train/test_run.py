@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from blender.errors import BlenderError, FolderError, ModelError, TrainError
+from blender.core.errors import BlenderError, FolderError, ModelError, TrainError
 from blender.model import VisualChatModel, VisualChatProcessor
 from blender.serve.loading import open_model
 from blender.train import loop

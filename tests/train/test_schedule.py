@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.train.arithmetic import plan_batch
 from blender.train.schedule import Schedule, num_warmup
 

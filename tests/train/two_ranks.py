@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from blender.errors import TrainError
+from blender.core.errors import TrainError
 from blender.train.run import train
 from tests.train import recipes
 

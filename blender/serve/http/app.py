@@ -13,7 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from blender.errors import BlenderError
+from blender.core.errors import BlenderError
 from blender.serve.fitting import Fitter
 from blender.serve.http.answering import Service
 from blender.serve.http.engine import Engine

@@ -17,7 +17,7 @@ from time import monotonic
 
 import torch
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 from blender.serve.http.fairness import FairQueue, Who
 from blender.serve.http.faults import RequestError
 from blender.serve.http.measures import Measures

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from blender.errors import BlenderError, ServeError, SessionError
+from blender.core.errors import BlenderError, ServeError, SessionError
 from blender.serve.fitting import TooLongError
 
 #: what kind of error a status is, in OpenAI's words

@@ -7,7 +7,7 @@ texts, nothing is lost by showing the images first, and the texts stay as they a
 
 from collections.abc import Sequence
 
-from blender.sources.mentions import Mention, written_out
+from blender.data.sources.mentions import Mention, written_out
 
 #: a text, or the number of an image in its conversation
 Part = str | int

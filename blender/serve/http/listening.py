@@ -6,7 +6,7 @@ from collections.abc import Callable
 import uvicorn
 from fastapi import FastAPI
 
-from blender.errors import ServeError
+from blender.core.errors import ServeError
 from blender.serve.http.connections import WatchedProtocol
 
 _BACKLOG = 256

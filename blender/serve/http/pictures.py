@@ -4,9 +4,9 @@ import base64
 import binascii
 import re
 
-from blender.images.damage import DamagedImage
-from blender.images.decoding import measure_image
-from blender.images.formats import MARK_BYTES, NAMES, foreign_kind, format_of
+from blender.data.images.damage import DamagedImage
+from blender.data.images.decoding import measure_image
+from blender.data.images.formats import MARK_BYTES, NAMES, foreign_kind, format_of
 from blender.serve.http.faults import RequestError
 
 _HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)

@@ -23,9 +23,9 @@ import torch
 from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
-from blender.errors import SessionError
-from blender.parallel import num_cores
-from blender.preprocessing import PixelSpec
+from blender.core.errors import SessionError
+from blender.core.pool import num_cores
+from blender.encoding.image_processor import PixelSpec
 from blender.serve.fitting import Fitted, Fitter, Round
 from blender.serve.http.faults import RequestError
 from blender.serve.http.reading import Asked, Exchange, read_request, web_addresses

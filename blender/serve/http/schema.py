@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from blender.core.visible import visible
 from blender.serve.http.faults import RequestError
-from blender.visible import visible
 
 #: parameters of OpenAI's that say nothing here, and the values, besides null, with which they ask for nothing
 _EMPTY: dict[str, tuple[Any, ...]] = {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from blender.errors import ServeError
+from blender.core.errors import ServeError
 
 
 @dataclass(frozen=True)

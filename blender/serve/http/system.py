@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from blender.template import IMAGE, Template
-from blender.text.chat import ChatTemplate
+from blender.data.template import IMAGE, Template
+from blender.encoding.chat import ChatTemplate
 
 #: what marks places in a text while it is rendered and tokenised
 _NONCHARACTERS = re.compile("[\ufdd0-\ufdef]")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from blender.errors import ServeError
+from blender.core.errors import ServeError
 from blender.serve.http.listening import bind, url_of
 from tests.serve.tiny_models import save_model
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 import torch
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
 from blender.serve.http.engine import Engine, Job
 from blender.serve.http.faults import RequestError
 from blender.serve.http.measures import Measures

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from blender.core.visible import visible
 from blender.serve.http.settings import Limits
-from blender.visible import visible
 from tests.serve.http.conftest import picture
 
 NASTY = '<img src=x onerror="document.title=1"> <script>document.title=2</script> </script> {{setup}} שלום'

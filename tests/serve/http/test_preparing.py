@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from blender.errors import SessionError
+from blender.core.errors import SessionError
+from blender.data.template import TEMPLATES
+from blender.encoding.chat import make_chat_template
+from blender.encoding.encoder import make_text_encoder
 from blender.serve.http.preparing import Conversations
 from blender.serve.http.reading import Asked, Exchange
 from blender.serve.sampling import Sampling
 from blender.serve.session import TooLongError
-from blender.template import TEMPLATES
-from blender.text.chat import make_chat_template
-from blender.text.encoder import make_text_encoder
 from tests.serve.http.conftest import picture
 from tests.stream.chat_templates import chatting
 

@@ -1,4 +1,4 @@
-// Shows what a text holds and a screen would not show, as blender/visible.py does: \x1b or \u202e.
+// Shows what a text holds and a screen would not show, as blender/core/visible.py does: \x1b or \u202e.
 
 const HIDDEN =
   /[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u115f\u1160\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff\u{e0000}-\u{e00ff}]/gu;

@@ -1,0 +1,1 @@
+"""What people have: records, their texts, the formats that they come in, and their images."""

@@ -1,0 +1,414 @@
+"""Read any part of a file, wherever it lies: on disk, behind a URL, inside another file, or in memory.
+
+Image stores and the survey need nothing but "these bytes, please", so that is all there is: :meth:`ByteFile.read_at`.
+Local files are read with ``pread``, without buffers, because a blend reads hundreds of thousands of small ones. Remote
+files are read by byte ranges through the machine's block cache, so that a picture that is surveyed and then written is
+fetched once; a server that ignores ranges sends everything, which is then kept.
+"""
+
+import io
+import json
+import os
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote, urlsplit
+
+from blender.core.block_cache import RemoteVersion, block_cache, run_id
+from blender.core.errors import StoreError
+
+#: what may pass is tried so often, with pauses in seconds in between, each twice as long as the one before
+_TRIES, _FIRST_PAUSE = 4, 0.5
+#: packages whose own errors are about connections
+_OF_CONNECTIONS = ("aiohttp", "botocore", "urllib3", "requests")
+#: what file systems of fsspec call that which changes with a file's content
+_VALIDATORS = (
+    "ETag",
+    "etag",
+    "Content-MD5",
+    "md5Hash",
+    "md5",
+    "content_md5",
+    "Digest",
+    "blob_id",
+    "generation",
+    "LastModified",
+    "Last-Modified",
+    "last_modified",
+    "updated",
+    "mtime",
+    "created",
+)
+_REMOTE_HINT = 'install what this kind of address needs with pip install "visualchat-blender[remote]"'
+
+
+class UnreachableError(StoreError):
+    """A server that does not answer, or not as it should, at several tries; it may at another time."""
+
+
+class ByteFile(ABC):
+    """A run of bytes of known length that can be read at any place."""
+
+    #: length in bytes
+    num_bytes: int
+
+    @abstractmethod
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        """Read bytes that lie wholly inside the file."""
+
+    def read_at(self, offset: int, num_bytes: int) -> bytes:
+        """Read up to ``num_bytes`` bytes from ``offset``; fewer only where the file ends."""
+        num_bytes = min(num_bytes, self.num_bytes - offset)
+        return self._read(offset, num_bytes) if num_bytes > 0 else b""
+
+    def read_all(self) -> bytes:
+        """Read the whole file."""
+        return self.read_at(0, self.num_bytes)
+
+    def close(self) -> None:  # noqa: B027 (most kinds hold nothing to close)
+        """Give back what the file holds."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class LocalFile(ByteFile):
+    """A file on disk.
+
+    Raises:
+        OSError: The file cannot be opened.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = -1
+        self._descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        self.num_bytes = os.fstat(self._descriptor).st_size
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        data = os.pread(self._descriptor, num_bytes, offset)
+        while len(data) < num_bytes:
+            more = os.pread(self._descriptor, num_bytes - len(data), offset + len(data))
+            if not more:
+                raise StoreError(
+                    f"a file of {self.num_bytes} bytes was cut at byte {offset + len(data)} during reading"
+                )
+            data += more
+        return data
+
+    def close(self) -> None:
+        """Close the descriptor; a second time does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class MemoryFile(ByteFile):
+    """Bytes at hand."""
+
+    def __init__(self, data: bytes) -> None:
+        self.num_bytes = len(data)
+        self._data = data
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        return self._data[offset : offset + num_bytes]
+
+
+class FileSlice(ByteFile):
+    """A part of another file, which stays open when the slice is closed."""
+
+    def __init__(self, file: ByteFile, start: int, num_bytes: int) -> None:
+        self.num_bytes = num_bytes
+        self._file = file
+        self._start = start
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        data = self._file.read_at(self._start + offset, num_bytes)
+        if len(data) < num_bytes:
+            raise StoreError(f"the file ends at byte {self._file.num_bytes}, inside of an image")
+        return data
+
+
+class RemoteFile(ByteFile):
+    """A file behind a URL, read by byte ranges through the block cache.
+
+    Args:
+        system: The fsspec file system.
+        path: The file's path in it.
+        version: What it holds, where known; else the server is asked.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked, or does not say how long the file is and sends nothing.
+    """
+
+    def __init__(self, system: Any, path: str, version: RemoteVersion | None = None) -> None:
+        self._system = system
+        self._path = path
+        self.version = version or ask_version(system, path)
+        self.num_bytes = self.version.num_bytes
+
+    def _read(self, offset: int, num_bytes: int) -> bytes:
+        try:
+            return block_cache().read(self.version, offset, num_bytes, self._fetch)
+        except ValueError as error:
+            raise StoreError(
+                f"{self._path}: {error}", "the file may have changed: run the same command again"
+            ) from error
+
+    def _fetch(self, start: int, stop: int) -> bytes:
+        def fetch() -> bytes:
+            data: bytes = self._system.cat_file(self._path, start=start, end=stop)
+            if len(data) not in (stop - start, self.num_bytes):
+                raise OSError(f"{len(data):,} bytes came where {stop - start:,} were asked for")
+            return data
+
+        content: bytes = _ask(self._system, self._path, fetch)
+        return content
+
+
+class SeekableFile(io.RawIOBase):
+    """A :class:`ByteFile` as Python's own libraries like to see it, to be wrapped in ``io.BufferedReader``."""
+
+    def __init__(self, file: ByteFile) -> None:
+        self._file = file
+        self._at = 0
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seekable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to a place, counted from the start, from here, or from the end."""
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._file.num_bytes}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def tell(self) -> int:
+        """Give the place."""
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer from the place on."""
+        data = self._file.read_at(self._at, len(buffer))
+        buffer[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+
+def buffered(file: ByteFile, buffer_size: int = 64 * 1024) -> io.BufferedReader:
+    """Give a file as Python's own libraries like to see it."""
+    return io.BufferedReader(SeekableFile(file), buffer_size)
+
+
+def is_remote(location: str) -> bool:
+    """Say whether a location is a URL rather than a path on this machine."""
+    return "://" in location and not location.startswith(("file://", "local://"))
+
+
+def path_of(location: str) -> str:
+    """Give the part of a location that names folders and files: without scheme, a web address also without host."""
+    if location.startswith(("http://", "https://")):
+        return urlsplit(location).path
+    return location.partition("://")[2] if is_remote(location) else str(local_path(location))
+
+
+def local_path(location: str) -> Path:
+    """Give the path of a local location; ``~`` is the user's home."""
+    for scheme in ("file://", "local://"):
+        location = location.removeprefix(scheme)
+    return Path(location).expanduser()
+
+
+def remote_system(location: str) -> tuple[Any, str]:
+    """Give the fsspec file system of a URL, and the URL's path in it.
+
+    Raises:
+        StoreError: No such kind of URL is known, or its package is not installed.
+    """
+    from fsspec.core import url_to_fs
+
+    try:
+        system, path = url_to_fs(location)
+    except ImportError as error:
+        raise StoreError(f"{location} cannot be read: {error}", _REMOTE_HINT) from error
+    except ValueError as error:
+        raise StoreError(f"{location} is no address that can be read: {error}") from error
+    return system, path
+
+
+def is_web(system: Any) -> bool:
+    """Say whether a file system is the web, whose paths are URLs and whose folders may not be listable."""
+    protocol = system.protocol
+    return "http" in ((protocol,) if isinstance(protocol, str) else protocol)
+
+
+def join_remote(system: Any, folder: str, path: str) -> str:
+    """Give the address of a path below a remote folder. On the web ``%`` and ``?`` in names are escaped."""
+    if not path:
+        return folder
+    return f"{folder.rstrip('/')}/{quote(path) if is_web(system) else path}"
+
+
+def ask_version(system: Any, path: str) -> RemoteVersion:
+    """Ask what a remote file holds: its size, and what tells its content from earlier ones.
+
+    A server that does not say how long the file is sends it; the bytes are kept.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    info = _ask(system, path, lambda: system.info(path))
+    if info.get("type") == "directory":
+        raise FileNotFoundError(path)
+    if version := version_in(path, info):
+        return version
+    content = read_remote(system, path)
+    version = RemoteVersion(path, _validators(info), len(content))
+    if content:
+        block_cache().read(version, 0, len(content), lambda start, stop: content)
+    return version
+
+
+def version_in(path: str, info: Mapping[str, Any]) -> RemoteVersion | None:
+    """Read the version of a file out of what fsspec tells of it; None where its size is not told."""
+    size = info.get("size")
+    return None if size is None else RemoteVersion(path, _validators(info), int(size))
+
+
+def remembered_version(system: Any, path: str) -> RemoteVersion:
+    """Ask what a remote file holds, once in a run of the program: all of its processes see the same content.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    cache, key = block_cache(), ("version", run_id(), path)
+    if (kept := cache.recall(*key)) is not None:
+        return RemoteVersion(path, *json.loads(kept))
+    version = ask_version(system, path)
+    cache.remember(json.dumps([version.version, version.num_bytes]).encode(), *key)
+    return version
+
+
+def _validators(info: Mapping[str, Any]) -> str:
+    """Join what a server tells to know a content again; the run where it tells nothing of the kind."""
+    known = [f"{name}={info[name]}" for name in _VALIDATORS if info.get(name)]
+    return " ".join(known) or f"run={run_id()}"
+
+
+def read_remote(system: Any, path: str, num_tries: int = _TRIES) -> bytes:
+    """Read a whole remote file in one request; 1 try is for who tries again by themselves.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        StoreError: The server cannot be asked.
+    """
+    data: bytes = _ask(system, path, lambda: system.cat_file(path), num_tries)
+    return data
+
+
+def open_file(location: str) -> ByteFile:
+    """Open a single file at a path or URL.
+
+    Raises:
+        OSError: There is no such file, or it may not be read.
+        StoreError: The server cannot be asked, or does not send parts of files.
+    """
+    if not is_remote(location):
+        return LocalFile(str(local_path(location)))
+    system, path = remote_system(location)
+    key = ("ranges", run_id(), path)
+    if is_web(system) and block_cache().recall(*key) is None:
+        _demand_ranges(system, path)
+        block_cache().remember(b"yes", *key)
+    return RemoteFile(system, path, remembered_version(system, path))
+
+
+def _demand_ranges(system: Any, path: str) -> None:
+    """Refuse a web server that would send gigabytes for every image asked of it."""
+    import fsspec.asyn
+
+    async def answers_ranges() -> bool:
+        session = await system.set_session()
+        async with session.get(path, headers={"Range": "bytes=0-0", "Accept-Encoding": "identity"}) as answer:
+            if answer.status in (404, 410):
+                raise FileNotFoundError(path)
+            answer.raise_for_status()
+            return bool(answer.status == 206)
+
+    if not _ask(system, path, lambda: fsspec.asyn.sync(system.loop, answers_ranges)):
+        host = urlsplit(path).netloc
+        raise StoreError(f"{host} does not send parts of {path}", "download the file and name its path")
+
+
+def is_missing_from_web(error: BaseException) -> bool:
+    """Say whether a web server answered that there is no such page, rather than not answering."""
+    return getattr(error, "status", None) in (404, 410)
+
+
+def _ask(system: Any, path: str, question: Callable[[], Any], num_tries: int = _TRIES) -> Any:
+    """Ask a remote system, again where what goes wrong may pass.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreachableError: What goes wrong may pass, and has not.
+        StoreError: The server refuses, or its library raises whatever else.
+    """
+    for attempt in range(num_tries):
+        try:
+            return _ask_once(system, path, question)
+        except StoreError as error:
+            if error.__cause__ is None or not _may_pass(error.__cause__):
+                raise
+            if attempt == num_tries - 1:
+                hint = f"tried {num_tries} times; run the same command again when the server answers"
+                raise UnreachableError(error.message, hint) from error.__cause__
+        time.sleep(_FIRST_PAUSE * 2**attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+def _may_pass(error: BaseException) -> bool:
+    status = getattr(error, "status", None)
+    if isinstance(status, int):
+        return status >= 500 or status in (408, 429)
+    if isinstance(error, PermissionError | ValueError | NotImplementedError):
+        return False
+    return isinstance(error, OSError | TimeoutError) or type(error).__module__.partition(".")[0] in _OF_CONNECTIONS
+
+
+def _ask_once(system: Any, path: str, question: Callable[[], Any]) -> Any:
+    """Ask a remote system; whatever its library raises becomes a missing file or a sentence."""
+    try:
+        return question()
+    except FileNotFoundError as error:
+        # fsspec reports every failure of a web server's first answer as a missing file
+        reason = error.__cause__
+        if reason is None or not is_web(system) or is_missing_from_web(reason):
+            raise
+        raise StoreError(f"{path} cannot be read: {_words(reason)}") from reason
+    except IsADirectoryError as error:
+        raise FileNotFoundError(path) from error
+    except StoreError:
+        raise
+    except Exception as error:
+        if is_missing_from_web(error):
+            raise FileNotFoundError(path) from error
+        raise StoreError(f"{path} cannot be read: {_words(error)}") from error
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__

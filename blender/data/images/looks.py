@@ -1,0 +1,85 @@
+"""What a picture looks like, in a few numbers, and whether two pictures look the same.
+
+A difference hash (Krawetz, "Kind of Like That", 2013): the picture is made grey and 9 x 9 pixels small, and each bit
+says whether brightness rises to the next pixel, 64 of them across and 64 down. Copies that were compressed, resized or
+brightened differ in a few bits, other pictures in about half. The mean colour keeps a blue box from an orange one of
+the same shape; a picture without any shape, whose bits are noise, is compared by its colour alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from blender.data.images.decoding import explaining_damage, open_image
+
+_SIDE = 9
+#: brightness that a picture's darkest and lightest ninths must differ by for its bits to mean anything
+_FLAT = 6
+#: pixels of a side at which two pictures are compared, and of the parts whose means are
+_COMPARED, _PART = 64, 4
+#: steps of 255 by which the colour of a part may differ: brightening takes up to 20, a small thing more than 35
+_DIFFERENCE = 24
+
+
+#: steps of 255 by which each mean colour of two copies may differ
+COLOUR_STEPS = 24
+
+
+class Look(NamedTuple):
+    """What a picture looks like."""
+
+    across: int
+    down: int
+    red: int
+    green: int
+    blue: int
+    flat: bool
+
+
+def look_at(content: bytes) -> Look:
+    """Work out what a picture looks like.
+
+    Args:
+        content: The image file's bytes.
+
+    Raises:
+        OSError: It cannot be decoded.
+    """
+    colours = _made_small(content, _SIDE)
+    grey = np.asarray(colours.convert("L"), dtype=np.int16)
+    red, green, blue = np.asarray(colours, dtype=np.float64).mean(axis=(0, 1)).round().astype(int).tolist()
+    across = np.diff(grey[:-1], axis=1) > 0
+    down = np.diff(grey[:, :-1], axis=0) > 0
+    return Look(_packed(across), _packed(down), red, green, blue, bool(np.ptp(grey) < _FLAT))
+
+
+def look_the_same(content: bytes, other: bytes) -> bool:
+    """Say whether no part of a picture differs visibly from the same part of another.
+
+    A change of colour or brightness that all parts share does not count.
+
+    Args:
+        content: The bytes of an image file.
+        other: Those of another.
+
+    Raises:
+        OSError: One of them cannot be decoded.
+    """
+    first, second = (np.asarray(_made_small(each, _COMPARED), dtype=np.float64) for each in (content, other))
+    difference = first - second
+    difference -= np.median(difference, axis=(0, 1))
+    parts = difference.reshape(_COMPARED // _PART, _PART, _COMPARED // _PART, _PART, 3).mean(axis=(1, 3))
+    return float(np.abs(parts).max()) <= _DIFFERENCE
+
+
+def _made_small(content: bytes, side: int) -> Image.Image:
+    with explaining_damage(), open_image(content) as opened:
+        # a JPEG is decoded at an eighth of its size, where that is enough
+        opened.draft("RGB", (8 * side, 8 * side) if side < 16 else (2 * side, 2 * side))
+        return opened.convert("RGB").resize((side, side), Image.Resampling.BOX)
+
+
+def _packed(bits: npt.NDArray[np.bool_]) -> int:
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")

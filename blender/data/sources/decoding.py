@@ -1,0 +1,119 @@
+"""Decode the records of a file, some thousands at a time, and sort out those that cannot be read.
+
+A record of the wrong shape is a fault of the file, and stops the reading: but only once all others have been looked at,
+so that all such records are reported at once. Where the recipe says so, they are skipped instead, each with its reason.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Generic
+
+import msgspec
+from msgspec import Raw
+
+from blender.data.records import BATCH_SIZE
+from blender.data.sources import faults
+from blender.data.sources.annotations import Annotations, RawRecords
+from blender.data.sources.dialogue import Unread
+from blender.data.sources.repair import repaired
+from blender.data.sources.shapes import GrowingShape, Layout, S
+
+#: so many records of the wrong shape are described, the others are counted
+_NUM_DESCRIBED = 20
+_BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def decode_records(annotations: Annotations, records: RawRecords, layout: Layout[S]) -> Iterator[S | Unread]:
+    """Decode records one after the other; those that cannot be used come as :class:`Unread`.
+
+    Raises:
+        SourceError: There is no record, or some do not have the shape and the recipe does not skip these.
+    """
+    return chain.from_iterable(decode_batches(annotations, records, layout))
+
+
+def decode_batches(annotations: Annotations, records: RawRecords, layout: Layout[S]) -> Iterator[list[S | Unread]]:
+    """Decode some thousands of records at a time; those before a faulty one are yielded first.
+
+    Raises:
+        SourceError: As :func:`decode_records`.
+    """
+    if not records.contents:
+        raise faults.no_records(annotations.path)
+    decoder = _Decoder(annotations, records, layout)
+    for start in range(0, len(records.contents), BATCH_SIZE):
+        batch = decoder.decode(start, start + BATCH_SIZE)
+        if decoder.stops:
+            batch = batch[: max(0, decoder.culprits[0][0].index - start)]
+        if batch:
+            yield batch
+    decoder.finish()
+
+
+@dataclass
+class _Decoder(Generic[S]):
+    annotations: Annotations
+    records: RawRecords
+    layout: Layout[S]
+    #: the first records of the wrong shape, and what is wrong with each
+    culprits: list[tuple[faults.Culprit, Exception]] = field(default_factory=list)
+    num_bad: int = 0
+
+    def __post_init__(self) -> None:
+        self._shape = GrowingShape(self.layout)
+        self._skips = self.annotations.options.on_bad_record == "skip"
+
+    @property
+    def stops(self) -> bool:
+        """Whether a record has turned up that stops the reading."""
+        return bool(self.culprits) and not self._skips
+
+    def decode(self, start: int, stop: int) -> list[S | Unread]:
+        """Decode the records of a range."""
+        contents = self.records.contents[start:stop]
+        waiting, decoded = iter(contents), list[S | Unread]()
+        while len(decoded) < len(contents):
+            try:
+                # extend keeps what came before a fault
+                decoded.extend(map(self._shape.decode, waiting))
+            except _BROKEN:
+                decoded.append(self._with_care(start + len(decoded), contents[len(decoded)]))
+        self._refuse_unread_media(decoded, contents)
+        return decoded
+
+    def finish(self) -> None:
+        """Report the records of the wrong shape, unless they are skipped."""
+        annotations, all_are_bad = self.annotations, self.num_bad == len(self.records.contents)
+        if self.num_bad and not self._skips or all_are_bad and faults.is_of_another_format(annotations):
+            raise faults.wrong_records(annotations, self.culprits, self.num_bad, len(self.records.contents))
+
+    def _with_care(self, index: int, content: Raw | bytes) -> S | Unread:
+        """Decode a record that has new keys, or that only Python reads; or note what is wrong with it."""
+        mended = repaired(bytes(content))
+        for text in (content, mended):
+            try:
+                return self._with_new_keys(text)
+            except _BROKEN as error:
+                fault: Exception = error
+        key = self.records.keys[index] if self.records.keys else None
+        culprit = faults.Culprit(index, self.records.place(index), key, mended)
+        self.num_bad += 1
+        if len(self.culprits) < _NUM_DESCRIBED:
+            self.culprits.append((culprit, fault))
+        return Unread(faults.name_of(culprit), "bad_record", faults.sentence(culprit, fault))
+
+    def _with_new_keys(self, content: Raw | bytes) -> S:
+        while True:
+            try:
+                return self._shape.decode(content)
+            except msgspec.ValidationError as error:
+                if "unknown field" not in str(error) or not self._shape.take_up_keys(content):
+                    raise
+
+    def _refuse_unread_media(self, decoded: list[S | Unread], contents: Sequence[Raw | bytes]) -> None:
+        places = [place for place, record in enumerate(decoded) if not isinstance(record, Unread)]
+        records = [record for record in decoded if not isinstance(record, Unread)]
+        named = self._shape.unread_media(records, [contents[place] for place in places])
+        for number, sentence in named.items():
+            decoded[places[number]] = Unread(records[number].own_id(), "unread_media", sentence)

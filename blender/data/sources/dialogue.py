@@ -1,0 +1,153 @@
+"""What the readers have in common: numbering records, and refusing those that are no conversation.
+
+A record that cannot be used is no error. The function that finds out raises :class:`Unusable`, and the reader turns it
+into a :class:`~blender.data.records.Skip`, so that the record is counted with its reason.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from msgspec import Struct
+
+from blender.core.characters import has_visible
+from blender.data.records import Conversation, Record, Skip, Turn
+from blender.data.sources.media import foreign_mark
+
+Entry = TypeVar("Entry")
+
+
+class Unusable(Exception):
+    """A record that cannot be used; never leaves the readers.
+
+    Args:
+        reason: A word for counting.
+        detail: A sentence for reading.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+
+class Unread(Struct, frozen=True, gc=False):
+    """Stands for a record that has another shape than its format's, or names media that are not read."""
+
+    #: the id that the record bears, as far as it can be made out
+    name: str | int | None
+    reason: str
+    detail: str
+
+    def own_id(self) -> str | int | None:
+        """Return the id that the record bears."""
+        return self.name
+
+
+def as_read(entry: Entry | Unread) -> Entry:
+    """Return a record that could be read.
+
+    Raises:
+        Unusable: It could not.
+    """
+    if isinstance(entry, Unread):
+        raise Unusable(entry.reason, entry.detail)
+    return entry
+
+
+def require_own_marks(questions: Iterable[str], own: str = "") -> None:
+    """Check that no question holds a mark of media that the format does not read.
+
+    Raises:
+        Unusable: `unread_media`.
+    """
+    for number, question in enumerate(questions, start=1):
+        if mark := foreign_mark(question, own):
+            raise Unusable("unread_media", f'the question of round {number} holds the mark "{mark}", which is not read')
+
+
+class Numbering:
+    """Hands out the number and the id of each entry of one file, in order, with ids that are unique in it."""
+
+    def __init__(self) -> None:
+        self._index = -1
+        self._uses: dict[str, int] = {}
+
+    def next(self, name: str | int | None) -> Record:
+        """Number the next entry; one without a name is called by its place, a name used before gets `~2`, `~3`."""
+        self._index += 1
+        return Record(self._index, self._unused(str(self._index) if name is None or name == "" else str(name)))
+
+    def many(self, names: Sequence[str | int | None]) -> tuple[list[int], list[str]]:
+        """Number some more entries at once; return their numbers and their ids."""
+        first, found = self._index + 1, set(names)
+        told = [name for name in names if type(name) is str]
+        if len(found) == len(told) == len(names) and "" not in found and self._uses.keys().isdisjoint(told):
+            self._uses |= dict.fromkeys(told, 1)
+            self._index += len(told)
+            return list(range(first, first + len(told))), told
+        records = [self.next(name) for name in names]
+        return [record.index for record in records], [record.id for record in records]
+
+    def _unused(self, name: str) -> str:
+        candidate = name
+        while candidate in self._uses:
+            self._uses[name] += 1
+            candidate = f"{name}~{self._uses[name]}"
+        self._uses[candidate] = 1
+        return candidate
+
+
+def conversations(
+    entries: Iterable[Entry],
+    name: Callable[[Entry], str | int | None],
+    turns: Callable[[Entry], Sequence[Turn]],
+    ordered: bool = True,
+) -> Iterator[Conversation | Skip]:
+    """Make one conversation, or one skip, of every entry.
+
+    Args:
+        entries: The file's records, decoded.
+        name: Gives the id of an entry.
+        turns: Gives the turns of an entry, or raises :class:`Unusable`.
+        ordered: Whether the turns follow on each other.
+    """
+    numbering = Numbering()
+    for entry in entries:
+        record = numbering.next(name(entry))
+        yield converted(entry, record, turns, ordered)
+
+
+def converted(
+    entry: Entry, record: Record, turns: Callable[[Entry], Sequence[Turn]], ordered: bool = True
+) -> Conversation | Skip:
+    """Make one conversation, or one skip, as :func:`conversations` does."""
+    try:
+        usable = tuple(turns(entry))
+        require_text(usable)
+    except Unusable as fault:
+        return Skip(record, fault.reason, fault.detail)
+    return Conversation(usable, (record,), ordered)
+
+
+def require_text(turns: Sequence[Turn]) -> None:
+    """Check that every round has turns with something to be seen in both question and answer.
+
+    Raises:
+        Unusable: `no_turns` or `empty_text`.
+    """
+    if not turns:
+        raise Unusable("no_turns", "the conversation is empty")
+    for turn in turns:
+        if not has_visible(turn.question) or not has_visible(turn.answer):
+            part = "answer" if has_visible(turn.question) else "question"
+            raise Unusable("empty_text", f"the {part} of round {turns.index(turn) + 1} is empty")
+
+
+def require_names(images: Sequence[str]) -> None:
+    """Check that no image name is empty.
+
+    Raises:
+        Unusable: `image_name`.
+    """
+    if "" in images:
+        raise Unusable("image_name", f"the name of image {images.index('') + 1} is empty")

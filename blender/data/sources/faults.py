@@ -1,0 +1,254 @@
+"""What can be wrong with an annotation file, as sentences.
+
+A sentence names the file, the record (counted from 1, and by its id where it has one) and the JSON path, says what was
+expected and what was found, and hints at what to do. Everything here runs only once something has gone wrong, so it may
+decode the file again to find out more.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from blender.core.errors import SourceError
+from blender.data.sources.guessing import guess_format, is_json, looks_like
+
+AGAIN = "download it again"
+NEW_LINE = b"\n"
+_DUMP = "write it with json.dump, not with str or print"
+#: what Python writes and JSON has not
+_PYTHON = re.compile(rb"[\[{,:\s]*(?:'|(?:None|True|False)\b)")
+_BLANKS = re.compile(rb"\s*")
+_BYTE = re.compile(r"\(byte (\d+)\)")
+
+#: first bytes of what people get instead of JSON → what it is, what to do
+_NOT_JSON = {
+    b"version https://git-lfs": ("is a Git LFS pointer, not the file itself", "fetch it with `git lfs pull`"),
+    b"<": ("is a web page or XML, not JSON", AGAIN),
+    b"PK\x03\x04": ("is a zip archive, not JSON", "unpack it first"),
+    b"BZh": ("is packed with bzip2", "unpack it first"),
+    b"\xfd7zXZ": ("is packed with xz", "unpack it first"),
+    b"PAR1": ("is a parquet file, not JSON", "instructions are read from JSON; pictures may be parquet"),
+    b"\xff\xfe": ("is not UTF-8 text", "convert it to UTF-8"),
+    b"\xfe\xff": ("is not UTF-8 text", "convert it to UTF-8"),
+}
+
+_KINDS = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "an array",
+    "object": "an object",
+    "null": "null",
+}
+_EXPECTED = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<found>[^`]*)`")
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_PLACE = re.compile(r" - at `\$?(?P<place>.*)`$", re.DOTALL)
+
+
+class File(Protocol):
+    """An annotation file."""
+
+    @property
+    def path(self) -> str:
+        """Where it is."""
+
+    @property
+    def format(self) -> str:
+        """What the recipe says it is."""
+
+    @property
+    def data(self) -> bytes:
+        """What it holds."""
+
+
+@dataclass(frozen=True)
+class Culprit:
+    """A record that could not be decoded."""
+
+    #: 0-based place in the file
+    index: int
+    #: JSON path
+    place: str
+    #: its key, where an object holds the records
+    key: str | None
+    content: bytes
+
+
+#: of an id or key that a sentence names
+_LONGEST_NAME = 120
+
+
+def missing(path: str) -> SourceError:
+    """Tell that there is no such file, and what similar one there is."""
+    parent = Path(path).parent
+    if "://" in path:
+        return SourceError(f"annotation file {path} does not exist")
+    if not parent.is_dir():
+        return SourceError(f"annotation file {path} does not exist", f"there is no folder {parent} either")
+    names = sorted(child.name for child in parent.iterdir())
+    close = difflib.get_close_matches(Path(path).name, names, n=1)
+    return SourceError(f"annotation file {path} does not exist", f"did you mean {close[0]}?" if close else None)
+
+
+def unreadable(path: str, error: Exception) -> SourceError:
+    """Tell that the file could not be read, in the words of the file system or of its plug-in."""
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return SourceError(f"annotation file {path} cannot be read: {words}")
+
+
+def no_records(path: str) -> SourceError:
+    """Tell that the JSON is fine but empty."""
+    return SourceError(f"{path} holds no records", "download it again, or take it out of the recipe")
+
+
+def refuse_what_is_not_json(path: str, data: bytes) -> None:
+    """Recognise what people get in place of JSON.
+
+    Raises:
+        SourceError: The file is empty, a web page, an archive, a pointer to the real file.
+    """
+    if not data or data.isspace():
+        raise SourceError(f"{path} is empty", AGAIN)
+    head = data[_BLANKS.match(data).end() :][:64]  # type: ignore[union-attr]
+    for start, (what, hint) in _NOT_JSON.items():
+        if head.startswith(start):
+            raise SourceError(f"{path} {what}", hint)
+
+
+def byte_of(error: Exception) -> int:
+    """Return the place of a fault in JSON, as msgspec tells it; 0 where it tells none."""
+    found = _BYTE.search(str(error))
+    return int(found[1]) if found else 0
+
+
+def broken_json(file: File, error: Exception) -> SourceError:
+    """Tell where the JSON of a file breaks, and why, as far as that can be made out."""
+    path, words = file.path, str(error)
+    if isinstance(error, RecursionError):
+        return SourceError(f"{path} nests arrays or objects too deeply")
+    if "truncated" in words:
+        return SourceError(f"{path} ends early: its JSON breaks off at byte {len(file.data):,}", AGAIN)
+    if isinstance(error, UnicodeDecodeError):
+        return SourceError(f"{path} is not UTF-8 text throughout: {error.reason}", "convert it to UTF-8")
+    at = byte_of(error)
+    where = f"at byte {at:,} (line {file.data.count(NEW_LINE, 0, at) + 1:,})"
+    rest = file.data[max(0, at - 1) :] if "trailing characters" in words else file.data[at:]
+    if "trailing characters" in words:
+        hint = looks_like(path, file.format, file.data) or "join the values into one array"
+        return SourceError(f"{path} holds another JSON value behind the first, {where}", hint)
+    if _PYTHON.match(rest):
+        return SourceError(f"{path} is a Python literal, not JSON, {where}: {_excerpt(rest)}", _DUMP)
+    if rest[:1] < b" " and rest:
+        message = f"{path} is not valid JSON: a control character (0x{rest[0]:02x}) stands bare in a text {where}"
+        return SourceError(message, "line breaks and tabs in texts are written \\n and \\t")
+    what = _BYTE.sub("", words.removeprefix("JSON is malformed: ")).strip()
+    return SourceError(f"{path} is not valid JSON: {what} {where}", f"correct it there: {_excerpt(rest)}")
+
+
+def no_json_lines(file: File, first: bytes) -> SourceError:
+    """Tell that a file is named as JSON Lines, but not one of its lines is JSON."""
+    if _PYTHON.match(first[:200]):
+        return SourceError(f"{file.path} holds Python literals, not JSON: {_excerpt(first)}", _DUMP)
+    if is_json(file.data):
+        hint = "it is one JSON value over several lines: give its name the ending .json, or write one record per line"
+    else:
+        hint = "write each record as one JSON object on a line of its own"
+    message = f"{file.path} is named as JSON Lines, but no line of it is JSON: it begins {_excerpt(first)}"
+    return SourceError(message, hint)
+
+
+def wrong_top(file: File, error: msgspec.ValidationError) -> SourceError:
+    """Tell that the outermost level is not what the format has, and which format it looks like."""
+    what, place = _explained(error)
+    at = f", at ${place}" if place else ""
+    hint = looks_like(file.path, file.format, file.data)
+    return SourceError(f"{file.path} is not of format {file.format}{at}: {what}", hint)
+
+
+def sentence(culprit: Culprit, error: Exception) -> str:
+    """Tell which record is not what the format has, at which place in it, and what was expected there."""
+    name = name_of(culprit)
+    number = f"record {culprit.index + 1:,}" + (f" (id {_on_one_line(name)})" if name is not None else "")
+    what, inner = _explained(error) if isinstance(error, msgspec.ValidationError) else (_broken(culprit, error), "")
+    return f"{number}, at {_on_one_line(culprit.place)}{inner}: {what}"
+
+
+def _on_one_line(text: str) -> str:
+    """Write a stranger's text so that a sentence stays one: no line breaks, and only the beginning of a long one."""
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
+
+
+def wrong_records(file: File, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int) -> SourceError:
+    """Tell of all records that are not what the format has; the first ones are described."""
+    hint = looks_like(file.path, file.format, file.data)
+    sentences = [sentence(culprit, error) for culprit, error in culprits]
+    if num_bad == total and is_of_another_format(file):
+        return SourceError(f"{file.path} is not of format {file.format}: {sentences[0]}", hint)
+    if num_bad == 1:
+        hint = hint or "correct or remove this record, or skip such records with on_bad_record: skip"
+        return SourceError(f"{file.path}, {sentences[0]}", hint)
+    shown = "" if num_bad == len(sentences) else f"; the first {len(sentences)}"
+    message = f"{file.path}: {num_bad:,} of {total:,} records cannot be read{shown}:"
+    hint = hint or "correct or remove them, or skip such records with on_bad_record: skip"
+    return SourceError("\n  ".join([message, *sentences]), hint)
+
+
+def is_of_another_format(file: File) -> bool:
+    """Tell whether a file looks like one of another format than the recipe names."""
+    guess = guess_format(file.data)
+    return guess not in (None, "lines", file.format)
+
+
+def _broken(culprit: Culprit, error: Exception) -> str:
+    """Say why a record could not be decoded, though the file could be split into records."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 text ({error.reason})"
+    if isinstance(error, RecursionError):
+        return "nests arrays or objects too deeply"
+    if _PYTHON.match(culprit.content[:200]):
+        return "a Python literal, not JSON"
+    words = str(error).removeprefix("JSON is malformed: ")
+    return f"not valid JSON ({words[0].lower()}{words[1:]})"
+
+
+def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
+    """Return what msgspec expected and found in words, and the place below the decoded value."""
+    words = str(error)
+    found_place = _PLACE.search(words)
+    place = found_place["place"] if found_place else ""
+    if match := _EXPECTED.search(words):
+        expected = " or ".join(_kind(kind) for kind in match["expected"].split(" | "))
+        return f"expected {expected}, found {_kind(match['found'])}", place
+    if match := _MISSING.search(words):
+        return f'expected a field "{match["field"]}", found none', place
+    return _PLACE.sub("", words), place
+
+
+def _kind(name: str) -> str:
+    return _KINDS.get(name, name)
+
+
+def name_of(culprit: Culprit) -> str | None:
+    """Return the id that a record bears, if it can be made out."""
+    if culprit.key is not None:
+        return culprit.key
+    try:
+        record = msgspec.json.decode(culprit.content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    names = (record.get(field) for field in ("id", "question_id", "image_id", "filename"))
+    return next((str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool)), None)
+
+
+def _excerpt(text: bytes) -> str:
+    shown = text[:40].decode("utf-8", "replace")
+    return ascii(shown) if len(text) <= 40 else f"{ascii(shown)}…"

@@ -1,0 +1,156 @@
+"""The shapes of a format's records, and how they take up the keys of a file that are not the format's own.
+
+A record is decoded into a struct of its format's fields, which is as fast as it gets, but says nothing of other keys;
+and those may name a picture. So decoding refuses unknown keys: once one turns up, a shape is made that has it as well
+(the value stays undecoded), and decoding goes on with that. A file has few distinct keys, so this happens a few times.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from blender.data.sources.media import unread
+from blender.data.sources.repair import repaired
+
+#: more different keys in one file are not taken up; its records are looked through one by one
+_MOST_KEYS = 200
+_ABSENT = Raw(b"")
+
+
+class RecordShape(Struct, frozen=True, gc=False):
+    """What the records of every format have in common."""
+
+    def own_id(self) -> str | int | None:
+        """Return the id that the record bears, if it bears one."""
+        return None
+
+    def image_names(self) -> Sequence[str]:
+        """Name the images that the reader takes from the record."""
+        return ()
+
+
+S = TypeVar("S", bound=RecordShape)
+
+
+@dataclass(frozen=True)
+class Layout(Generic[S]):
+    """What a format's records look like."""
+
+    record: type[S]
+    #: the field of a record that holds messages, and the shape of one
+    messages: str | None = None
+    message: type[Struct] | None = None
+    #: the key under which a record has its images, for advice
+    images: str | None = None
+
+
+class GrowingShape(Generic[S]):
+    """Decodes records of one file, and tells which of them name media under keys that are not read."""
+
+    def __init__(self, layout: Layout[S]) -> None:
+        self._layout = layout
+        self._keys: list[str] = []
+        self._message_keys: list[str] = []
+        self._has_too_many = False
+        self.decode: Callable[[bytes | Raw], S] = self._grown()
+
+    def take_up_keys(self, content: bytes | Raw) -> bool:
+        """Take up the keys of a record; return whether there were new ones."""
+        record, messages = _keys_of(content, self._layout.messages)
+        new = _new(record, self._layout.record, self._keys)
+        new_in_messages = _new(messages, self._layout.message, self._message_keys) if self._layout.message else []
+        if not new and not new_in_messages or self._has_too_many:
+            return False
+        self._keys += new
+        self._message_keys += new_in_messages
+        self._has_too_many = len(self._keys) + len(self._message_keys) > _MOST_KEYS
+        self.decode = self._grown()
+        return True
+
+    def unread_media(self, records: Sequence[S], contents: Sequence[bytes | Raw]) -> dict[int, str]:
+        """Say, of those of some records that name media under a key that is not read, what they name."""
+        found: dict[int, str] = {}
+        if self._has_too_many:
+            for place, content in enumerate(contents):
+                self._note(found, place, records[place], _items_of(content, self._layout))
+            return found
+        for number, key in enumerate(self._keys):
+            field = _field(number)
+            for place, record in enumerate(records):
+                value = getattr(record, field, _ABSENT)
+                if value is not _ABSENT:
+                    self._note(found, place, record, [(key, value)])
+        if self._message_keys and self._layout.messages:
+            for place, record in enumerate(records):
+                self._note(found, place, record, self._of_messages(record))
+        return found
+
+    def _grown(self) -> Callable[[bytes | Raw], S]:
+        if self._has_too_many:
+            return msgspec.json.Decoder(self._layout.record).decode
+        fields: list[tuple[str, Any, Any]] = []
+        if self._layout.messages and self._layout.message:
+            message = _extended(self._layout.message, [], self._message_keys)
+            fields = [(self._layout.messages, list[message], msgspec.NODEFAULT)]  # type: ignore[valid-type]
+        return msgspec.json.Decoder(_extended(self._layout.record, fields, self._keys)).decode
+
+    def _of_messages(self, record: S) -> Iterator[tuple[str, Raw]]:
+        for message in getattr(record, self._layout.messages or ""):
+            for number, key in enumerate(self._message_keys):
+                value = getattr(message, _field(number), _ABSENT)
+                if value is not _ABSENT:
+                    yield key, value
+
+    def _note(self, found: dict[int, str], place: int, record: S, items: Iterable[tuple[str, Raw]]) -> None:
+        for key, value in items:
+            if place not in found and (sentence := unread(key, value, record.image_names, self._layout.images)):
+                found[place] = sentence
+
+
+def _field(number: int) -> str:
+    return f"extra_{number}"
+
+
+def _extended(base: type[Struct], fields: list[tuple[str, Any, Any]], keys: Sequence[str]) -> Any:
+    """Make a struct of a base's fields and of some keys whose values stay undecoded; it refuses all other keys."""
+    names = {_field(number): key for number, key in enumerate(keys)}
+    return msgspec.defstruct(
+        base.__name__,
+        [*fields, *((name, Raw, _ABSENT) for name in names)],
+        bases=(base,),
+        rename=names,
+        frozen=True,
+        gc=False,
+        kw_only=True,
+        forbid_unknown_fields=True,
+    )
+
+
+def _new(keys: Iterable[str], shape: type[Struct], known: Sequence[str]) -> list[str]:
+    own = {field.encode_name for field in msgspec.structs.fields(shape)}
+    return [key for key in dict.fromkeys(keys) if key not in own and key not in known]
+
+
+def _keys_of(content: bytes | Raw, messages: str | None) -> tuple[list[str], list[str]]:
+    """List the keys of a record, and those of all of its messages."""
+    record = msgspec.json.decode(content, type=dict[str, Raw])
+    return list(record), [key for message in _messages(record, messages) for key in message]
+
+
+def _items_of(content: bytes | Raw, layout: Layout[S]) -> Iterator[tuple[str, Raw]]:
+    record = msgspec.json.decode(repaired(bytes(content)), type=dict[str, Raw])
+    for shape, items in ((layout.record, [record]), (layout.message, _messages(record, layout.messages))):
+        for item in items:
+            yield from ((key, item[key]) for key in _new(item, shape, ()) if shape)  # type: ignore[arg-type]
+
+
+def _messages(record: dict[str, Raw], messages: str | None) -> list[dict[str, Raw]]:
+    if messages is None or messages not in record:
+        return []
+    try:
+        return msgspec.json.decode(record[messages], type=list[dict[str, Raw]])
+    except msgspec.ValidationError:
+        return []

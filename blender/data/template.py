@@ -1,0 +1,157 @@
+"""The one place where a conversation becomes text.
+
+Writer, preview, trainer, chat and evaluation all render through here, so that what is trained is what is asked. A
+rendering is a list of spans, each trained or not; the trained spans are the answers, word for word, and nothing else.
+``<image>`` stands where image features go and appears in untrained spans only, once per image. The end token that
+closes each answer belongs to a tokenizer and is added when a sample is encoded, after each trained span.
+
+Texts come from strangers and may hold the template's own markers. They must never become structure: wherever a text
+holds a marker, a space is put behind the marker's first character (``<image>`` becomes ``< image>``,
+``### Answer:`` becomes ``# ## Answer:``). The texts themselves (``turns`` of a sample) stay untouched.
+
+A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat template (``chat``) needs a tokenizer:
+:mod:`blender.encoding.chat` renders it, from the same turns.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Protocol
+
+from msgspec import Struct
+
+#: stands where the features of an image go
+IMAGE = "<image>"
+
+
+class Span(Struct, frozen=True, gc=False):
+    """A piece of the rendered conversation."""
+
+    text: str
+    #: whether loss falls on it
+    train: bool
+
+
+class Round(Protocol):
+    """What is rendered: one question and answer, and the numbers of the images shown with them."""
+
+    @property
+    def images(self) -> Sequence[int]:
+        """Numbers of the newly shown images, counted from 1 through the whole conversation."""
+
+    @property
+    def question(self) -> str:
+        """The question, as it was read."""
+
+    @property
+    def answer(self) -> str:
+        """The answer, as it was read."""
+
+    @property
+    def system(self) -> str:
+        """Instruction before the question; empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """The texts around images, questions and answers.
+
+    ``image`` holds ``{number}`` and ``<image>``; ``question`` holds ``{question}``.
+    """
+
+    name: str
+    #: said once, before the first turn
+    system: str
+    #: before each question, once per newly shown image
+    image: str
+    question: str
+    #: right before the answer; a model's turn to speak begins after it
+    answer: str
+    #: after each answer and its end token
+    end: str
+    #: what a text must never contain, besides ``<image>``: a regular expression
+    markers: str = ""
+
+    @cached_property
+    def _forbidden(self) -> re.Pattern[str]:
+        return re.compile("|".join(filter(None, [re.escape(IMAGE), self.markers])))
+
+    def neutralise(self, text: str) -> str:
+        """Break every marker of this template inside a text by a space behind its first character."""
+        while self._forbidden.search(text):
+            text = self._forbidden.sub(lambda match: f"{match[0][0]} {match[0][1:]}", text)
+        return text
+
+    def ask(self, images: Sequence[int], question: str) -> str:
+        """Render newly shown images and a question, up to where the answer begins."""
+        # replaced, not formatted: a question may hold braces
+        shown = "".join(self.image.replace("{number}", str(number)) for number in images)
+        return shown + self.question.replace("{question}", self.neutralise(question)) + self.answer
+
+    def render(self, turns: Sequence[Round]) -> list[Span]:
+        """Render a conversation; the first turn's own system text stands in place of the template's.
+
+        Args:
+            turns: The rounds in order; together they show images 1..n, each once.
+
+        Returns:
+            Spans whose concatenation is the whole text: untrained and trained ones in turn.
+        """
+        spans, before = [], self.system
+        for number, turn in enumerate(turns):
+            if turn.system:
+                before = (before if number else "") + self._instruction(turn.system)
+            spans.append(Span(before + self.ask(turn.images, turn.question), train=False))
+            spans.append(Span(self.neutralise(turn.answer), train=True))
+            before = self.end
+        return spans
+
+    def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
+        """Render a conversation up to where the last answer begins, whatever that answer is."""
+        return self.render(turns)[:-1]
+
+    def with_system(self, text: str) -> "Template":
+        """Return the template with other words before the first turn; none at all for an empty text."""
+        return replace(self, system=self._instruction(text) if text else "")
+
+    def _instruction(self, text: str) -> str:
+        return f"{self.neutralise(text)}\n\n"
+
+
+_PAPER_MARKERS = r"###\s*(?:Image\s*\d+|Question|Answer)\s*:"
+
+#: name, in training recipes and commands, of the tokenizer's own chat template
+CHAT = "chat"
+
+#: every template by name
+TEMPLATES: dict[str, Template] = {
+    template.name: template
+    for template in (
+        # arXiv 2309.14327, section 3.2
+        Template(
+            name="deepspeed-visualchat",
+            system="You are a powerful vision-language assistant.\n\n",
+            image="### Image {number}: <image>\n",
+            question="### Question: {question}\n",
+            answer="### Answer: ",
+            end="\n\n",
+            markers=_PAPER_MARKERS,
+        ),
+        # the released code's
+        Template(
+            name="deepspeed-visualchat-code",
+            system=(
+                "You are a helpful language and vision assistant. You are able to understand the visual content that "
+                "the user provides, and assist the user with a variety of tasks using natural language.\n\n"
+            ),
+            image="### Image {number}:\n<image>\n\n",
+            question="### Question:\n{question}\n\n",
+            answer="### Answer:\n",
+            end="\n\n",
+            markers=_PAPER_MARKERS,
+        ),
+        # for base models and other people's trainers: images, question and answer on lines of their own
+        Template(name="plain", system="", image="<image>\n", question="{question}\n", answer="", end="\n\n"),
+    )
+}

@@ -1,0 +1,140 @@
+"""A conversation's text with its marks, before and after the tokenizer has seen it.
+
+Why there are marks, and which tokens are trained, is told in :mod:`blender.encoding.encoder`.
+"""
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blender.data.template import IMAGE, Span
+from blender.encoding.encoded import UnusableTextError
+
+#: stands for an image, the end of an answer or a forced cut while a text is tokenised; a noncharacter of Unicode
+MARK = "\ufdd0"
+IMAGE_MARK, END_MARK, CUT_MARK, TOKEN_MARK = range(4)
+
+
+class Markup(Span, frozen=True, gc=False):
+    """A piece of the rendered conversation in which special tokens are meant, as a chat template writes them."""
+
+
+class Special(NamedTuple):
+    """A special token, as it is looked for in markup."""
+
+    id: int
+    #: whether the white space before or behind it is part of it
+    takes_left: bool
+    takes_right: bool
+
+
+@dataclass(frozen=True)
+class Draft:
+    """The text with its marks, before tokenising."""
+
+    text: str
+    #: what each mark stands for, in order, and the token that comes in its place
+    kinds: list[int]
+    ids: list[int]
+    #: character where each answer begins
+    starts: list[int]
+    #: numbers of the answers that have a mark before them
+    cuts: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The text with its marks, tokenised."""
+
+    draft: Draft
+    ids: NDArray[np.int32]
+    #: first character and the one after the last, for each token
+    offsets: list[tuple[int, int]]
+    #: tokens that are marks
+    marks: list[int]
+
+    @cached_property
+    def answers(self) -> list[tuple[int, int, int]]:
+        """Return (first token reaching into the answer, its end mark, the mark before it or -1) for each answer."""
+        found, before, starts = [], -1, iter(self.draft.starts)
+        for mark, kind in zip(self.marks, self.draft.kinds, strict=True):
+            if kind == END_MARK:
+                first = bisect_right(self.offsets, next(starts), before + 1, mark, key=itemgetter(1))
+                found.append((first, mark, before))
+            before = mark
+        return found
+
+    def torn_answers(self) -> frozenset[int]:
+        """Return the answers whose first token reaches back over more than one space."""
+        return frozenset(
+            number
+            for number, ((first, _, _), start) in enumerate(zip(self.answers, self.draft.starts, strict=True))
+            if self.offsets[first][0] < start and not self._is_space(self.offsets[first][0], start)
+        )
+
+    def trained(self) -> NDArray[np.bool_]:
+        """Return (tokens,) bool: answers, the space before each, and end marks."""
+        trained = np.zeros(len(self.ids), dtype=np.bool_)
+        for number, (first, end, before) in enumerate(self.answers):
+            start, alone = self.draft.starts[number], first - 1 > before and number not in self.draft.cuts
+            if alone and self.offsets[first - 1][1] == start and self._is_space(self.offsets[first - 1][0], start):
+                first -= 1
+            trained[first : end + 1] = True
+        return trained
+
+    def _is_space(self, first: int, start: int) -> bool:
+        return first == start - 1 and self.draft.text[first] == " "
+
+
+class Drafting:
+    """Writes a :class:`Draft`, span by span."""
+
+    def __init__(self, cuts: frozenset[int], image_id: int, end_id: int) -> None:
+        self._cuts, self._image_id, self._end_id = cuts, image_id, end_id
+        self._parts: list[str] = []
+        self._marks: list[tuple[int, int]] = []
+        self._starts: list[int] = []
+        self._length = 0
+        #: whether the next special token closes an answer
+        self._open = False
+
+    def add(self, span: Span, *, closed: bool) -> None:
+        """Add text; ``closed`` says that the markup behind an answer has its end token."""
+        if MARK in span.text:
+            raise UnusableTextError("reserved_character", "the text holds U+FDD0, which no text may hold")
+        if not span.train:
+            self._marks += [(IMAGE_MARK, self._image_id)] * span.text.count(IMAGE)
+            self._put(span.text.replace(IMAGE, MARK))
+            return
+        before = MARK if len(self._starts) in self._cuts else ""
+        self._marks += [(CUT_MARK, self._end_id)] * len(before)
+        self._starts.append(self._length + len(before))
+        self._open = closed
+        if not closed:
+            self._marks.append((END_MARK, self._end_id))
+        self._put(before + span.text + ("" if closed else MARK))
+
+    def add_markup(self, pieces: Sequence[str], specials: Mapping[str, Special]) -> None:
+        """Add structure, parted at its special tokens: text, token, text, …, text."""
+        texts, tokens = list(pieces[0::2]), [specials[piece] for piece in pieces[1::2]]
+        for place, token in enumerate(tokens):
+            texts[place] = texts[place].rstrip() if token.takes_left else texts[place]
+            texts[place + 1] = texts[place + 1].lstrip() if token.takes_right else texts[place + 1]
+            self._marks.append((END_MARK if self._open else TOKEN_MARK, token.id))
+            self._open = False
+        self._put(MARK.join(texts))
+
+    def _put(self, text: str) -> None:
+        self._parts.append(text)
+        self._length += len(text)
+
+    def finish(self) -> Draft:
+        """Return what was written."""
+        kinds, ids = [kind for kind, _ in self._marks], [token for _, token in self._marks]
+        return Draft("".join(self._parts), kinds, ids, self._starts, self._cuts)

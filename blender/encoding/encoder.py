@@ -1,0 +1,235 @@
+"""Turn the rendered text of a sample into token ids, and say which of them are trained.
+
+The text is tokenised in one call, so that tokens come out as they would in any running text. Only two things part
+it, and they part it the way a special token in a text does: an image, and the end of an answer, where the end token
+goes. Both are written as one *mark*, a code point that Unicode reserves for a program's own use, added to a copy of
+the tokenizer. So what stands before a mark never depends on what follows it: the first k turns of a conversation have
+the same ids whether or not more turns follow.
+
+Where an answer begins nothing parts the text. The trained tokens are those whose characters reach into the answer. A
+tokenizer that glues the space before a word to the word makes the template's last space part of the first trained
+token; the same space is trained, too, where it stays a token of its own (before a digit, often), because a prompt must
+end in the same place whatever the answer will be: :meth:`TextEncoder.encode_prompt` leaves that space out. A token that
+reaches back over anything else than one space is taken apart, by one more mark at the answer's beginning.
+
+Strangers' texts cannot make special tokens: the copy takes every special token as the characters it is written with.
+Only the structure that a chat template writes (:class:`Markup`) has special tokens; they are marks, too, and the first
+one behind an answer is its end token.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from tokenizers import AddedToken, Tokenizer
+
+from blender.core.errors import StreamError
+from blender.data.template import Span
+from blender.encoding.drafting import CUT_MARK, END_MARK, IMAGE_MARK, MARK, Draft, Drafting, Markup, Special, Tokens
+from blender.encoding.encoded import EncodedText, UnusableTextError
+
+#: score of a piece that a unigram tokenizer must never choose
+_NEVER = -1e9
+
+
+@dataclass(frozen=True)
+class TextEncoder:
+    """Everything that tokenising needs; travels to worker processes as it is. Made by :func:`make_text_encoder`."""
+
+    #: the tokenizer's own file format, special tokens made unreachable
+    tokenizer_json: str
+    #: token before the whole text; None when the tokenizer uses none
+    begin_id: int | None
+    #: token after each answer
+    end_id: int
+    #: stands at image positions, so that every id is a row of the embedding
+    image_id: int
+    #: positions that the features of one image take
+    image_positions: int
+    #: ids that a text must never give
+    special_ids: frozenset[int]
+
+    @cached_property
+    def _tokenizer(self) -> Tokenizer:
+        tokenizer = Tokenizer.from_str(self.tokenizer_json)
+        tokenizer.add_tokens([AddedToken(MARK, normalized=False, special=False)])
+        # not part of the file format: has to be said after every loading
+        tokenizer.encode_special_tokens = True
+        return tokenizer
+
+    @cached_property
+    def _mark_id(self) -> int:
+        mark = self._tokenizer.token_to_id(MARK)
+        assert mark is not None
+        return mark
+
+    @cached_property
+    def _specials(self) -> dict[str, Special]:
+        added = self._tokenizer.get_added_tokens_decoder()
+        named = {i: AddedToken(str(self._tokenizer.id_to_token(i))) for i in (*self.special_ids, self.end_id)}
+        return {
+            token.content: Special(i, token.lstrip, token.rstrip)
+            for i, token in {**named, **added}.items()
+            if i in named or token.special
+        }
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str]:
+        longest_first = sorted(self._specials, key=len, reverse=True)
+        return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the loaded tokenizer behind."""
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def encode(self, spans: Sequence[Span]) -> EncodedText:
+        """Tokenise a rendered conversation.
+
+        Args:
+            spans: Untrained and trained spans; ``<image>`` in an untrained one is an image, in a trained one text.
+                A text that begins with :class:`Markup` has its begin token there, if any, and gets none here.
+
+        Raises:
+            UnusableTextError: The text holds the reserved mark, or would give a special token.
+        """
+        tokens = self._tokenise(self._draft(spans, frozenset()))
+        cuts = tokens.torn_answers()
+        if cuts:
+            tokens = self._tokenise(self._draft(spans, cuts))
+        return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], Markup)))
+
+    def _draft(self, spans: Sequence[Span], cuts: frozenset[int]) -> Draft:
+        drafting = Drafting(cuts, self.image_id, self.end_id)
+        for place, span in enumerate(spans):
+            if isinstance(span, Markup):
+                pieces = self._special_pattern.split(span.text)
+                drafting.add_markup(pieces, self._specials)
+            else:
+                closed = place + 1 < len(spans) and isinstance(spans[place + 1], Markup)
+                drafting.add(span, closed=closed)
+        return drafting.finish()
+
+    def encode_prompt(self, spans: Sequence[Span]) -> EncodedText:
+        """Tokenise a conversation that ends where an answer begins, as it stands before answers in training.
+
+        What stands last can be parted in another way, or lack its last space, when a word follows; so one is put there
+        and taken off again. Behind one space or line break, as templates have it, any answer finds these very tokens
+        before it unless it is empty or begins with white space.
+
+        Args:
+            spans: As for :meth:`encode`, the last one untrained.
+
+        Raises:
+            UnusableTextError: As :meth:`encode`.
+        """
+        whole = self.encode([*spans, Span("A", train=True)])
+        answer = whole.trained.copy()
+        answer[: (0, *whole.turn_ends)[-2]] = False
+        start = int(answer.argmax())
+        return EncodedText(whole.ids[:start], whole.trained[:start], whole.image[:start], whole.turn_ends[:-1])
+
+    def _tokenise(self, draft: Draft) -> Tokens:
+        encoding = self._tokenizer.encode(draft.text, add_special_tokens=False)
+        ids = encoding.ids
+        if not self.special_ids.isdisjoint(ids):
+            token = self._tokenizer.id_to_token(next(i for i in ids if i in self.special_ids))
+            raise UnusableTextError("special_token", f"the text gives the special token {ascii(token)}")
+        array = np.array(ids, dtype=np.int32)
+        return Tokens(draft, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
+
+    def _lay_out(self, tokens: Tokens, *, begin: bool) -> EncodedText:
+        """Put special tokens and image positions in place of the marks, and the begin token before."""
+        kinds = np.array(tokens.draft.kinds, dtype=np.int8)
+        marks = np.array(tokens.marks, dtype=np.int64)
+        image_marks, end_marks = marks[kinds == IMAGE_MARK], marks[kinds == END_MARK]
+        ids, trained, image = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
+        ids[marks] = tokens.draft.ids
+        image[image_marks] = np.arange(len(image_marks))
+        counts = np.ones(len(ids), dtype=np.int64)
+        counts[image_marks], counts[marks[kinds == CUT_MARK]] = self.image_positions, 0
+        ends = np.cumsum(counts)[end_marks]
+        if self.begin_id is not None and begin:
+            ids, counts = np.insert(ids, 0, self.begin_id), np.insert(counts, 0, 1)
+            trained, image, ends = np.insert(trained, 0, False), np.insert(image, 0, -1), ends + 1
+        return EncodedText(
+            np.repeat(ids, counts), np.repeat(trained, counts), np.repeat(image, counts), tuple(ends.tolist())
+        )
+
+
+def make_text_encoder(
+    tokenizer: Any,
+    image_positions: int,
+    *,
+    image_token_id: int | None = None,
+    end_token_id: int | None = None,
+) -> TextEncoder:
+    """Take from a Hugging Face tokenizer what tokenising needs.
+
+    Args:
+        tokenizer: A ``PreTrainedTokenizerFast`` of any kind; it is not changed.
+        image_positions: Positions that the features of one image take.
+        image_token_id: What stands at image positions; the pad token, or else the end token, when None.
+        end_token_id: What closes an answer, such as the id of ``<|im_end|>``; the tokenizer's end token when None.
+
+    Raises:
+        StreamError: The tokenizer is of no use here: it is not a fast one, has no end token, or an id is not its own.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
+    if backend is None:
+        raise StreamError(f"tokenizer {name} tells no character offsets", "use its fast (tokenizers) version")
+    end_id = tokenizer.eos_token_id if end_token_id is None else end_token_id
+    if end_id is None:
+        raise StreamError(f"tokenizer {name} has no end token", "name the token that closes an answer")
+    image_id = next(i for i in (image_token_id, tokenizer.pad_token_id, end_id) if i is not None)
+    for what, token_id in (("end", end_id), ("image", image_id)):
+        if not 0 <= token_id < len(tokenizer):
+            sized = f"tokenizer {name} has ids up to {len(tokenizer) - 1}"
+            raise StreamError(f"{sized}, but its {what} token is to be {token_id}", "add the token to it first")
+    special = _special_tokens(tokenizer, backend, {end_id} if image_token_id is None else {end_id, image_token_id})
+    # where unknown characters have a token of their own, a text may give it
+    unknown = {tokenizer.unk_token_id} - {tokenizer.bos_token_id, tokenizer.pad_token_id, end_id, image_id}
+    return TextEncoder(
+        tokenizer_json=_disarm(backend.to_str(), set(special)),
+        begin_id=_begin_id(tokenizer),
+        end_id=end_id,
+        image_id=image_id,
+        image_positions=image_positions,
+        special_ids=frozenset(special.values()) - unknown,
+    )
+
+
+def _begin_id(tokenizer: Any) -> int | None:
+    """Return the begin token if the tokenizer itself puts it before a text; having one is not enough (GPT-2)."""
+    begin = tokenizer.bos_token_id
+    return begin if begin is not None and tokenizer("a")["input_ids"][:1] == [begin] else None
+
+
+def _special_tokens(tokenizer: Any, backend: Tokenizer, more: set[int]) -> dict[str, int]:
+    special = {t.content: i for i, t in backend.get_added_tokens_decoder().items() if t.special}
+    for token_id in {*tokenizer.all_special_ids, *more}:
+        special[str(backend.id_to_token(token_id))] = token_id
+    return special
+
+
+def _disarm(tokenizer_json: str, special: set[str]) -> str:
+    """Change a tokenizer's file so that no text gives a special token, and offsets are those of the text.
+
+    Marked as special, a token is not looked for in texts. Some models would still find it piece by piece.
+    """
+    content = json.loads(tokenizer_json)
+    # byte-level ones cut the space off a token's offsets; all else they do is to add special tokens
+    content["post_processor"] = content["truncation"] = content["padding"] = None
+    for token in content["added_tokens"]:
+        token["special"] = token["special"] or token["content"] in special
+    model = content["model"]
+    if "merges" in model:
+        merged = (pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"])
+        model["merges"] = [pair for pair in merged if "".join(pair) not in special]
+    if model["type"] == "Unigram":
+        model["vocab"] = [[piece, _NEVER if piece in special else score] for piece, score in model["vocab"]]
+    return json.dumps(content, ensure_ascii=False)

@@ -1,0 +1,305 @@
+"""What a served page asks for, answered from a blend of any size: pages of samples by filters, single samples, images.
+
+Filters look at the slim table, a search at the catalogue; each sample shown is read from its shard when it is asked
+for. The catalogue may still be gathered when the first questions come: then a search says how far it is.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from blender.core.errors import BlenderError, InspectionError
+from blender.data.images.formats import MARK_BYTES, format_of
+from blender.inspect.catalogue import Catalogue, Rows, open_catalogue
+from blender.inspect.overview import Overview, blend_overview
+from blender.inspect.page import Setup, served_page
+from blender.inspect.report import facets
+from blender.inspect.samples import Place, read_table
+from blender.inspect.statistics import blend_figures, scan_ledger, with_images
+from blender.inspect.thumbnails import SIZES, Size, make_thumbnail
+from blender.inspect.views import SampleView, view_of
+from blender.shards.read import Blend
+
+_log = logging.getLogger(__name__)
+#: samples of a page
+PAGE = 50
+_KEPT_SEARCHES = 32
+_THUMBNAIL_BYTES = 48_000_000
+_THUMBNAIL = SIZES[1]
+#: pictures that are decoded at one time; a large one takes hundreds of megabytes
+_DECODERS = 2
+_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WebP": "image/webp", "BMP": "image/bmp"}
+#: pixels of a picture that stands for one that no browser shows
+_WHOLE = Size(2_048, 85)
+
+
+class NotFoundError(InspectionError):
+    """There is no such sample, image or page."""
+
+
+class NotReadyError(InspectionError):
+    """The catalogue is still gathered."""
+
+
+class _StoppedError(Exception):
+    """Gathering is given up."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """What samples are asked for; empty strings and None ask for any."""
+
+    dataset: str = ""
+    split: str = ""
+    num_images: int | None = None
+    text: str = ""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Samples that a query found."""
+
+    total: int
+    #: from 0
+    page: int
+    pages: int
+    samples: list[SampleView]
+    #: whether a sample was asked for that is not among them
+    missing: bool = False
+
+
+class Picture(msgspec.Struct, frozen=True):
+    """The bytes of a picture."""
+
+    content: bytes
+    type: str
+
+
+class Browser:
+    """Answers for one blend; its methods may be called by many threads.
+
+    Args:
+        blend: The blend.
+        workers: Processes that gather the catalogue.
+        cache: Where catalogues are kept.
+    """
+
+    def __init__(self, blend: Blend, workers: int = 1, cache: Path | None = None) -> None:
+        self.blend = blend
+        self.table = read_table(blend)
+        self._workers, self._cache = workers, cache
+        self._catalogue: Catalogue | None = None
+        self._fault: BlenderError | None = None
+        self._done = 0
+        self._stopping = threading.Event()
+        self._searches: OrderedDict[Query, Rows] = OrderedDict()
+        self._thumbnails = _Kept(_THUMBNAIL_BYTES)
+        self._decoding = threading.Semaphore(_DECODERS)
+        self._lock = threading.Lock()
+        self._overview: tuple[bool, Overview] | None = None
+        self._drawing = threading.Lock()
+
+    def gather(self) -> None:
+        """Gather the catalogue, or open it where it is there; meant for a thread of its own."""
+
+        def tell(done: int, total: int) -> None:
+            self._done = done
+            if self._stopping.is_set():
+                raise _StoppedError
+
+        try:
+            self._catalogue = open_catalogue(self.table, self._workers, tell, self._cache)
+        except BlenderError as error:
+            self._fault = error
+        except _StoppedError:
+            _log.debug("gathering was given up")
+
+    def stop(self) -> None:
+        """Give gathering up; what was gathered is thrown away."""
+        self._stopping.set()
+
+    def start_page(self) -> bytes:
+        """Write the page itself."""
+        setup = Setup("samples", facets(self.table.rows))
+        return served_page(setup, f"{self.blend.manifest.name}: visualchat")
+
+    def overview(self) -> Overview:
+        """Describe the blend, with all that is known by now."""
+        with self._drawing:
+            catalogue = self._catalogue
+            if self._overview is None or (catalogue is not None and not self._overview[0]):
+                figures = blend_figures(self.blend.manifest, self.table, scan_ledger(self.blend.path))
+                if catalogue is not None:
+                    figures = with_images(figures, catalogue)
+                made = blend_overview(self.blend.manifest, figures, pending=catalogue is None and self._fault is None)
+                self._overview = (catalogue is not None, made)
+            known = self._overview[1]
+        notes = [self._fault.message] if self._fault else [self._progress()] if known.pending else []
+        return msgspec.structs.replace(known, notes=notes, pending=known.pending and self._fault is None)
+
+    def page(self, query: Query, page: int = 0, at: str = "") -> Page:
+        """Find a page of samples.
+
+        Args:
+            query: What they must fit.
+            page: Number of the page, from 0; the last one stands for all behind it.
+            at: Key of a sample whose page is wanted instead.
+
+        Raises:
+            NotReadyError: The query searches texts, and the catalogue is not there yet.
+            ShardError: A sample cannot be read.
+        """
+        rows = self.find(query)
+        pages = max(1, -(-len(rows) // PAGE))
+        missing = False
+        if at:
+            row = self.table.find(at)
+            place = -1 if row is None else int(np.searchsorted(rows, row))
+            missing = not (0 <= place < len(rows) and int(rows[place]) == row)
+            page = 0 if missing else place // PAGE
+        page = min(max(0, page), pages - 1)
+        samples = [self.view(int(row)) for row in rows[page * PAGE : (page + 1) * PAGE]]
+        return Page(len(rows), page, pages, samples, missing)
+
+    def find(self, query: Query) -> Rows:
+        """Return the rows that fit a query, in order.
+
+        Raises:
+            NotReadyError: As :meth:`page`.
+        """
+        with self._lock:
+            if query in self._searches:
+                self._searches.move_to_end(query)
+                return self._searches[query]
+        fits = [pl.col(name) == value for name, value in (("dataset", query.dataset), ("split", query.split)) if value]
+        if query.num_images is not None:
+            fits.append(pl.col("num_images") == query.num_images)
+        rows = self.table.rows.with_row_index("row").filter(*fits)["row"].to_numpy()
+        if query.text:
+            rows = np.intersect1d(rows, self._search(query.text), assume_unique=True)
+        with self._lock:
+            self._searches[query] = rows
+            while len(self._searches) > _KEPT_SEARCHES:
+                self._searches.popitem(last=False)
+        return rows
+
+    def view(self, row: int) -> SampleView:
+        """Read a sample for the page.
+
+        Raises:
+            ShardError: It cannot be read.
+        """
+        return view_of(self.table.read(row), self.table.rows["split"][row], self.table.shard(row))
+
+    def sample(self, key: str) -> SampleView:
+        """Read a sample by its key.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self.view(self._row(key))
+
+    def picture(self, key: str, number: int, *, small: bool) -> Picture:
+        """Read an image of a sample, or make a small picture of it.
+
+        Args:
+            key: The sample's key.
+            number: The image's number, from 1.
+            small: Whether a small one will do.
+
+        Raises:
+            NotFoundError: There is no such image, or it cannot be shown.
+        """
+        places = self.table.image_places(self._row(key))
+        if not 1 <= number <= len(places):
+            raise NotFoundError(f"sample {key} has no image {number}", f"it has {len(places)} images")
+        place = places[number - 1]
+        if small:
+            return Picture(
+                self._thumbnails.get((place.path, place.offset)) or self._make((key, number), place), "image/webp"
+            )
+        content = place.read()
+        kind = format_of(content[:MARK_BYTES])
+        if kind is not None and kind.name in _TYPES:
+            return Picture(content, _TYPES[kind.name])
+        return Picture(self._draw((key, number), content, _WHOLE), "image/webp")
+
+    def _make(self, which: tuple[str, int], place: Place) -> bytes:
+        made = self._draw(which, place.read(), _THUMBNAIL)
+        self._thumbnails.put((place.path, place.offset), made)
+        return made
+
+    def _draw(self, which: tuple[str, int], content: bytes, size: Size) -> bytes:
+        with self._decoding:
+            made = make_thumbnail(content, size)
+        if made.fault:
+            raise NotFoundError(f"image {which[1]} of sample {which[0]} {made.fault}")
+        return made.content
+
+    def _row(self, key: str) -> int:
+        row = self.table.find(key)
+        if row is None:
+            raise NotFoundError(f"{self.blend.location} has no sample {key}")
+        return row
+
+    def _search(self, text: str) -> Rows:
+        if self._fault:
+            raise self._fault
+        if self._catalogue is None:
+            raise NotReadyError(self._progress())
+        return self._catalogue.search(text)
+
+    def _progress(self) -> str:
+        return (
+            f"Texts are being read, for searching and two more charts: {self._done:,} of {len(self.table):,} samples."
+        )
+
+
+class _Kept:
+    """Pictures made lately, up to some bytes in all."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._pictures: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._num_bytes = 0
+        self._lock = threading.Lock()
+
+    def get(self, key: tuple[str, int]) -> bytes | None:
+        with self._lock:
+            if key in self._pictures:
+                self._pictures.move_to_end(key)
+            return self._pictures.get(key)
+
+    def put(self, key: tuple[str, int], content: bytes) -> None:
+        with self._lock:
+            self._num_bytes += len(content) - len(self._pictures.pop(key, b""))
+            self._pictures[key] = content
+            while self._num_bytes > self._max_bytes:
+                self._num_bytes -= len(self._pictures.popitem(last=False)[1])
+
+
+def query_of(said: Mapping[str, str]) -> Query:
+    """Read a query from the parameters of an address.
+
+    Raises:
+        InspectionError: A number is none.
+    """
+    return Query(said.get("dataset", ""), said.get("split", ""), number_of(said, "images"), said.get("q", "").strip())
+
+
+def number_of(said: Mapping[str, str], name: str) -> int | None:
+    """Read a number from the parameters of an address; None when it is not there.
+
+    Raises:
+        InspectionError: It is no number.
+    """
+    text = said.get(name, "")
+    if text and not (text.isascii() and text.isdecimal() and len(text) < 12):
+        raise InspectionError(f"{name} must be a number, not {text!r}")
+    return int(text) if text else None

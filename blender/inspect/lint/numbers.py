@@ -1,0 +1,171 @@
+"""Texts whose references to images are not true, or not proved to be.
+
+What is a reference is for :mod:`blender.data.references` to say. A phrase that means nothing for the images shown, and
+something if there were more of them, names an image that is not there ("image 3", "the third picture", "both photos").
+And a text behind other records' images must say nothing that could mean one of those: it is judged as it was when the
+blend was planned.
+"""
+
+import re
+from functools import cache
+
+import polars as pl
+
+from blender.data.references import PREFILTER, Pin, find_pin, must_be_read, named_references
+from blender.inspect.lint.check import Check
+from blender.inspect.lint.excerpts import excerpt
+from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.standing import entry_of, standings
+from blender.shards.sample import Sample
+
+#: numbers above this are taken for years and sizes
+_MOST = 99
+_NOUN = "(?:image|picture|photograph|photo|pic|snapshot)"
+_WORDS = (
+    ("a", "one", "first"),
+    ("b", "two", "second", "both", "either", "neither"),
+    ("c", "three", "third"),
+    ("d", "four", "fourth"),
+    ("e", "five", "fifth"),
+    ("f", "six", "sixth"),
+    ("g", "seven", "seventh"),
+    ("h", "eight", "eighth"),
+    ("nine", "ninth"),
+    ("ten", "tenth"),
+)
+
+
+def names_missing(turns: pl.DataFrame) -> pl.Series:
+    """Say of each turn whether one of its texts names an image that has not been shown by then."""
+    table = turns.select("question", "answer", "shown").with_row_index("row")
+    found: list[int] = []
+    for (shown,), group in table.group_by("shown"):
+        coarse = pl.any_horizontal(
+            pl.col(name).str.contains(_near(int(str(shown)))) & pl.col(name).str.contains(PREFILTER)
+            for name in ("question", "answer")
+        )
+        for row, question, answer, num_shown in group.filter(coarse).iter_rows():
+            if find_missing(question, num_shown) or find_missing(answer, num_shown):
+                found.append(row)
+    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+
+
+def find_missing(text: str, num_shown: int) -> str | None:
+    """Find the first phrase that names an image beyond those shown.
+
+    Args:
+        text: A question or an answer.
+        num_shown: How many images the sample has shown up to this turn.
+    """
+    for reference in named_references(text, num_shown, num_shown > 1):
+        phrase = text[reference.start : reference.end]
+        if not reference.parts and _number(num_shown).search(phrase) and _would_resolve(phrase, num_shown):
+            return phrase
+    return None
+
+
+def _would_resolve(phrase: str, num_shown: int) -> bool:
+    return any(
+        all(reference.parts for reference in named_references(phrase, number, number > 1))
+        for number in range(num_shown + 1, _MOST + 1)
+    )
+
+
+@cache
+def _numbers(num_shown: int) -> str:
+    """Make a pattern of the words and digits that stand for a number above ``num_shown``."""
+    words = "|".join(word for group in _WORDS[num_shown:] for word in group)
+    digits = f"[{min(num_shown + 1, 9)}-9]|[1-9][0-9]"
+    return f"(?:{digits}|\\b(?:{words})\\b)" if words else f"(?:{digits})"
+
+
+@cache
+def _number(num_shown: int) -> re.Pattern[str]:
+    return re.compile(_numbers(num_shown), re.IGNORECASE | re.ASCII)
+
+
+@cache
+def _near(num_shown: int) -> str:
+    """Match every text in which a number above ``num_shown`` stands near a noun for images, and few others."""
+    number = _numbers(num_shown)
+    return f"(?i){_NOUN}[^.?!\n]{{0,60}}?{number}|{number}[^.?!\n]{{0,60}}?{_NOUN}"
+
+
+def is_not_understood(turns: pl.DataFrame) -> pl.Series:
+    """Say of each turn whether it stands behind other records' images and is not proved harmless there."""
+    doubtful = pl.any_horizontal(must_be_read(pl.col(name)) for name in ("question", "answer"))
+    table = turns.with_row_index("row").filter(pl.col("num_before") > 0, (pl.col("num_own") > 1) | doubtful)
+    columns = table.select("row", "question", "answer", "num_before", "num_own", "shown")
+    found = [
+        row
+        for row, question, answer, num_before, num_own, num_shown in columns.iter_rows()
+        if find_untrue(question, num_before, num_own, num_shown) or find_untrue(answer, num_before, num_own, num_shown)
+    ]
+    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+
+
+def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> Pin | None:
+    """Find what in a text may mean an image of another record.
+
+    Args:
+        text: A question or an answer, as it was written.
+        num_before: How many images the sample shows before the first one of the text's record.
+        num_own: How many images its record shows in all.
+        num_shown: How many images the sample has shown up to this turn.
+    """
+    for reference in named_references(text, num_shown, num_own > 1):
+        if any(number <= num_before for number in reference.named):
+            return Pin("number", text[reference.start : reference.end])
+    return find_pin(text, num_shown, num_own > 1)
+
+
+def _find_missing(material: Material) -> pl.DataFrame:
+    return hits_in(material, material.turns.filter("image_number_missing").select("sample", "turn"))
+
+
+def _find_untrue(material: Material) -> pl.DataFrame:
+    return hits_in(material, material.turns.filter("reference_not_understood").select("sample", "turn"))
+
+
+def _describe_missing(sample: Sample, turn: int) -> str:
+    asked = sample.turns[turn]
+    num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
+    for name, text in (("question", asked.question), ("answer", asked.answer)):
+        if phrase := find_missing(text, num_shown):
+            shown = f"{num_shown} image{'s are' if num_shown != 1 else ' is'} shown"
+            return f"‘{phrase}’, and {shown} by then, in the {name} {excerpt(text, text.index(phrase))}"
+    return ""
+
+
+def _describe_untrue(material: Material, sample: Sample, turn: int) -> str:
+    own = standings(sample, entry_of(material.source.recipe, sample.dataset))[turn]
+    num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
+    asked = sample.turns[turn]
+    for name, text in (("question", asked.question), ("answer", asked.answer)):
+        if pin := find_untrue(text, own.num_before, own.num_own, num_shown):
+            behind = f"{own.num_before} image{'s' if own.num_before != 1 else ''}"
+            at = text.index(pin.phrase)
+            return f"‘{pin.phrase}’ ({pin.reason}) behind {behind} of other records, in the {name} {excerpt(text, at)}"
+    return ""
+
+
+CHECKS = (
+    Check(
+        "image_number_missing",
+        "error",
+        "turns name an image that the sample has not shown",
+        "A model trained on this answers about pictures that it does not see. Look at the records: images were lost, "
+        "or their order is another one. Leave them out, or put the images right.",
+        _find_missing,
+        _describe_missing,
+    ),
+    Check(
+        "reference_not_understood",
+        "warning",
+        "turns behind other records' images may mean one of those",
+        "`blend` puts no such text there; an earlier version of the program wrote the blend, or another one. Write "
+        "it again.",
+        _find_untrue,
+        describe_in=_describe_untrue,
+    ),
+)

@@ -1,0 +1,113 @@
+"""The samples of a plan, made as a writer would make them, though no image is read and nothing is written."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import polars as pl
+
+from blender.blend.plan import Plan
+from blender.data.images import ImageStore, open_store
+from blender.inspect.lint.material import Chunk, Readable, SourceFile, sum_cut
+from blender.shards.job import Job, lay_down_texts, open_job
+from blender.shards.make import make_samples
+from blender.shards.sample import Sample
+
+_CHUNK = 1_000
+
+
+@dataclass(frozen=True)
+class PlannedChunk:
+    """Rows ``first:stop`` of a plan's samples."""
+
+    first: int
+    stop: int
+    job: Job
+
+    def samples(self) -> Iterator[Sample]:
+        """Make them."""
+        tables = open_job(self.job)
+        return (made.sample for made in make_samples(tables, tables.samples[self.first : self.stop]))
+
+
+@dataclass(frozen=True)
+class StoredPicture:
+    """An image in its store."""
+
+    store: str
+    location: str
+    member: str
+
+    def read(self) -> bytes:
+        """Read it.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return _store(self.store, self.location).read(self.member)
+
+
+@cache
+def _store(name: str, location: str) -> ImageStore:
+    return open_store(name, location)
+
+
+@dataclass(frozen=True)
+class PlannedSamples:
+    """The samples of a plan."""
+
+    plan: Plan
+
+    @cached_property
+    def job(self) -> Job:
+        """The plan's tables, laid down for all processes."""
+        return lay_down_texts(self.plan)
+
+    @property
+    def name(self) -> str:
+        """Name of the recipe."""
+        return self.plan.recipe.name
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """The recipe."""
+        return self.plan.recipe.resolved()
+
+    @property
+    def files(self) -> Sequence[SourceFile]:
+        """The annotation files that were read."""
+        return [SourceFile(file.source, file.label, file.sha256) for file in self.plan.corpus.files]
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Columns key, dataset, split."""
+        return self.plan.samples.select("key", "dataset", "split")
+
+    @property
+    def cut(self) -> pl.DataFrame:
+        """Turns that long conversations lost to a limit, by source."""
+        return sum_cut(self.plan.ledger())
+
+    def chunks(self) -> list[Chunk]:
+        """Cut the samples up, a thousand in a piece."""
+        total = self.plan.samples.height
+        return [PlannedChunk(first, min(first + _CHUNK, total), self.job) for first in range(0, total, _CHUNK)]
+
+    def read(self, row: int) -> Sample:
+        """Make one sample."""
+        return next(PlannedChunk(row, row + 1, self.job).samples())
+
+    def picture_bytes(self, images: pl.DataFrame) -> pl.Series:
+        """Say the size of each image, where the plan looked at it."""
+        return self.plan.images["num_bytes"].gather(self._numbers(images))
+
+    def pictures(self, images: pl.DataFrame) -> list[Readable]:
+        """Say where the images lie in their stores."""
+        rows = self.plan.images.select("store", "member")[self._numbers(images)].iter_rows()
+        return [StoredPicture(store, self.plan.recipe.images[store], member) for store, member in rows]
+
+    def _numbers(self, images: pl.DataFrame) -> pl.Series:
+        """Return the plan's numbers of images."""
+        shown = self.plan.samples.select("images")[images["sample"]].with_columns(images["position"])
+        return shown.select(pl.col("images").list.get(pl.col("position").cast(pl.Int64) - 1))["images"]
