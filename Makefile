@@ -15,8 +15,9 @@ check: .venv/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# a file is one process's, so that what its tests share is built once
 unit: .venv/installed
-	$(BIN)/pytest -q -n 2 --dist loadgroup
+	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
 # the property tests over examples that no run has drawn before, again and again for ten minutes
 SEARCH_SECONDS ?= 600
