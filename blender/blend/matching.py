@@ -3,10 +3,10 @@
 import numpy as np
 
 from blender.blend.pool import Ints, Pool
-from blender.recipe import Entry, Recipe
+from blender.recipe import BlendEntry, Recipe
 
 
-def hint_of_match(pool: Pool, recipe: Recipe, entry: Entry) -> str | None:
+def hint_of_match(pool: Pool, recipe: Recipe, entry: BlendEntry) -> str | None:
     """Say what to do when no image of an entry's base is one of those that it is matched with; None when some are."""
     match = entry.image_match
     if match is None or len(np.intersect1d(_contents(pool, match.base), _contents(pool, match.with_))):

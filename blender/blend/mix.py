@@ -15,7 +15,7 @@ from blender.blend.concatenate import concatenate
 from blender.blend.image_match import image_match
 from blender.blend.pool import Bools, Draft, Pool, lay_out
 from blender.core.randomness import generator
-from blender.recipe import Entry
+from blender.recipe import BlendEntry
 
 SPLITS = ("train", "eval")
 
@@ -29,7 +29,7 @@ class Drawn:
     draft: Draft
 
 
-def draw_entry(pool: Pool, entry: Entry, held_out: Bools, seed: int) -> list[Drawn]:
+def draw_entry(pool: Pool, entry: BlendEntry, held_out: Bools, seed: int) -> list[Drawn]:
     """Draw the samples of an entry, for train and for eval.
 
     Args:
@@ -55,7 +55,7 @@ def draw_entry(pool: Pool, entry: Entry, held_out: Bools, seed: int) -> list[Dra
     ]
 
 
-def _draw_once(pool: Pool, entry: Entry, side: Bools, random: np.random.Generator) -> Draft:
+def _draw_once(pool: Pool, entry: BlendEntry, side: Bools, random: np.random.Generator) -> Draft:
     if entry.image_match is not None:
         bases, leads = (pool.of(sources) for sources in (entry.image_match.base, entry.image_match.with_))
         return image_match(pool, bases[side[bases]], leads[side[leads]], random)
@@ -84,7 +84,7 @@ class _Amount:
         return done >= self.samples if self.samples is not None else copies >= (self.copies or 0.0)
 
 
-def _amounts(entry: Entry, num_train: int, num_eval: int) -> dict[str, _Amount]:
+def _amounts(entry: BlendEntry, num_train: int, num_eval: int) -> dict[str, _Amount]:
     if not isinstance(entry.samples, int):
         share = float(entry.samples.removesuffix("%")) / 100 if entry.samples else entry.repeat or 1.0
         return {"train": _Amount(copies=share), "eval": _Amount(copies=min(share, 1.0))}

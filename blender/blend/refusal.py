@@ -15,7 +15,7 @@ from blender.blend.mix import Drawn
 from blender.blend.pool import Pool
 from blender.blend.reasons import is_fault
 from blender.core.errors import PlanError
-from blender.recipe import Entry, Recipe
+from blender.recipe import BlendEntry, Recipe
 
 #: reasons that a sentence names
 _NUM_REASONS = 3
@@ -149,7 +149,7 @@ def _empty_entries(
             )
 
 
-def _built_on(entry: Entry) -> tuple[str, ...]:
+def _built_on(entry: BlendEntry) -> tuple[str, ...]:
     return entry.image_match.base if entry.image_match else entry.sources
 
 

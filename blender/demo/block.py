@@ -16,12 +16,12 @@ from msgspec import Struct
 from blender.core.randomness import generator
 from blender.demo.compose import alter_scene, compose_scene, pick
 from blender.demo.describing import REQUESTS, caption, converse, describe, reason
-from blender.demo.differing import Pair, instructions
-from blender.demo.gathering import Round, gather
+from blender.demo.differing import ScenePair, instructions
+from blender.demo.gathering import DialogueTurn, gather
 from blender.demo.layout import Slot, block_slots, dialogues_before, num_dialogues
 from blender.demo.looking import shuffled
 from blender.demo.paint import paint
-from blender.demo.question import Question, QuestionRecord, file_question
+from blender.demo.question import CheckableTurn, QuestionRecord, file_question
 from blender.demo.scene import Scene
 
 #: image store → its folder in the corpus
@@ -45,7 +45,7 @@ QUESTIONS = "questions.json"
 _MOST_PAIRS, _MOST_INSTRUCTIONS = 12, 3
 
 
-class Task(Struct, frozen=True):
+class BlockTask(Struct, frozen=True):
     """A block to be drawn."""
 
     folder: str
@@ -54,7 +54,7 @@ class Task(Struct, frozen=True):
     num_images: int
 
 
-class Block(Struct, frozen=True):
+class DrawnBlock(Struct, frozen=True):
     """What a block adds to the files of the corpus."""
 
     block: int
@@ -66,7 +66,7 @@ class Block(Struct, frozen=True):
     num_pairs: int
 
 
-class _Texts:
+class _BlockTexts:
     """Gathers the entries of a block and, beside them, the checkable questions."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class _Texts:
             self.add(QUESTIONS, record)
 
 
-def draw_block(task: Task) -> Block:
+def draw_block(task: BlockTask) -> DrawnBlock:
     """Write the pictures of a block and return its texts.
 
     Raises:
@@ -92,7 +92,7 @@ def draw_block(task: Task) -> Block:
     """
     slots = block_slots(task.seed, task.block, task.num_images)
     scenes: list[Scene] = []
-    texts, num_pairs = _Texts(), 0
+    texts, num_pairs = _BlockTexts(), 0
     for slot in slots:
         rng = generator(task.seed, "demo", "picture", slot.index)
         scene, pair = compose_slot(slot, scenes, rng)
@@ -106,10 +106,10 @@ def draw_block(task: Task) -> Block:
             num_pairs += 1
     for store in SPARKLES:
         _tell_dialogues(texts, task, store, [scene for scene in scenes if scene.store == store])
-    return Block(task.block, texts.entries, dict(Counter(slot.store for slot in slots)), num_pairs)
+    return DrawnBlock(task.block, texts.entries, dict(Counter(slot.store for slot in slots)), num_pairs)
 
 
-def compose_slot(slot: Slot, earlier: list[Scene], rng: np.random.Generator) -> tuple[Scene, Pair | None]:
+def compose_slot(slot: Slot, earlier: list[Scene], rng: np.random.Generator) -> tuple[Scene, ScenePair | None]:
     """Make up the scene of a slot.
 
     Args:
@@ -124,10 +124,10 @@ def compose_slot(slot: Slot, earlier: list[Scene], rng: np.random.Generator) -> 
         return compose_scene(slot.store, slot.name, rng), None
     first = earlier[slot.original]
     second, changes = alter_scene(first, slot.name, rng)
-    return second, Pair(first, second, changes) if changes else None
+    return second, ScenePair(first, second, changes) if changes else None
 
 
-def _tell_scene(texts: _Texts, slot: Slot, scene: Scene, rng: np.random.Generator) -> None:
+def _tell_scene(texts: _BlockTexts, slot: Slot, scene: Scene, rng: np.random.Generator) -> None:
     """Write about a COCO picture in LLaVA's files: in some, in all, or in none."""
     likelihood = 0.5 if slot.original is not None else 1.0 if rng.random() < 0.93 else 0.0
     in_all = slot.index == 0  # so that not even the smallest corpus has an empty file
@@ -139,12 +139,16 @@ def _tell_scene(texts: _Texts, slot: Slot, scene: Scene, rng: np.random.Generato
         _add_asked(texts, CONVERSATION, scene, converse(scene, rng), rng)
 
 
-def _add_asked(texts: _Texts, file: str, scene: Scene, asked: tuple[Question, ...], rng: np.random.Generator) -> None:
+def _add_asked(
+    texts: _BlockTexts, file: str, scene: Scene, asked: tuple[CheckableTurn, ...], rng: np.random.Generator
+) -> None:
     record = _add_llava(texts, file, scene, [(each.question, each.answer) for each in asked], rng)
     texts.ask(file_question(each, file, record, turn, scene.store, (scene.name,)) for turn, each in enumerate(asked))
 
 
-def _add_llava(texts: _Texts, file: str, scene: Scene, rounds: list[tuple[str, str]], rng: np.random.Generator) -> str:
+def _add_llava(
+    texts: _BlockTexts, file: str, scene: Scene, rounds: list[tuple[str, str]], rng: np.random.Generator
+) -> str:
     """Add a record in LLaVA's form; the image's tag stands at the head or at the tail of the first question."""
     record, (first, *_) = PurePath(scene.name).stem, rounds[0]
     tagged = pick(rng, (f"<image>\n{first}", f"{first}\n<image>"))
@@ -157,7 +161,7 @@ def _add_llava(texts: _Texts, file: str, scene: Scene, rounds: list[tuple[str, s
     return record
 
 
-def _tell_pair(texts: _Texts, ordinal: int, pair: Pair, rng: np.random.Generator) -> None:
+def _tell_pair(texts: _BlockTexts, ordinal: int, pair: ScenePair, rng: np.random.Generator) -> None:
     """Add the instructions of a pair, each naming the others; a few image ids are padded to 16 digits."""
     width = 16 if rng.random() < 0.06 else 12
     names = (pair.first.name, pair.second.name)
@@ -171,7 +175,7 @@ def _tell_pair(texts: _Texts, ordinal: int, pair: Pair, rng: np.random.Generator
         texts.ask([file_question(each, CGD, id, 0, "coco", names)])
 
 
-def _tell_dialogues(texts: _Texts, task: Task, store: str, scenes: list[Scene]) -> None:
+def _tell_dialogues(texts: _BlockTexts, task: BlockTask, store: str, scenes: list[Scene]) -> None:
     """Add dialogues over the Sparkles pictures of a block; every picture is in one or two of them."""
     rng = generator(task.seed, "demo", store, task.block)
     order, begin = shuffled(rng, scenes), 0
@@ -189,7 +193,7 @@ def _tell_dialogues(texts: _Texts, task: Task, store: str, scenes: list[Scene]) 
         )
 
 
-def _messages(each: Round, album: tuple[Scene, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _messages(each: DialogueTurn, album: tuple[Scene, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two turns of a round; ``images`` is left out where none is new."""
     user: dict[str, Any] = {"role": "user", "content": each.content}
     new = album[each.num_shown - each.num_new : each.num_shown]

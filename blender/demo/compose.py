@@ -34,7 +34,7 @@ ChangeKind = Literal["added", "removed", "recoloured", "moved", "resized"]
 _CHANGES: tuple[ChangeKind, ...] = ("added", "removed", "recoloured", "recoloured", "moved", "resized")
 
 
-class Change(Struct, frozen=True):
+class SceneChange(Struct, frozen=True):
     """One difference between the two pictures of a pair."""
 
     change: ChangeKind
@@ -72,7 +72,7 @@ def compose_scene(store: str, name: str, rng: np.random.Generator) -> Scene:
     return scene if scene.objects else compose_scene(store, name, rng)
 
 
-def alter_scene(scene: Scene, name: str, rng: np.random.Generator) -> tuple[Scene, tuple[Change, ...]]:
+def alter_scene(scene: Scene, name: str, rng: np.random.Generator) -> tuple[Scene, tuple[SceneChange, ...]]:
     """Copy a scene with one to three differences, each of another thing.
 
     Args:
@@ -83,7 +83,7 @@ def alter_scene(scene: Scene, name: str, rng: np.random.Generator) -> tuple[Scen
     Returns:
         The second picture, and what was changed.
     """
-    copy, changes = replace(scene, name=name), list[Change]()
+    copy, changes = replace(scene, name=name), list[SceneChange]()
     wanted = pick(rng, (1, 1, 2, 2, 3))
     for _ in range(_TRIES):
         if len(changes) == wanted:
@@ -95,20 +95,20 @@ def alter_scene(scene: Scene, name: str, rng: np.random.Generator) -> tuple[Scen
     return copy, tuple(changes)
 
 
-def _change(scene: Scene, untouched: list[Thing], rng: np.random.Generator) -> Change | None:
+def _change(scene: Scene, untouched: list[Thing], rng: np.random.Generator) -> SceneChange | None:
     """Make up one difference; None when it turns out impossible."""
     kind: ChangeKind = pick(rng, _CHANGES)
     if kind == "added":
         colour = pick(rng, colours_on(scene.background))
         thing = _place(scene, rng, pick(rng, SHAPES), colour, _size(rng)) if len(scene.objects) < 10 else None
-        return Change(kind, None, thing) if thing else None
+        return SceneChange(kind, None, thing) if thing else None
     if not untouched:
         return None
     old = pick(rng, untouched)
     if kind == "removed":
-        return Change(kind, old, None) if len(scene.objects) > 1 else None
+        return SceneChange(kind, old, None) if len(scene.objects) > 1 else None
     new = _changed(scene, old, kind, rng)
-    return Change(kind, old, new) if new else None
+    return SceneChange(kind, old, new) if new else None
 
 
 def _changed(scene: Scene, old: Thing, kind: ChangeKind, rng: np.random.Generator) -> Thing | None:
@@ -126,7 +126,7 @@ def _changed(scene: Scene, old: Thing, kind: ChangeKind, rng: np.random.Generato
     return new if _fits(others, new) and new.place == old.place else None
 
 
-def _undoes(change: Change, earlier: list[Change]) -> bool:
+def _undoes(change: SceneChange, earlier: list[SceneChange]) -> bool:
     """Whether two differences would look like one or none: such as a red star removed here and one added there."""
     looks = [{_look(end) for end in (other.before, other.after) if end} for other in earlier]
     own = {_look(end) for end in (change.before, change.after) if end}
@@ -137,7 +137,7 @@ def _look(thing: Thing) -> tuple[str, str]:
     return thing.shape, thing.colour
 
 
-def _apply(scene: Scene, change: Change) -> Scene:
+def _apply(scene: Scene, change: SceneChange) -> Scene:
     kept = [change.after if thing is change.before else thing for thing in scene.objects]
     new = [change.after] if change.before is None else []
     return replace(scene, objects=tuple(thing for thing in (*kept, *new) if thing is not None))

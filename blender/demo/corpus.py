@@ -26,8 +26,8 @@ from blender.demo.block import (
     REASONING,
     SCENES,
     SPARKLES,
-    Block,
-    Task,
+    BlockTask,
+    DrawnBlock,
     draw_block,
 )
 from blender.demo.layout import BLOCK
@@ -169,7 +169,7 @@ def _draw(folder: Path, request: _Request, workers: int) -> CorpusSummary:
         (folder / name if name in FOLDERS.values() else (folder / name).parent).mkdir(parents=True, exist_ok=True)
     write_whole(folder / CORPUS, [msgspec.json.encode(request)])
     num_blocks = -(-request.num_images // BLOCK)
-    tasks = [Task(str(folder), request.seed, block, request.num_images) for block in range(num_blocks)]
+    tasks = [BlockTask(str(folder), request.seed, block, request.num_images) for block in range(num_blocks)]
     blocks = sorted(map_unordered(draw_block, tasks, workers), key=lambda drawn: drawn.block)
     for file in _ARRAYS:
         write_whole(folder / file, _joined(b"[\n", _entries(blocks, file), b"\n]\n"))
@@ -181,7 +181,7 @@ def _draw(folder: Path, request: _Request, workers: int) -> CorpusSummary:
     return summary
 
 
-def _entries(blocks: list[Block], file: str) -> list[bytes]:
+def _entries(blocks: list[DrawnBlock], file: str) -> list[bytes]:
     return [entry for block in blocks for entry in block.entries.get(file, [])]
 
 
@@ -192,7 +192,7 @@ def _joined(head: bytes, entries: list[bytes], tail: bytes) -> Iterable[bytes]:
     yield tail
 
 
-def _summary(blocks: list[Block], num_images: int) -> CorpusSummary:
+def _summary(blocks: list[DrawnBlock], num_images: int) -> CorpusSummary:
     stores: Counter[str] = Counter()
     for block in blocks:
         stores.update(block.num_images)

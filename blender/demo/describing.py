@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.compose import pick
 from blender.demo.looking import LOOKING, follow_up, shuffled
-from blender.demo.question import Question
+from blender.demo.question import CheckableTurn
 from blender.demo.reasoning import COMPARING, REASONING, SUPPOSING
 from blender.demo.scene import Scene, Sort, Thing, count, things_of
 from blender.demo.words import everything, in_full, inventory, is_are, listed, number, plural, sentence, some, where
@@ -96,15 +96,15 @@ def _closing(scene: Scene, rng: np.random.Generator) -> str:
     return pick(rng, remarks)
 
 
-def reason(scene: Scene, rng: np.random.Generator) -> Question:
+def reason(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """One reasoning question; every scene leaves at least one to ask."""
     return next(question for maker in shuffled(rng, REASONING) if (question := maker(scene, rng)))
 
 
-def converse(scene: Scene, rng: np.random.Generator) -> tuple[Question, ...]:
+def converse(scene: Scene, rng: np.random.Generator) -> tuple[CheckableTurn, ...]:
     """A dialogue of two to five different rounds, some of them asking on about what the round before was about."""
     wanted = int(rng.integers(2, 6))
-    rounds: list[Question] = []
+    rounds: list[CheckableTurn] = []
     for maker in shuffled(rng, (*LOOKING, *LOOKING, *COMPARING, *SUPPOSING)):
         if len(rounds) == wanted:
             break
@@ -118,6 +118,6 @@ def converse(scene: Scene, rng: np.random.Generator) -> tuple[Question, ...]:
     return tuple(rounds)
 
 
-def _repeats(one: Question, other: Question) -> bool:
+def _repeats(one: CheckableTurn, other: CheckableTurn) -> bool:
     """Whether two rounds ask the same thing, perhaps in other words."""
     return one.query == other.query or one.question == other.question

@@ -11,21 +11,21 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from blender.demo.compose import Change, pick
+from blender.demo.compose import SceneChange, pick
 from blender.demo.looking import absent_sort, present_sort, shuffled
-from blender.demo.question import Question, query, yes_no
+from blender.demo.question import CheckableTurn, query, yes_no
 from blender.demo.scene import SIZES, Scene, Sort, Thing, count, naming
 from blender.demo.words import a, alone, in_full, noun, number, plural, sentence, some, the
 
 ORDINALS = ("first", "second")
 
 
-class Pair(Struct, frozen=True):
+class ScenePair(Struct, frozen=True):
     """Two nearly equal pictures."""
 
     first: Scene
     second: Scene
-    changes: tuple[Change, ...]
+    changes: tuple[SceneChange, ...]
 
     @property
     def scenes(self) -> tuple[Scene, Scene]:
@@ -33,13 +33,13 @@ class Pair(Struct, frozen=True):
         return self.first, self.second
 
 
-def instructions(pair: Pair, rng: np.random.Generator) -> tuple[Question, ...]:
+def instructions(pair: ScenePair, rng: np.random.Generator) -> tuple[CheckableTurn, ...]:
     """One to three different instructions about a pair; most pairs have the plain question for the difference."""
     wanted = int(rng.integers(1, 4))
     makers = shuffled(rng, _MAKERS)
     if rng.random() < 0.85:
         makers = [spot_the_difference, *makers]
-    asked: list[Question] = []
+    asked: list[CheckableTurn] = []
     for maker in makers:
         question = maker(pair, rng)
         if question and all(question.query != earlier.query for earlier in asked):
@@ -47,7 +47,7 @@ def instructions(pair: Pair, rng: np.random.Generator) -> tuple[Question, ...]:
     return tuple(asked[:wanted])
 
 
-def spot_the_difference(pair: Pair, rng: np.random.Generator) -> Question:
+def spot_the_difference(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn:
     """All differences, told in order."""
     asked = pick(
         rng,
@@ -63,10 +63,10 @@ def spot_the_difference(pair: Pair, rng: np.random.Generator) -> Question:
     told = " ".join(sentence(_told(pair, change)) for change in pair.changes)
     if len(pair.changes) > 1 and rng.random() < 0.5:
         told = f"There are {number(len(pair.changes))} differences. {told}"
-    return Question("difference", asked, told, query("difference"), value, ())
+    return CheckableTurn("difference", asked, told, query("difference"), value, ())
 
 
-def _told(pair: Pair, change: Change) -> str:
+def _told(pair: ScenePair, change: SceneChange) -> str:
     """One difference as a sentence."""
     before, after = change.before, change.after
     if before is None:
@@ -89,14 +89,14 @@ def _told(pair: Pair, change: Change) -> str:
     )
 
 
-def _changed_sort(pair: Pair, rng: np.random.Generator) -> Sort:
+def _changed_sort(pair: ScenePair, rng: np.random.Generator) -> Sort:
     """A phrase that has to do with a difference."""
     change = pick(rng, pair.changes)
     thing = pick(rng, [end for end in (change.before, change.after) if end is not None])
     return pick(rng, (Sort(thing.shape), Sort(colour=thing.colour), Sort(thing.shape, thing.colour)))
 
 
-def counts_in_each(pair: Pair, rng: np.random.Generator) -> Question:
+def counts_in_each(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort each picture has."""
     sort = _changed_sort(pair, rng)
     n, m = (count(scene, sort) for scene in pair.scenes)
@@ -111,10 +111,12 @@ def counts_in_each(pair: Pair, rng: np.random.Generator) -> Question:
         told = f"The first image has {some(sort, n)}, and the second image has {alone(m)} as well."
     else:
         told = f"The first image has {some(sort, n)}, while the second image has {alone(m)}."
-    return Question("count", asked, told, query("counts", of=sort), [n, m], tuple(dict.fromkeys(map(number, (n, m)))))
+    return CheckableTurn(
+        "count", asked, told, query("counts", of=sort), [n, m], tuple(dict.fromkeys(map(number, (n, m))))
+    )
 
 
-def shown_in_which(pair: Pair, rng: np.random.Generator) -> Question | None:
+def shown_in_which(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn | None:
     """Which of the pictures shows a thing that only one of them has."""
     sort = _changed_sort(pair, rng)
     n, m = (count(scene, sort) for scene in pair.scenes)
@@ -125,10 +127,10 @@ def shown_in_which(pair: Pair, rng: np.random.Generator) -> Question | None:
         rng, (f"Which of the two images shows {a(sort)}?", f"In which of the two images can you see {a(sort)}?")
     )
     told = f"Only the {ORDINALS[which]} image shows {some(sort, n + m)}."
-    return Question("reference", asked, told, query("which", of=sort, images=[1, 2]), which + 1, ())
+    return CheckableTurn("reference", asked, told, query("which", of=sort, images=[1, 2]), which + 1, ())
 
 
-def more_in_which(pair: Pair, rng: np.random.Generator) -> Question:
+def more_in_which(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn:
     """Which of the pictures shows more of a sort of things, or of all things."""
     sort = Sort() if rng.random() < 0.5 else _changed_sort(pair, rng)
     n, m = (count(scene, sort) for scene in pair.scenes)
@@ -136,16 +138,16 @@ def more_in_which(pair: Pair, rng: np.random.Generator) -> Question:
     asked = f"Does the first image or the second image show more {plural(sort)}?"
     if n == m:
         told = f"Neither: the first image and the second image both show {some(sort, n)}."
-        return Question("compare", asked, told, keys, 0, ("neither",))
+        return CheckableTurn("compare", asked, told, keys, 0, ("neither",))
     which = 0 if n > m else 1
     told = (
         f"The {ORDINALS[which]} image shows more: it has {number(max(n, m))}, "
         f"while the {ORDINALS[1 - which]} image has {alone(min(n, m))}."
     )
-    return Question("compare", asked, told, keys, which + 1, ())
+    return CheckableTurn("compare", asked, told, keys, which + 1, ())
 
 
-def is_there_in(pair: Pair, rng: np.random.Generator) -> Question:
+def is_there_in(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn:
     """Whether one of the pictures shows a thing."""
     at = int(rng.integers(2))
     scene = pair.scenes[at]
@@ -157,10 +159,10 @@ def is_there_in(pair: Pair, rng: np.random.Generator) -> Question:
     else:
         told = f"No, there is no {noun(sort)} in the {ORDINALS[at]} image."
     value = yes_no(n > 0)
-    return Question("exist", asked, told, query("exist", of=sort, image=at + 1), value, (value,))
+    return CheckableTurn("exist", asked, told, query("exist", of=sort, image=at + 1), value, (value,))
 
 
-def attribute_in(pair: Pair, rng: np.random.Generator) -> Question | None:
+def attribute_in(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn | None:
     """The colour, place or size of a thing in one of the pictures, which may be otherwise in the other one."""
     at = int(rng.integers(2))
     scene, attribute = pair.scenes[at], pick(rng, ("colour", "place", "size"))
@@ -172,7 +174,7 @@ def attribute_in(pair: Pair, rng: np.random.Generator) -> Question | None:
     return None
 
 
-def _attribute_in(at: int, attribute: str, thing: Thing, sort: Sort) -> Question:
+def _attribute_in(at: int, attribute: str, thing: Thing, sort: Sort) -> CheckableTurn:
     image, value = f"the {ORDINALS[at]} image", getattr(thing, attribute)
     asked = {
         "colour": f"What colour is {the(sort)} in {image}?",
@@ -181,10 +183,10 @@ def _attribute_in(at: int, attribute: str, thing: Thing, sort: Sort) -> Question
     }[attribute]
     told = f"In {image}, {the(sort)} is {f'in the {value}' if attribute == 'place' else value}."
     keys = query("attribute", of=sort, attribute=attribute, image=at + 1)
-    return Question(attribute, asked, told, keys, value, (value,))
+    return CheckableTurn(attribute, asked, told, keys, value, (value,))
 
 
-def joined(pair: Pair, rng: np.random.Generator) -> Question:
+def joined(pair: ScenePair, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort one picture would have with the other's added."""
     sort = Sort(pick(rng, pair.first.objects).shape)
     n, m = (count(scene, sort) for scene in pair.scenes)
@@ -196,10 +198,10 @@ def joined(pair: Pair, rng: np.random.Generator) -> Question:
         f"The first image has {some(sort, n)} and the second image has {alone(m)}, "
         f"so the second image would show {number(n + m)}."
     )
-    return Question("what-if", asked, told, query("moved", of=sort, image=1, to=2), n + m, (number(n + m),))
+    return CheckableTurn("what-if", asked, told, query("moved", of=sort, image=1, to=2), n + m, (number(n + m),))
 
 
-_MAKERS: tuple[Callable[[Pair, np.random.Generator], Question | None], ...] = (
+_MAKERS: tuple[Callable[[ScenePair, np.random.Generator], CheckableTurn | None], ...] = (
     counts_in_each,
     shown_in_which,
     more_in_which,

@@ -14,7 +14,7 @@ from msgspec import Struct
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.compose import pick
 from blender.demo.looking import absent_sort, backdrop_key, present_sort, shuffled
-from blender.demo.question import Question, query, yes_no
+from blender.demo.question import CheckableTurn, query, yes_no
 from blender.demo.scene import Scene, Sort, count, naming, things_of
 from blender.demo.words import a, alone, is_are, listed, noun, number, plural, some, the, where
 
@@ -35,7 +35,7 @@ class Album(Struct, frozen=True):
         return listed([self.name(place) for place in range(len(self.scenes))], joint)
 
 
-class Round(Struct, frozen=True):
+class DialogueTurn(Struct, frozen=True):
     """One round of a dialogue."""
 
     #: how many pictures have been shown with this round or before it
@@ -44,10 +44,10 @@ class Round(Struct, frozen=True):
     num_new: int
     #: the text of the user's turn, with signs
     content: str
-    asked: Question
+    asked: CheckableTurn
 
 
-def gather(scenes: tuple[Scene, ...], rng: np.random.Generator) -> tuple[Round, ...]:
+def gather(scenes: tuple[Scene, ...], rng: np.random.Generator) -> tuple[DialogueTurn, ...]:
     """Make a dialogue of two or three rounds over two to four pictures.
 
     Args:
@@ -59,15 +59,17 @@ def gather(scenes: tuple[Scene, ...], rng: np.random.Generator) -> tuple[Round, 
     shown = [first, *(len(scenes) for _ in range(num_rounds - 1))]
     if late and num_rounds == 3 and rng.random() < 0.5:
         shown[1] = first
-    rounds: list[Round] = []
+    rounds: list[DialogueTurn] = []
     for at, num_shown in enumerate(shown):
         album, before = Album(scenes[:num_shown]), shown[at - 1] if at else 0
         asked = _question(album, before, [each.asked for each in rounds], rng)
-        rounds.append(Round(num_shown, num_shown - before, _with_signs(album, before, asked.question, rng), asked))
+        rounds.append(
+            DialogueTurn(num_shown, num_shown - before, _with_signs(album, before, asked.question, rng), asked)
+        )
     return tuple(rounds)
 
 
-def _question(album: Album, num_before: int, earlier: list[Question], rng: np.random.Generator) -> Question:
+def _question(album: Album, num_before: int, earlier: list[CheckableTurn], rng: np.random.Generator) -> CheckableTurn:
     """A question that has not been asked yet; about a new picture where there is one."""
     new = [album.name(place) for place in range(num_before, len(album.scenes))]
     makers = _ALONE if len(album.scenes) == 1 else _MAKERS
@@ -103,7 +105,7 @@ def _two(album: Album, rng: np.random.Generator) -> tuple[int, int]:
     return one, other
 
 
-def count_in(album: Album, rng: np.random.Generator) -> Question:
+def count_in(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort one picture shows."""
     at = int(rng.integers(len(album.scenes)))
     scene = album.scenes[at]
@@ -111,10 +113,10 @@ def count_in(album: Album, rng: np.random.Generator) -> Question:
     n = count(scene, sort)
     asked = f"How many {plural(sort)} are there in {album.name(at)}?"
     told = f"There {is_are(n)} {some(sort, n)} in {album.name(at)}."
-    return Question("count", asked, told, query("count", of=sort, image=at + 1), n, (number(n),))
+    return CheckableTurn("count", asked, told, query("count", of=sort, image=at + 1), n, (number(n),))
 
 
-def total_of(album: Album, rng: np.random.Generator) -> Question:
+def total_of(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort two pictures show together."""
     places = sorted(_two(album, rng))
     sort = pick(rng, (Sort(), present_sort(album.scenes[places[1]], rng)))
@@ -126,10 +128,10 @@ def total_of(album: Album, rng: np.random.Generator) -> Question:
         f"which makes {alone(sum(counts))} together."
     )
     keys = query("total", of=sort, images=[place + 1 for place in places])
-    return Question("count", asked, told, keys, sum(counts), (number(sum(counts)),))
+    return CheckableTurn("count", asked, told, keys, sum(counts), (number(sum(counts)),))
 
 
-def most_of(album: Album, rng: np.random.Generator) -> Question:
+def most_of(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """Which of all pictures shows the most things of a sort."""
     sort = pick(rng, (Sort(), Sort(pick(rng, pick(rng, album.scenes).objects).shape)))
     counts = [count(scene, sort) for scene in album.scenes]
@@ -139,13 +141,13 @@ def most_of(album: Album, rng: np.random.Generator) -> Question:
     keys = query("most", of=sort, images=list(range(1, len(counts) + 1)))
     if len(best) > 1:
         told = f"There is no single one: {listed(each)}."
-        return Question("compare", asked, told, keys, 0, ())
+        return CheckableTurn("compare", asked, told, keys, 0, ())
     rest = [part for place, part in enumerate(each) if place != best[0]]
     told = f"{album.name(best[0])} does, with {number(max(counts))}; {listed(rest)}."
-    return Question("compare", asked, told, keys, best[0] + 1, ())
+    return CheckableTurn("compare", asked, told, keys, best[0] + 1, ())
 
 
-def same_number(album: Album, rng: np.random.Generator) -> Question:
+def same_number(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """Whether two pictures show equally many things of a sort."""
     one, other = _two(album, rng)
     sort = pick(rng, (Sort(), Sort(pick(rng, album.scenes[one].objects).shape)))
@@ -156,10 +158,10 @@ def same_number(album: Album, rng: np.random.Generator) -> Question:
     else:
         told = f"No, {album.name(one)} shows {some(sort, n)}, but {album.name(other)} shows {alone(m)}."
     value = yes_no(n == m)
-    return Question("compare", asked, told, query("same", of=sort, images=[one + 1, other + 1]), value, (value,))
+    return CheckableTurn("compare", asked, told, query("same", of=sort, images=[one + 1, other + 1]), value, (value,))
 
 
-def which_shows(album: Album, rng: np.random.Generator) -> Question | None:
+def which_shows(album: Album, rng: np.random.Generator) -> CheckableTurn | None:
     """Which of all pictures shows a thing that only one of them has."""
     for at in shuffled(rng, range(len(album.scenes))):
         thing = pick(rng, album.scenes[at].objects)
@@ -170,11 +172,11 @@ def which_shows(album: Album, rng: np.random.Generator) -> Question | None:
             place = f"in the {found[0].place}" if len(found) == 1 else where(found)
             told = f"Only {album.name(at)} does: it shows {some(sort, len(found))}, {place}."
             keys = query("which", of=sort, images=list(range(1, len(album.scenes) + 1)))
-            return Question("reference", asked, told, keys, at + 1, ())
+            return CheckableTurn("reference", asked, told, keys, at + 1, ())
     return None
 
 
-def attribute_of(album: Album, rng: np.random.Generator) -> Question | None:
+def attribute_of(album: Album, rng: np.random.Generator) -> CheckableTurn | None:
     """Colour, place or size of a thing that is alone in one picture."""
     at, attribute = int(rng.integers(len(album.scenes))), pick(rng, ("colour", "place", "size"))
     for thing in shuffled(rng, album.scenes[at].objects):
@@ -184,20 +186,22 @@ def attribute_of(album: Album, rng: np.random.Generator) -> Question | None:
             asked = {"colour": "What colour is {}?", "place": "Where is {}?", "size": "How large is {}?"}[attribute]
             told = f"{subject[0].upper()}{subject[1:]} is {f'in the {value}' if attribute == 'place' else value}."
             keys = query("attribute", of=sort, attribute=attribute, image=at + 1)
-            return Question(attribute, asked.format(subject), told, keys, value, (value,))
+            return CheckableTurn(attribute, asked.format(subject), told, keys, value, (value,))
     return None
 
 
-def background_of(album: Album, rng: np.random.Generator) -> Question:
+def background_of(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """What one picture's shapes stand on."""
     at = int(rng.integers(len(album.scenes)))
     background = album.scenes[at].background
     asked = f"What is behind the shapes in {album.name(at)}?"
     told = f"In {album.name(at)} the shapes are in front of {BACKDROPS[background].words}."
-    return Question("background", asked, told, query("background", image=at + 1), background, backdrop_key(background))
+    return CheckableTurn(
+        "background", asked, told, query("background", image=at + 1), background, backdrop_key(background)
+    )
 
 
-def is_in(album: Album, rng: np.random.Generator) -> Question:
+def is_in(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """Whether one picture shows a thing, which may well be in another one."""
     at = int(rng.integers(len(album.scenes)))
     thing = pick(rng, pick(rng, album.scenes).objects)
@@ -205,10 +209,10 @@ def is_in(album: Album, rng: np.random.Generator) -> Question:
     n = count(album.scenes[at], sort)
     asked = f"Does {album.name(at)} show {a(sort)}?"
     told = f"Yes, {album.name(at)} shows {some(sort, n)}." if n else f"No, {album.name(at)} shows no {noun(sort)}."
-    return Question("exist", asked, told, query("exist", of=sort, image=at + 1), yes_no(n > 0), (yes_no(n > 0),))
+    return CheckableTurn("exist", asked, told, query("exist", of=sort, image=at + 1), yes_no(n > 0), (yes_no(n > 0),))
 
 
-def if_moved(album: Album, rng: np.random.Generator) -> Question:
+def if_moved(album: Album, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort one picture would have with another's added."""
     one, other = _two(album, rng)
     sort = pick(rng, (Sort(), Sort(pick(rng, album.scenes[one].objects).shape)))
@@ -219,10 +223,10 @@ def if_moved(album: Album, rng: np.random.Generator) -> Question:
     if n == 1:
         asked = f"If {the(sort)} of {source} was moved into {target}, how many {plural(sort)} would {target} show?"
     keys = query("moved", of=sort, image=one + 1, to=other + 1)
-    return Question("what-if", asked, told, keys, n + m, (number(n + m),))
+    return CheckableTurn("what-if", asked, told, keys, n + m, (number(n + m),))
 
 
-_Maker = Callable[[Album, np.random.Generator], Question | None]
+_Maker = Callable[[Album, np.random.Generator], CheckableTurn | None]
 _ALONE: tuple[_Maker, ...] = (count_in, attribute_of, background_of, is_in)
 _MAKERS: tuple[_Maker, ...] = (
     *_ALONE,

@@ -10,7 +10,7 @@ import numpy as np
 
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.compose import pick
-from blender.demo.question import Question, query, yes_no
+from blender.demo.question import CheckableTurn, query, yes_no
 from blender.demo.scene import COLOURS, PLACES, SHAPES, Scene, Sort, Thing, count, full_sort, naming, things_of
 from blender.demo.words import (
     a,
@@ -26,7 +26,7 @@ from blender.demo.words import (
     where,
 )
 
-Maker = Callable[[Scene, np.random.Generator], Question | None]
+Maker = Callable[[Scene, np.random.Generator], CheckableTurn | None]
 Item = TypeVar("Item")
 
 _PICTURE = ("image", "picture", "scene", "photo")
@@ -64,7 +64,7 @@ def absent_sort(scene: Scene, rng: np.random.Generator) -> Sort:
     return Sort(next(shape for shape in SHAPES if shape not in shapes))
 
 
-def how_many(scene: Scene, rng: np.random.Generator) -> Question:
+def how_many(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort there are; now and then none."""
     sort = absent_sort(scene, rng) if rng.random() < 0.12 else present_sort(scene, rng)
     found, picture = things_of(scene, sort), pick(rng, _PICTURE)
@@ -81,19 +81,19 @@ def how_many(scene: Scene, rng: np.random.Generator) -> Question:
     told = pick(rng, (f"There {is_are(n)} {some(sort, n)} in the {picture}.", f"I can see {some(sort, n)}."))
     if 2 <= n <= 4 and rng.random() < 0.4:
         told = f"There are {some(sort, n)}: {where(found)}."
-    return Question("count", asked, told, query("count", of=sort), n, (number(n),), found[0] if n == 1 else None)
+    return CheckableTurn("count", asked, told, query("count", of=sort), n, (number(n),), found[0] if n == 1 else None)
 
 
-def how_many_in_all(scene: Scene, rng: np.random.Generator) -> Question:
+def how_many_in_all(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """How many things there are altogether."""
     n = len(scene.objects)
     picture = pick(rng, _PICTURE)
     asked = pick(rng, (f"How many shapes does the {picture} show in all?", "How many shapes are there altogether?"))
     told = f"The {picture} shows {some(Sort(), n)} in all."
-    return Question("count", asked, told, query("count", of=Sort()), n, (number(n),))
+    return CheckableTurn("count", asked, told, query("count", of=Sort()), n, (number(n),))
 
 
-def is_there(scene: Scene, rng: np.random.Generator) -> Question:
+def is_there(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """Whether there is a thing of a sort; half of the time there is none."""
     truth = bool(rng.random() < 0.5)
     thing = pick(rng, scene.objects)
@@ -114,7 +114,7 @@ def is_there(scene: Scene, rng: np.random.Generator) -> Question:
     else:
         told = pick(rng, (f"No, there is no {noun(sort)} in the {picture}.", f"No, I cannot see {a(sort)}."))
     topic = found[0] if len(found) == 1 else None
-    return Question("exist", asked, told, query("exist", of=sort), yes_no(truth), (yes_no(truth),), topic)
+    return CheckableTurn("exist", asked, told, query("exist", of=sort), yes_no(truth), (yes_no(truth),), topic)
 
 
 def _single(scene: Scene, rng: np.random.Generator, unless: str) -> tuple[Thing, Sort] | None:
@@ -126,7 +126,7 @@ def _single(scene: Scene, rng: np.random.Generator, unless: str) -> tuple[Thing,
     return None
 
 
-def which_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
+def which_colour(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """The colour of a single thing."""
     single = _single(scene, rng, "colour")
     if single is None:
@@ -137,7 +137,7 @@ def which_colour(scene: Scene, rng: np.random.Generator) -> Question | None:
     return _attribute("colour", asked, told, sort, thing, thing.colour)
 
 
-def which_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
+def which_shape(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """The shape of a thing that is alone in its colour."""
     single = _single(scene, rng, "shape")
     if single is None:
@@ -148,7 +148,7 @@ def which_shape(scene: Scene, rng: np.random.Generator) -> Question | None:
     return _attribute("shape", asked, told, sort, thing, thing.shape)
 
 
-def how_large(scene: Scene, rng: np.random.Generator) -> Question | None:
+def how_large(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """The size of a single thing."""
     single = _single(scene, rng, "size")
     if single is None:
@@ -159,7 +159,7 @@ def how_large(scene: Scene, rng: np.random.Generator) -> Question | None:
     return _attribute("size", asked, told, sort, thing, thing.size)
 
 
-def where_is(scene: Scene, rng: np.random.Generator) -> Question | None:
+def where_is(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """The place of a single thing."""
     single = _single(scene, rng, "place")
     if single is None:
@@ -173,11 +173,13 @@ def where_is(scene: Scene, rng: np.random.Generator) -> Question | None:
     return _attribute("place", asked, told, sort, thing, thing.place)
 
 
-def _attribute(attribute: str, asked: str, told: str, sort: Sort, thing: Thing, value: str) -> Question:
-    return Question(attribute, asked, told, query("attribute", of=sort, attribute=attribute), value, (value,), thing)
+def _attribute(attribute: str, asked: str, told: str, sort: Sort, thing: Thing, value: str) -> CheckableTurn:
+    return CheckableTurn(
+        attribute, asked, told, query("attribute", of=sort, attribute=attribute), value, (value,), thing
+    )
 
 
-def what_is_at(scene: Scene, rng: np.random.Generator) -> Question | None:
+def what_is_at(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """What is to be seen in a part of the picture that holds one thing, or nothing."""
     holding = {place: things_of(scene, Sort(place=place)) for row in PLACES for place in row}
     clear = [place for place, things in holding.items() if len(things) == 1]
@@ -189,19 +191,23 @@ def what_is_at(scene: Scene, rng: np.random.Generator) -> Question | None:
     place, picture = pick(rng, clear), pick(rng, _PICTURE)
     asked = pick(rng, (f"What is in the {place} of the {picture}?", f"Which shape can be seen in the {place}?"))
     if not holding[place]:
-        return Question("place", asked, "There is nothing there.", query("thing", place=place), "nothing", ("nothing",))
+        return CheckableTurn(
+            "place", asked, "There is nothing there.", query("thing", place=place), "nothing", ("nothing",)
+        )
     thing = holding[place][0]
     value = noun(Sort(thing.shape, thing.colour))
     told = pick(rng, (f"There is {in_full(thing)}.", f"In the {place} there is {a(Sort(thing.shape, thing.colour))}."))
-    return Question("place", asked, told, query("thing", place=place), value, (thing.colour, thing.shape), thing)
+    return CheckableTurn("place", asked, told, query("thing", place=place), value, (thing.colour, thing.shape), thing)
 
 
-def which_background(scene: Scene, rng: np.random.Generator) -> Question:
+def which_background(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """What the shapes stand on."""
     words = BACKDROPS[scene.background].words
     asked = pick(rng, ("What does the background look like?", "What is behind the shapes?", "Describe the background."))
     told = pick(rng, (f"The background is {words}.", f"The shapes stand out from {words}.", f"It is {words}."))
-    return Question("background", asked, told, query("background"), scene.background, backdrop_key(scene.background))
+    return CheckableTurn(
+        "background", asked, told, query("background"), scene.background, backdrop_key(scene.background)
+    )
 
 
 def backdrop_key(background: str) -> tuple[str, ...]:
@@ -216,7 +222,7 @@ _TELLING = frozenset(
 )
 
 
-def follow_up(scene: Scene, topic: Thing, known: str, rng: np.random.Generator) -> Question | None:
+def follow_up(scene: Scene, topic: Thing, known: str, rng: np.random.Generator) -> CheckableTurn | None:
     """Ask on about the thing that the last round was about.
 
     Args:
@@ -239,7 +245,7 @@ def follow_up(scene: Scene, topic: Thing, known: str, rng: np.random.Generator) 
     return _attribute(attribute, pick(rng, asked), told, full_sort(topic), topic, value)
 
 
-def shape_names(scene: Scene, rng: np.random.Generator) -> Question:
+def shape_names(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """How many different colours or shapes there are."""
     attribute = pick(rng, ("colour", "shape"))
     words = list(dict.fromkeys(getattr(thing, attribute) for thing in scene.objects))
@@ -251,7 +257,7 @@ def shape_names(scene: Scene, rng: np.random.Generator) -> Question:
         told = f"Only one {attribute}: {pick(rng, ('all of them are', 'they are all'))} {named[0]}."
         if len(scene.objects) == 1:
             told = f"Only one {attribute}, as there is one object alone: {in_full(scene.objects[0])}."
-    return Question("count", asked, told, query("distinct", attribute=attribute), n, (number(n),))
+    return CheckableTurn("count", asked, told, query("distinct", attribute=attribute), n, (number(n),))
 
 
 LOOKING: tuple[Maker, ...] = (

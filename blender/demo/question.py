@@ -45,7 +45,7 @@ from blender.demo.scene import Thing
 Value = int | str | list[int] | list[dict[str, Any]]
 
 
-class Question(Struct, frozen=True):
+class CheckableTurn(Struct, frozen=True):
     """One round about one picture or several."""
 
     #: what a score is kept by: count, colour, shape, size, place, background, exist, compare, what-if, difference or
@@ -92,7 +92,7 @@ def yes_no(truth: bool) -> str:
 
 
 def file_question(
-    asked: Question, source: str, record: str, turn: int, store: str, images: tuple[str, ...]
+    asked: CheckableTurn, source: str, record: str, turn: int, store: str, images: tuple[str, ...]
 ) -> QuestionRecord:
     """Enter a question into the list of checkable ones.
 

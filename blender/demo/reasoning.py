@@ -4,7 +4,7 @@ import numpy as np
 
 from blender.demo.compose import pick
 from blender.demo.looking import Maker, shuffled
-from blender.demo.question import Question, query, yes_no
+from blender.demo.question import CheckableTurn, query, yes_no
 from blender.demo.scene import COLOURS, SIZES, Scene, Sort, Thing, count, naming
 from blender.demo.words import everything, inventory, is_are, listed, noun, number, plural, sentence, some, the
 
@@ -26,7 +26,7 @@ def _two_things(scene: Scene, rng: np.random.Generator) -> tuple[Thing, Sort, Th
     return (*named[0], *named[1]) if len(named) > 1 else None
 
 
-def are_there_more(scene: Scene, rng: np.random.Generator) -> Question | None:
+def are_there_more(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """Whether one sort of things outnumbers another."""
     sorts = _two_sorts(scene, rng)
     if sorts is None:
@@ -41,10 +41,10 @@ def are_there_more(scene: Scene, rng: np.random.Generator) -> Question | None:
     else:
         told = f"No, there {is_are(n)} {some(left, n)} and {some(right, m)}."
     value = yes_no(n > m)
-    return Question("compare", asked, told, query("more", left=left, right=right), value, (value,))
+    return CheckableTurn("compare", asked, told, query("more", left=left, right=right), value, (value,))
 
 
-def which_is_more(scene: Scene, rng: np.random.Generator) -> Question | None:
+def which_is_more(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """Which of two sorts of things has more."""
     sorts = _two_sorts(scene, rng)
     if sorts is None:
@@ -55,14 +55,14 @@ def which_is_more(scene: Scene, rng: np.random.Generator) -> Question | None:
     keys = query("which_more", left=left, right=right)
     if n == m:
         told = f"Neither: counting them gives equal numbers, {some(left, n)} and {some(right, m)}."
-        return Question("compare", asked, told, keys, "equal", ("equal",))
+        return CheckableTurn("compare", asked, told, keys, "equal", ("equal",))
     most, least = (left, right) if n > m else (right, left)
     told = f"There are more {plural(most)}: {number(max(n, m))} against {number(min(n, m))}."
     value = "left" if n > m else "right"
-    return Question("compare", asked, told, keys, value, (most.colour or plural(most),))
+    return CheckableTurn("compare", asked, told, keys, value, (most.colour or plural(most),))
 
 
-def which_is_larger(scene: Scene, rng: np.random.Generator) -> Question | None:
+def which_is_larger(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """Which of two things with different size words is larger."""
     pair = _two_things(scene, rng)
     if pair is None or pair[0].size == pair[2].size:
@@ -74,10 +74,10 @@ def which_is_larger(scene: Scene, rng: np.random.Generator) -> Question | None:
     asked = f"Which is larger, {the(left)} or {the(right)}?"
     told = f"{sentence(the(winner))} is larger: it is {big.size}, while {the(loser)} is {small.size}."
     keys = query("larger", left=left, right=right)
-    return Question("compare", asked, told, keys, "left" if larger else "right", (noun(winner),))
+    return CheckableTurn("compare", asked, told, keys, "left" if larger else "right", (noun(winner),))
 
 
-def how_do_they_lie(scene: Scene, rng: np.random.Generator) -> Question | None:
+def how_do_they_lie(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """Whether one thing is left of, right of, above or below another, where that is plain to see."""
     pair = _two_things(scene, rng)
     if pair is None:
@@ -94,10 +94,10 @@ def how_do_they_lie(scene: Scene, rng: np.random.Generator) -> Question | None:
     seen = relation if truth else opposite
     told = f"{'Yes' if truth else 'No'}, {the(left)} is {_RELATIONS[seen]} {the(right)}."
     keys = query("relation", relation=relation, left=left, right=right)
-    return Question("compare", asked, told, keys, yes_no(truth), (yes_no(truth),))
+    return CheckableTurn("compare", asked, told, keys, yes_no(truth), (yes_no(truth),))
 
 
-def what_if_taken(scene: Scene, rng: np.random.Generator) -> Question | None:
+def what_if_taken(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """How many things would be left without some."""
     sorts = _two_sorts(scene, rng)
     if sorts is None:
@@ -116,7 +116,7 @@ def what_if_taken(scene: Scene, rng: np.random.Generator) -> Question | None:
         f"There {is_are(n)} {some(Sort(), n)} in all, and {number(gone)} of them {is_are(gone)} "
         f"{_predicate(taken, gone)}. Without {'it' if gone == 1 else 'them'}, {number(left)} would be left."
     )
-    return Question("what-if", asked, told, query("remaining", taken=taken, of=Sort()), left, (number(left),))
+    return CheckableTurn("what-if", asked, told, query("remaining", taken=taken, of=Sort()), left, (number(left),))
 
 
 def _predicate(sort: Sort, n: int) -> str:
@@ -126,7 +126,7 @@ def _predicate(sort: Sort, n: int) -> str:
     return f"a {noun(sort)}" if n == 1 else noun(sort, n)
 
 
-def what_if_added(scene: Scene, rng: np.random.Generator) -> Question:
+def what_if_added(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """How many things of a sort there would be with some more."""
     thing = pick(rng, scene.objects)
     sort = pick(rng, (Sort(thing.shape), Sort(thing.shape, thing.colour)))
@@ -146,10 +146,10 @@ def what_if_added(scene: Scene, rng: np.random.Generator) -> Question:
         f"so there would be {number(total)}."
     )
     keys = query("added", number=more, of=sort)
-    return Question("what-if", asked, told, keys, total, (number(total),))
+    return CheckableTurn("what-if", asked, told, keys, total, (number(total),))
 
 
-def what_if_painted(scene: Scene, rng: np.random.Generator) -> Question | None:
+def what_if_painted(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """How many things of a colour there would be if others were painted in it."""
     these = Sort(pick(rng, scene.objects).shape)
     own = {thing.colour for thing in scene.objects if these.matches(thing)}
@@ -164,10 +164,10 @@ def what_if_painted(scene: Scene, rng: np.random.Generator) -> Question | None:
         f"{number(total - already)} more {colour}, so there would be {number(total)}."
     )
     keys = query("repainted", these=these, colour=colour, of=of)
-    return Question("what-if", asked, told, keys, total, (number(total),))
+    return CheckableTurn("what-if", asked, told, keys, total, (number(total),))
 
 
-def count_with_reason(scene: Scene, rng: np.random.Generator) -> Question:
+def count_with_reason(scene: Scene, rng: np.random.Generator) -> CheckableTurn:
     """How many things there are, worked out sort by sort."""
     n, sorts = len(scene.objects), inventory(scene)
     asked = pick(
@@ -185,10 +185,10 @@ def count_with_reason(scene: Scene, rng: np.random.Generator) -> Question:
     else:
         steps = " + ".join(number(each) for _, each in sorts)
         told = f"The picture shows {everything(scene)}. Adding them up, {steps} makes {number(n)} in total."
-    return Question("count", asked, told, query("count", of=Sort()), n, (number(n),))
+    return CheckableTurn("count", asked, told, query("count", of=Sort()), n, (number(n),))
 
 
-def most_common(scene: Scene, rng: np.random.Generator) -> Question | None:
+def most_common(scene: Scene, rng: np.random.Generator) -> CheckableTurn | None:
     """Which colour or shape occurs most often, where one does."""
     by = pick(rng, ("shape", "colour"))
     counts: dict[str, int] = {}
@@ -201,7 +201,7 @@ def most_common(scene: Scene, rng: np.random.Generator) -> Question | None:
     told_rest = listed([some(Sort(**{by: other}), m) for other, m in rest])
     asked = f"Which {by} is the most common one in the picture, and why do you think so?"
     told = f"The most common {by} is {word}: there are {some(Sort(**{by: word}), n)}, but only {told_rest}."
-    return Question("compare", asked, told, query("commonest", attribute=by), word, (word,))
+    return CheckableTurn("compare", asked, told, query("commonest", attribute=by), word, (word,))
 
 
 COMPARING: tuple[Maker, ...] = (are_there_more, which_is_more, which_is_larger, how_do_they_lie, most_common)

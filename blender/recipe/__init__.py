@@ -5,19 +5,19 @@
 """
 
 from blender.recipe.load import load_recipe, recipe_from
-from blender.recipe.model import Entry, ImageMatch, Limits, Recipe, Shards, Source
+from blender.recipe.model import BlendEntry, ImageMatch, Limits, Recipe, Shards, Source
 from blender.recipe.schema import blend_recipe_schema
 from blender.recipe.shipped import list_shipped_recipes
-from blender.recipe.split import Split
+from blender.recipe.split import SplitRules
 
 __all__ = [
-    "Entry",
+    "BlendEntry",
     "ImageMatch",
     "Limits",
     "Recipe",
     "Shards",
     "Source",
-    "Split",
+    "SplitRules",
     "blend_recipe_schema",
     "list_shipped_recipes",
     "load_recipe",

@@ -32,7 +32,7 @@ from blender.recipe.locations import expand, local_path, missing
 from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
-from blender.recipe.split import Split
+from blender.recipe.split import SplitRules
 from blender.recipe.stores import StoreOrLocation
 
 Kind = Literal["plain", "concatenate", "image_match"]
@@ -83,7 +83,7 @@ class ImageMatch(Section):
     )
 
 
-class Entry(Section):
+class BlendEntry(Section):
     """One output dataset of the blend."""
 
     name: Name = Field(description="Name of the output dataset: letters, digits, - _ . ; each name once.")
@@ -182,7 +182,7 @@ class Recipe(BaseRecipe):
     sources: Annotated[Mapping[Name, Source], Field(min_length=1)] = Field(
         description="Annotation files by source name."
     )
-    blend: Annotated[tuple[Entry, ...], Field(min_length=1), BeforeValidator(as_list)] = Field(
+    blend: Annotated[tuple[BlendEntry, ...], Field(min_length=1), BeforeValidator(as_list)] = Field(
         description="The output datasets, one entry each."
     )
     on_bad_record: OnBadRecord = Field(
@@ -194,7 +194,7 @@ class Recipe(BaseRecipe):
     pixels: Pixels = Field(
         default_factory=Pixels, description="How closely images are looked at before they are taken."
     )
-    split: Split = Field(default_factory=Split, description="What is kept back for evaluation.")
+    split: SplitRules = Field(default_factory=SplitRules, description="What is kept back for evaluation.")
     shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
     lint: Lint | None = Field(default=None, description="What `visualchat lint` need not tell.")
 

@@ -23,13 +23,13 @@ def blend_recipe_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     definitions["Source"]["properties"]["format"]["enum"] = list(SOURCES)
     schema["properties"]["template"]["enum"] = list(TEMPLATES)
-    definitions["Entry"] |= {
+    definitions["BlendEntry"] |= {
         "oneOf": [_given("from"), {**_given("image_match"), "not": _given("concatenate")}],
         "not": {"allOf": [_given("repeat"), _given("samples")]},
     }
     definitions["Limits"] |= {"if": _given("tokens"), "then": _given("tokenizer")}
     _let_checks_stand_alone(definitions)
-    each = definitions["Split"]["properties"]["eval"]["anyOf"][-1]["additionalProperties"]
+    each = definitions["SplitRules"]["properties"]["eval"]["anyOf"][-1]["additionalProperties"]
     each["anyOf"] = [*each["anyOf"], _REFERENCE]
     # a location alone is a store, too
     stores = schema["properties"]["images"]["patternProperties"]

@@ -63,7 +63,7 @@ Eval = Annotated[
 ]
 
 
-class Split(Section):
+class SplitRules(Section):
     """What is kept back for evaluation."""
 
     eval: Eval = Field(

@@ -23,7 +23,7 @@ Value: TypeAlias = str | int | float
 _REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[^{}]*)(?P<end>\}?)")
 
 
-class _Unusable(Exception):
+class _UnusableValue(Exception):
     """A text that cannot be written out; without a message where the fault is already told elsewhere."""
 
     def __init__(self, message: str | None = None) -> None:
@@ -36,22 +36,22 @@ class _Variables:
     """The recipe's variables, worked out when first used."""
 
     raw: Mapping[str, Plain]
-    values: dict[str, Value | _Unusable] = field(default_factory=dict)
+    values: dict[str, Value | _UnusableValue] = field(default_factory=dict)
     #: variables being worked out, outermost first
     open: list[str] = field(default_factory=list)
 
     def value(self, name: str) -> Value:
         if name not in self.raw:
-            raise _Unusable(f"the variable {quoted(name)} is not defined{suggestion(name, self.raw)}")
+            raise _UnusableValue(f"the variable {quoted(name)} is not defined{suggestion(name, self.raw)}")
         if name in self.open:
             circle = " → ".join([*self.open[self.open.index(name) :], name])
-            raise _Unusable(f"the variable {quoted(name)} is defined by itself: {circle}")
+            raise _UnusableValue(f"the variable {quoted(name)} is defined by itself: {circle}")
         value = self.own(name)
-        if isinstance(value, _Unusable):
-            raise _Unusable
+        if isinstance(value, _UnusableValue):
+            raise _UnusableValue
         return value
 
-    def own(self, name: str) -> Value | _Unusable:
+    def own(self, name: str) -> Value | _UnusableValue:
         """Work out a variable itself; its fault is told here and not again where the variable is used."""
         if name not in self.values:
             self.open.append(name)
@@ -59,16 +59,16 @@ class _Variables:
             self.open.pop()
         return self.values[name]
 
-    def _work_out(self, raw: Plain) -> Value | _Unusable:
+    def _work_out(self, raw: Plain) -> Value | _UnusableValue:
         if isinstance(raw, str):
             if len(self.open) > MAX_DEPTH:
-                return _Unusable(f"more than {MAX_DEPTH} variables are defined by one another")
+                return _UnusableValue(f"more than {MAX_DEPTH} variables are defined by one another")
             try:
                 return self.expand(raw)
-            except _Unusable as fault:
+            except _UnusableValue as fault:
                 return fault
         # what is neither text nor number is told with the other wrong types
-        return raw if isinstance(raw, int | float) and not isinstance(raw, bool) else _Unusable()
+        return raw if isinstance(raw, int | float) and not isinstance(raw, bool) else _UnusableValue()
 
     def expand(self, text: str) -> Value:
         """Write out every reference of a text."""
@@ -77,14 +77,14 @@ class _Variables:
             return self.value(whole["name"])
         written = _REFERENCE.sub(self._written, text)
         if len(written) > MAX_LENGTH:
-            raise _Unusable(f"becomes longer than {MAX_LENGTH:,} characters")
+            raise _UnusableValue(f"becomes longer than {MAX_LENGTH:,} characters")
         return written
 
     def _written(self, match: re.Match[str]) -> str:
         if match["escape"]:
             return "${"
         if not match["end"]:
-            raise _Unusable("'${' without its '}'; write '$${' for a literal '${'")
+            raise _UnusableValue("'${' without its '}'; write '$${' for a literal '${'")
         return str(self.value(match["name"]))
 
 
@@ -107,7 +107,7 @@ def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
         if place[:1] != ("variables",) or len(place) != 2 or place[1] not in variables.raw:
             return variables.expand(text)
         value = variables.own(str(place[1]))
-        if isinstance(value, _Unusable):
+        if isinstance(value, _UnusableValue):
             raise value
         return value
 
@@ -120,7 +120,7 @@ def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
             return value
         try:
             return written(value, place)
-        except _Unusable as fault:
+        except _UnusableValue as fault:
             broken.add(place)
             if fault.message:
                 problems.append(Problem(place, fault.message))

@@ -12,7 +12,7 @@ from blender.core.randomness import generator
 from blender.demo.backdrop import BACKDROPS
 from blender.demo.compose import alter_scene, compose_scene
 from blender.demo.describing import caption, converse, describe, reason
-from blender.demo.differing import Pair, instructions
+from blender.demo.differing import ScenePair, instructions
 from blender.demo.gathering import gather
 from tests.demo import oracle
 
@@ -141,7 +141,7 @@ def test_instructions_about_any_pair_are_true(seed):
     first = compose_scene("coco", "1.jpg", rng)
     second, changes = alter_scene(first, "2.jpg", rng)
     assert 1 <= len(changes) <= 3
-    asked = instructions(Pair(first, second, changes), rng)
+    asked = instructions(ScenePair(first, second, changes), rng)
     assert 1 <= len(asked) <= 3
     for question in asked:
         check(msgspec.to_builtins(question), [plain(first), plain(second)])
@@ -198,7 +198,7 @@ def test_the_english_has_its_articles_and_plurals(seed):
     rng = generator(seed, "test")
     first = compose_scene("coco", "1.jpg", rng)
     second, changes = alter_scene(first, "2.jpg", rng)
-    asked = (reason(first, rng), *converse(first, rng), *instructions(Pair(first, second, changes), rng))
+    asked = (reason(first, rng), *converse(first, rng), *instructions(ScenePair(first, second, changes), rng))
     texts = [describe(first, rng), *(text for each in asked for text in (each.question, each.answer))]
     for text in texts:
         assert not re.search(r"\ba [aeiou]|\ban [^aeiou]", text, re.IGNORECASE), text

@@ -33,7 +33,7 @@ _NESTING = re.compile(rb'["\[\]{}]')
 _KINDS = {b"{": "an object", b"[": "a list", b"t": "true", b"f": "false", b"n": "null"}
 
 
-class Entry(NamedTuple):
+class Base64Entry(NamedTuple):
     """A picture's name and where its text lies."""
 
     name: str
@@ -45,7 +45,7 @@ class Entry(NamedTuple):
     kind: str = ""
 
 
-def scan_base64_json(file: ByteFile, chunk: int = _CHUNK, reach: int = _REACH) -> Iterator[Entry]:
+def scan_base64_json(file: ByteFile, chunk: int = _CHUNK, reach: int = _REACH) -> Iterator[Base64Entry]:
     """Walk one big JSON object of base64 texts in bounded memory.
 
     Args:
@@ -110,16 +110,16 @@ class _Window:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreError(f"at byte {self.offset}: the name {key[:80]!r} is not valid JSON: {error}") from error
 
-    def take_value(self, name: str) -> Entry:
+    def take_value(self, name: str) -> Base64Entry:
         """Move past a value, which should be a text."""
         if self.take(_QUOTE):
-            return Entry(name, *self._take_text(name))
+            return Base64Entry(name, *self._take_text(name))
         offset, first = self.offset, self._buffer[self._at : self._at + 1]
         if first in (b"{", b"["):
             self._take_nested(name)
         elif not self.take(_LITERAL):
             self._fail(f"the base64 text of {name!r}")
-        return Entry(name, offset, self.offset - offset, False, _KINDS.get(first, "a number"))
+        return Base64Entry(name, offset, self.offset - offset, False, _KINDS.get(first, "a number"))
 
     def _take_nested(self, name: str) -> None:
         """Move past an object or a list, of any depth."""
@@ -221,7 +221,7 @@ class Base64JsonStore(FileStore):
         return FileSlice(self._file, *span_of(place.removesuffix("~"))), place.endswith("~")
 
 
-def _member(path: str, entry: Entry) -> str:
+def _member(path: str, entry: Base64Entry) -> str:
     mark = f"!{entry.kind}" if entry.kind else "~" * entry.unclean
     return f"{path}@{entry.offset}+{entry.num_bytes}{mark}"
 

@@ -97,7 +97,7 @@ def check_image(content: bytes, limits: ImageLimits, check: Check) -> tuple[int,
 
 
 def _check_jpeg(content: bytes, looked: Looked, limits: ImageLimits, check: Check) -> None:
-    walk = jpeg.Walk(MemoryFile(content), content)
+    walk = jpeg.JpegWalk(MemoryFile(content), content)
     frame = walk.to_frame()
     looked.size = frame.width, frame.height
     require_pixels(looked.size, limits.max_pixels)

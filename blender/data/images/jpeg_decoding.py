@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from blender.data.images.damage import DamagedImage
 from blender.data.images.decoding import explaining_damage, open_image
-from blender.data.images.structure.jpeg import PROGRESSIVE, SOS, Walk, strip
+from blender.data.images.structure.jpeg import PROGRESSIVE, SOS, JpegWalk, strip
 
 #: the value of a pixel whose data are missing
 _DEAD = 128
@@ -23,7 +23,7 @@ _DEAD_SHARE = 0.1
 _HARMLESS = re.compile("Unknown Adobe|unknown JFIF|Invalid SOS parameters|bad ICC", re.IGNORECASE)
 
 
-def decode(content: bytes, walk: Walk) -> None:
+def decode(content: bytes, walk: JpegWalk) -> None:
     """Decode a picture that :func:`blender.data.images.structure.jpeg_scans.check` found nothing wrong with.
 
     Args:
@@ -44,7 +44,7 @@ def decode(content: bytes, walk: Walk) -> None:
         raise DamagedImage("dead_area", f"the lower {share:.0%} of it are the grey of missing data")
 
 
-def _plain(content: bytes, walk: Walk) -> bytes:
+def _plain(content: bytes, walk: JpegWalk) -> bytes:
     """Leave out what a decoder may warn of though it does not matter: metadata, fill bytes, what follows the end."""
     assert walk.frame is not None
     first = next(number for number, (marker, _, _) in enumerate(walk.segments) if marker == SOS)

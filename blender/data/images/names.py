@@ -157,28 +157,28 @@ class NameIndex:
         yield self._by_base.get(stem) if stem != base else self._by_stem.get(base)
 
     @cached_property
-    def _by_base(self) -> "_Groups":
-        return _Groups.of((path.rpartition("/")[2], path) for path in self.members)
+    def _by_base(self) -> "_PathsByKey":
+        return _PathsByKey.of((path.rpartition("/")[2], path) for path in self.members)
 
     @cached_property
-    def _by_look(self) -> "_Groups":
-        return _Groups.of((look_of(path.rpartition("/")[2]), path) for path in self.members)
+    def _by_look(self) -> "_PathsByKey":
+        return _PathsByKey.of((look_of(path.rpartition("/")[2]), path) for path in self.members)
 
     @cached_property
-    def _by_stem(self) -> "_Groups":
+    def _by_stem(self) -> "_PathsByKey":
         bases = ((path.rpartition("/")[2], path) for path in self.members)
-        return _Groups.of((stem_of(base), path) for base, path in bases if extension_of(base))
+        return _PathsByKey.of((stem_of(base), path) for base, path in bases if extension_of(base))
 
 
 @dataclass(frozen=True)
-class _Groups:
+class _PathsByKey:
     """Paths by key. Nearly every key has one path, so only the others pay for a list."""
 
     first: dict[str, str] = field(default_factory=dict)
     further: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, pairs: Iterable[tuple[str, str]]) -> "_Groups":
+    def of(cls, pairs: Iterable[tuple[str, str]]) -> "_PathsByKey":
         groups = cls()
         for key, path in pairs:
             if groups.first.setdefault(key, path) is not path:

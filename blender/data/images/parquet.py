@@ -49,7 +49,7 @@ _NAME_NAMES = (
 
 
 @dataclass(frozen=True)
-class Columns:
+class PictureColumns:
     """Which columns of a table hold what, as paths such as ``image.bytes``."""
 
     picture: str
@@ -57,7 +57,7 @@ class Columns:
     names: tuple[str, ...]
 
 
-def find_columns(schema: pa.Schema) -> Columns | None:
+def find_columns(schema: pa.Schema) -> PictureColumns | None:
     """Guess from names and types which columns hold pictures and their names; None when none do."""
     structs = [field.name for field in schema if _has_bytes(field.type)]
     binaries = [field.name for field in schema if _is_binary(field.type)]
@@ -71,7 +71,7 @@ def find_columns(schema: pa.Schema) -> Columns | None:
         names.append(f"{picture}.path")
     if not names:
         return None
-    return Columns(f"{picture}.bytes" if picture in structs else picture, tuple(names))
+    return PictureColumns(f"{picture}.bytes" if picture in structs else picture, tuple(names))
 
 
 class ParquetStore(FileStore):
@@ -111,7 +111,7 @@ class ParquetStore(FileStore):
         return str(local_path(self.location))
 
     @cached_property
-    def _columns(self) -> Columns:
+    def _columns(self) -> PictureColumns:
         schema = self._table.schema_arrow
         columns = find_columns(schema)
         if columns is None:

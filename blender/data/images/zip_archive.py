@@ -27,7 +27,7 @@ _ENCRYPTED = 0x1
 _PIECE = 64 * 1024
 
 
-class _Place(NamedTuple):
+class _MemberSpan(NamedTuple):
     """Where a member lies in the archive, and how."""
 
     header: int
@@ -68,7 +68,7 @@ class ZipStore(FileStore):
             raise StoreError(f"it is compressed by method {place.method}; only stored and deflated files are read")
         return _DeflatedMember(data, place)
 
-    def _raw(self, place: _Place) -> FileSlice:
+    def _raw(self, place: _MemberSpan) -> FileSlice:
         header = self._file.read_at(place.header, _LOCAL_HEADER.size)
         if len(header) < _LOCAL_HEADER.size or not header.startswith(_LOCAL_MARK):
             raise StoreError(f"no file begins at byte {place.header}: the archive is damaged, or another one now")
@@ -84,18 +84,18 @@ def _member(path: str, entry: zipfile.ZipInfo) -> str:
     return f"{path}@{span}:{entry.file_size}:{entry.compress_type}:{entry.CRC:08x}"
 
 
-def _place(text: str) -> _Place:
+def _place(text: str) -> _MemberSpan:
     try:
         span, size, method, crc = text.split(":")
-        return _Place(*span_of(span), int(size), int(method), int(crc, 16))
+        return _MemberSpan(*span_of(span), int(size), int(method), int(crc, 16))
     except ValueError as error:
         raise StoreError(f"{text!r} is no place in a zip archive") from error
 
 
-class _Member(ByteFile):
+class _ZipMember(ByteFile):
     """A member; reading all of it checks its checksum."""
 
-    def __init__(self, data: FileSlice, place: _Place) -> None:
+    def __init__(self, data: FileSlice, place: _MemberSpan) -> None:
         self.num_bytes = place.size
         self._data = data
         self._crc = place.crc
@@ -112,10 +112,10 @@ class _Member(ByteFile):
         return content
 
 
-class _StoredMember(_Member):
+class _StoredMember(_ZipMember):
     """A member that is in the archive as it is."""
 
-    def __init__(self, data: FileSlice, place: _Place) -> None:
+    def __init__(self, data: FileSlice, place: _MemberSpan) -> None:
         super().__init__(data, place)
         if data.num_bytes != place.size:
             raise StoreError(f"it is stored in {data.num_bytes:,} bytes and claims {place.size:,}")
@@ -124,10 +124,10 @@ class _StoredMember(_Member):
         return self._data.read_at(offset, num_bytes)
 
 
-class _DeflatedMember(_Member):
+class _DeflatedMember(_ZipMember):
     """A member that is inflated as far as it is read; what is inflated stays."""
 
-    def __init__(self, data: FileSlice, place: _Place) -> None:
+    def __init__(self, data: FileSlice, place: _MemberSpan) -> None:
         super().__init__(data, place)
         self._inflated = bytearray()
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -96,7 +96,7 @@ def pairs_of(annotations: Annotations, key: str | None = None) -> RawRecords:
         SourceError: It is not UTF-8, or nests too deeply.
     """
     try:
-        top = json.loads(repaired(annotations.data), object_pairs_hook=_Pairs)
+        top = json.loads(repaired(annotations.data), object_pairs_hook=_KeyValuePairs)
     except (UnicodeDecodeError, RecursionError) as error:
         raise faults.broken_json(annotations, error) from None
     items = list(chain.from_iterable(value for name, value in top if name == key)) if key else list(top)
@@ -104,14 +104,14 @@ def pairs_of(annotations: Annotations, key: str | None = None) -> RawRecords:
     return RawRecords(contents, f"$.{key}" if key else "$", [name for name, _ in items])
 
 
-class _Pairs(tuple[tuple[str, object], ...]):
+class _KeyValuePairs(tuple[tuple[str, object], ...]):
     """An object of JSON, as its keys and values in order."""
 
     __slots__ = ()
 
 
 def _plain(value: object) -> object:
-    if isinstance(value, _Pairs):
+    if isinstance(value, _KeyValuePairs):
         return {name: _plain(inner) for name, inner in value}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
 

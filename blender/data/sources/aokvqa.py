@@ -9,11 +9,11 @@ from blender.core.characters import has_visible
 from blender.data.records import Conversation, Skip, Turn
 from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, Unusable, as_read, conversations, require_own_marks
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.dialogue import Unread, UnusableRecord, as_read, conversations, require_own_marks
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
+class _AokvqaRecord(RecordShape, frozen=True, gc=False):
     image_id: int
     question: str
     choices: list[str]
@@ -28,7 +28,7 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return (f"{self.image_id:012d}.jpg",)
 
 
-_LAYOUT = Layout(_Entry, images="image_id")
+_LAYOUT = RecordLayout(_AokvqaRecord, images="image_id")
 
 
 def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -41,14 +41,14 @@ def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
     return conversations(entries, lambda entry: entry.own_id(), _turns)
 
 
-def _turns(read: _Entry | Unread) -> list[Turn]:
+def _turns(read: _AokvqaRecord | Unread) -> list[Turn]:
     entry = as_read(read)
     right = entry.correct_choice_idx
     if right is None or not 0 <= right < len(entry.choices):
-        raise Unusable("no_answer", f"no right one is named among the {len(entry.choices)} choices")
+        raise UnusableRecord("no_answer", f"no right one is named among the {len(entry.choices)} choices")
     question, choice = entry.question.strip(), entry.choices[right].strip()
     if not has_visible(question) or not has_visible(choice):
-        raise Unusable("empty_text", f"the {'right choice' if has_visible(question) else 'question'} is empty")
+        raise UnusableRecord("empty_text", f"the {'right choice' if has_visible(question) else 'question'} is empty")
     require_own_marks([question])
     return [Turn(entry.image_names(), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
 
@@ -57,7 +57,7 @@ def _offer(choices: list[str]) -> str:
     return "Choose from: " + "; ".join(choice.strip() for choice in choices) + "."
 
 
-def _answer(choice: str, entry: _Entry) -> str:
+def _answer(choice: str, entry: _AokvqaRecord) -> str:
     reason = next((reason.strip() for reason in entry.rationales or () if reason.strip()), None)
     sentence = choice if choice.endswith(".") else f"{choice}."
     return f"{sentence} {reason}" if reason else sentence

@@ -12,8 +12,8 @@ from msgspec import Raw, Struct
 from blender.data.records import Conversation, Skip, Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, Unusable, as_read, conversations, require_names
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.dialogue import Unread, UnusableRecord, as_read, conversations, require_names
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 QUESTIONS = (
     "Describe this image in one sentence.",
@@ -26,18 +26,18 @@ QUESTIONS = (
 _TRAINING_PARTS = frozenset({"train", "restval"})
 
 
-class _File(Struct, frozen=True):
+class _CocoFile(Struct, frozen=True):
     images: list[Raw]
 
 
-class _Sentence(Struct, frozen=True, gc=False):
+class _CocoSentence(Struct, frozen=True, gc=False):
     raw: str
     sentid: str | int | None = None
 
 
-class _Image(RecordShape, frozen=True, gc=False):
+class _CocoImage(RecordShape, frozen=True, gc=False):
     filename: str
-    sentences: list[_Sentence]
+    sentences: list[_CocoSentence]
     split: str = "train"
 
     def own_id(self) -> str:
@@ -47,14 +47,14 @@ class _Image(RecordShape, frozen=True, gc=False):
         return (self.filename,)
 
 
-_LAYOUT = Layout(_Image, "sentences", _Sentence, images="filename")
+_LAYOUT = RecordLayout(_CocoImage, "sentences", _CocoSentence, images="filename")
 
 
 class _Caption(NamedTuple):
     place: int
-    image: _Image | Unread
+    image: _CocoImage | Unread
     #: None stands for an image without captions, or that could not be read, so that it is accounted for
-    sentence: _Sentence | None
+    sentence: _CocoSentence | None
 
 
 def read_coco_caption(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -63,17 +63,17 @@ def read_coco_caption(annotations: Annotations) -> Iterator[Conversation | Skip]
     Raises:
         SourceError: The file is not of this format.
     """
-    records = RawRecords(decode_top(annotations, _File).images, "$.images")
+    records = RawRecords(decode_top(annotations, _CocoFile).images, "$.images")
     return conversations(_captions(decode_records(annotations, records, _LAYOUT)), _name, _turns)
 
 
-def _captions(images: Iterator[_Image | Unread]) -> Iterator[_Caption]:
+def _captions(images: Iterator[_CocoImage | Unread]) -> Iterator[_Caption]:
     pairs = ((image, sentence) for image in images for sentence in _sentences(image))
     for place, (image, sentence) in enumerate(pairs):
         yield _Caption(place, image, sentence)
 
 
-def _sentences(image: _Image | Unread) -> Sequence[_Sentence | None]:
+def _sentences(image: _CocoImage | Unread) -> Sequence[_CocoSentence | None]:
     return (None,) if isinstance(image, Unread) else image.sentences or (None,)
 
 
@@ -86,9 +86,9 @@ def _name(caption: _Caption) -> str | int | None:
 def _turns(caption: _Caption) -> list[Turn]:
     image = as_read(caption.image)
     if caption.sentence is None:
-        raise Unusable("no_turns", "the image has no caption")
+        raise UnusableRecord("no_turns", "the image has no caption")
     if image.split not in _TRAINING_PARTS:
-        raise Unusable("other_split", f'the image belongs to the part "{image.split}"')
+        raise UnusableRecord("other_split", f'the image belongs to the part "{image.split}"')
     require_names([image.filename])
     question = QUESTIONS[caption.place % len(QUESTIONS)]
     return [Turn((image.filename,), question, caption.sentence.raw.strip())]

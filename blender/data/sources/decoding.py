@@ -17,14 +17,14 @@ from blender.data.sources import faults
 from blender.data.sources.annotations import Annotations, RawRecords
 from blender.data.sources.dialogue import Unread
 from blender.data.sources.repair import repaired
-from blender.data.sources.shapes import GrowingShape, Layout, S
+from blender.data.sources.shapes import GrowingShape, RecordLayout, S
 
 #: so many records of the wrong shape are described, the others are counted
 _NUM_DESCRIBED = 20
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-def decode_records(annotations: Annotations, records: RawRecords, layout: Layout[S]) -> Iterator[S | Unread]:
+def decode_records(annotations: Annotations, records: RawRecords, layout: RecordLayout[S]) -> Iterator[S | Unread]:
     """Decode records one after the other; those that cannot be used come as :class:`Unread`.
 
     Raises:
@@ -33,7 +33,9 @@ def decode_records(annotations: Annotations, records: RawRecords, layout: Layout
     return chain.from_iterable(decode_batches(annotations, records, layout))
 
 
-def decode_batches(annotations: Annotations, records: RawRecords, layout: Layout[S]) -> Iterator[list[S | Unread]]:
+def decode_batches(
+    annotations: Annotations, records: RawRecords, layout: RecordLayout[S]
+) -> Iterator[list[S | Unread]]:
     """Decode some thousands of records at a time; those before a faulty one are yielded first.
 
     Raises:
@@ -55,7 +57,7 @@ def decode_batches(annotations: Annotations, records: RawRecords, layout: Layout
 class _Decoder(Generic[S]):
     annotations: Annotations
     records: RawRecords
-    layout: Layout[S]
+    layout: RecordLayout[S]
     #: the first records of the wrong shape, and what is wrong with each
     culprits: list[tuple[faults.Culprit, Exception]] = field(default_factory=list)
     num_bad: int = 0

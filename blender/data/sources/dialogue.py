@@ -1,7 +1,7 @@
 """What the readers have in common: numbering records, and refusing those that are no conversation.
 
-A record that cannot be used is no error. The function that finds out raises :class:`Unusable`, and the reader turns it
-into a :class:`~blender.data.records.Skip`, so that the record is counted with its reason.
+A record that cannot be used is not an error of the file. The function that notices raises :class:`UnusableRecord`, and
+the reader turns it into a :class:`~blender.data.records.Skip`, so that the record is counted with its reason.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from blender.data.sources.media import foreign_mark
 Entry = TypeVar("Entry")
 
 
-class Unusable(Exception):
+class UnusableRecord(Exception):
     """A record that cannot be used; never leaves the readers.
 
     Args:
@@ -47,10 +47,10 @@ def as_read(entry: Entry | Unread) -> Entry:
     """Return a record that could be read.
 
     Raises:
-        Unusable: It could not.
+        UnusableRecord: It could not.
     """
     if isinstance(entry, Unread):
-        raise Unusable(entry.reason, entry.detail)
+        raise UnusableRecord(entry.reason, entry.detail)
     return entry
 
 
@@ -58,11 +58,13 @@ def require_own_marks(questions: Iterable[str], own: str = "") -> None:
     """Check that no question holds a mark of media that the format does not read.
 
     Raises:
-        Unusable: `unread_media`.
+        UnusableRecord: `unread_media`.
     """
     for number, question in enumerate(questions, start=1):
         if mark := foreign_mark(question, own):
-            raise Unusable("unread_media", f'the question of round {number} holds the mark "{mark}", which is not read')
+            raise UnusableRecord(
+                "unread_media", f'the question of round {number} holds the mark "{mark}", which is not read'
+            )
 
 
 class Numbering:
@@ -108,7 +110,7 @@ def conversations(
     Args:
         entries: The file's records, decoded.
         name: Gives the id of an entry.
-        turns: Gives the turns of an entry, or raises :class:`Unusable`.
+        turns: Gives the turns of an entry, or raises :class:`UnusableRecord`.
         ordered: Whether the turns follow on each other.
     """
     numbering = Numbering()
@@ -124,7 +126,7 @@ def converted(
     try:
         usable = tuple(turns(entry))
         require_text(usable)
-    except Unusable as fault:
+    except UnusableRecord as fault:
         return Skip(record, fault.reason, fault.detail)
     return Conversation(usable, (record,), ordered)
 
@@ -133,21 +135,21 @@ def require_text(turns: Sequence[Turn]) -> None:
     """Check that every round has turns with something to be seen in both question and answer.
 
     Raises:
-        Unusable: `no_turns` or `empty_text`.
+        UnusableRecord: `no_turns` or `empty_text`.
     """
     if not turns:
-        raise Unusable("no_turns", "the conversation is empty")
+        raise UnusableRecord("no_turns", "the conversation is empty")
     for turn in turns:
         if not has_visible(turn.question) or not has_visible(turn.answer):
             part = "answer" if has_visible(turn.question) else "question"
-            raise Unusable("empty_text", f"the {part} of round {turns.index(turn) + 1} is empty")
+            raise UnusableRecord("empty_text", f"the {part} of round {turns.index(turn) + 1} is empty")
 
 
 def require_names(images: Sequence[str]) -> None:
     """Check that no image name is empty.
 
     Raises:
-        Unusable: `image_name`.
+        UnusableRecord: `image_name`.
     """
     if "" in images:
-        raise Unusable("image_name", f"the name of image {images.index('') + 1} is empty")
+        raise UnusableRecord("image_name", f"the name of image {images.index('') + 1} is empty")

@@ -51,7 +51,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _PLACE = re.compile(r" - at `\$?(?P<place>.*)`$", re.DOTALL)
 
 
-class File(Protocol):
+class AnnotationFile(Protocol):
     """An annotation file."""
 
     @property
@@ -127,7 +127,7 @@ def byte_of(error: Exception) -> int:
     return int(found[1]) if found else 0
 
 
-def broken_json(file: File, error: Exception) -> SourceError:
+def broken_json(file: AnnotationFile, error: Exception) -> SourceError:
     """Tell where the JSON of a file breaks, and why, as far as that can be made out."""
     path, words = file.path, str(error)
     if isinstance(error, RecursionError):
@@ -151,7 +151,7 @@ def broken_json(file: File, error: Exception) -> SourceError:
     return SourceError(f"{path} is not valid JSON: {what} {where}", f"correct it there: {_excerpt(rest)}")
 
 
-def no_json_lines(file: File, first: bytes) -> SourceError:
+def no_json_lines(file: AnnotationFile, first: bytes) -> SourceError:
     """Tell that a file is named as JSON Lines, but not one of its lines is JSON."""
     if _PYTHON.match(first[:200]):
         return SourceError(f"{file.path} holds Python literals, not JSON: {_excerpt(first)}", _DUMP)
@@ -163,7 +163,7 @@ def no_json_lines(file: File, first: bytes) -> SourceError:
     return SourceError(message, hint)
 
 
-def wrong_top(file: File, error: msgspec.ValidationError) -> SourceError:
+def wrong_top(file: AnnotationFile, error: msgspec.ValidationError) -> SourceError:
     """Tell that the outermost level is not what the format has, and which format it looks like."""
     what, place = _explained(error)
     at = f", at ${place}" if place else ""
@@ -185,7 +185,9 @@ def _on_one_line(text: str) -> str:
     return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
 
-def wrong_records(file: File, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int) -> SourceError:
+def wrong_records(
+    file: AnnotationFile, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int
+) -> SourceError:
     """Tell of all records that are not what the format has; the first ones are described."""
     hint = looks_like(file.path, file.format, file.data)
     sentences = [sentence(culprit, error) for culprit, error in culprits]
@@ -200,7 +202,7 @@ def wrong_records(file: File, culprits: Sequence[tuple[Culprit, Exception]], num
     return SourceError("\n  ".join([message, *sentences]), hint)
 
 
-def is_of_another_format(file: File) -> bool:
+def is_of_another_format(file: AnnotationFile) -> bool:
     """Tell whether a file looks like one of another format than the recipe names."""
     guess = guess_format(file.data)
     return guess not in (None, "lines", file.format)

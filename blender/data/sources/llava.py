@@ -27,7 +27,7 @@ from blender.data.sources.decoding import decode_batches
 from blender.data.sources.dialogue import (
     Numbering,
     Unread,
-    Unusable,
+    UnusableRecord,
     converted,
     require_names,
     require_own_marks,
@@ -36,7 +36,7 @@ from blender.data.sources.mentions import Mention, written_out
 from blender.data.sources.options import ReadOptions
 from blender.data.sources.quoted import unquoted
 from blender.data.sources.rounds import Roles, spoken
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 _ROLES = Roles(asking=frozenset({"human", "user"}), answering=frozenset({"gpt", "assistant"}))
 
@@ -54,13 +54,13 @@ _NO_SYSTEM = Raw(b"null")
 _Images = str | list[str] | None
 
 
-class _Message(Struct, frozen=True, gc=False):
+class _LlavaMessage(Struct, frozen=True, gc=False):
     role: str = field(name="from")
     value: str
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
-    conversations: list[_Message]
+class _LlavaRecord(RecordShape, frozen=True, gc=False):
+    conversations: list[_LlavaMessage]
     image: str | list[str] | None = None
     #: later mixes' name for ``image``
     images: str | list[str] | None = None
@@ -75,10 +75,10 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return _image_names(self.image or self.images)
 
 
-_LAYOUT = Layout(_Entry, "conversations", _Message, images="image")
+_LAYOUT = RecordLayout(_LlavaRecord, "conversations", _LlavaMessage, images="image")
 
 
-class _Question(Struct, frozen=True, gc=False):
+class _UntaggedQuestion(Struct, frozen=True, gc=False):
     """A question without the tags at its edges, and how many these were."""
 
     text: str
@@ -105,17 +105,17 @@ def read_llava(annotations: Annotations) -> Iterator[Batch]:
     numbering = Numbering()
     for read in decode_batches(annotations, raw_array(annotations), _LAYOUT):
         unread = {place: entry for place, entry in enumerate(read) if isinstance(entry, Unread)}
-        entries = [_Entry([], id=entry.own_id()) if isinstance(entry, Unread) else entry for entry in read]
+        entries = [_LlavaRecord([], id=entry.own_id()) if isinstance(entry, Unread) else entry for entry in read]
         turns = partial(_turns, options=annotations.options)
         yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread, turns)
 
 
 def _batch(
-    entries: Sequence[_Entry],
+    entries: Sequence[_LlavaRecord],
     indices: Sequence[int],
     ids: Sequence[str],
     unread: Mapping[int, Unread],
-    turns: Callable[[_Entry], list[Turn]],
+    turns: Callable[[_LlavaRecord], list[Turn]],
 ) -> Batch:
     batch, messages = Batch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
@@ -193,13 +193,13 @@ def _runs(values: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(bounds[:-1], bounds[1:], strict=True)
 
 
-def _turns(entry: _Entry, options: ReadOptions) -> list[Turn]:
+def _turns(entry: _LlavaRecord, options: ReadOptions) -> list[Turn]:
     messages = [(message.role, message.value) for message in entry.conversations]
     if options.system == "keep" and entry.system is not _NO_SYSTEM:
         messages = [*_system_messages(entry), *messages]
     rounds = spoken(messages, _ROLES, options)
     if _fields_differ(entry):
-        raise Unusable("images_differ", '"image" and "images" name different images')
+        raise UnusableRecord("images_differ", '"image" and "images" name different images')
     images = entry.image_names()
     require_names(images)
     texts = [messages[place][1].strip() for place in rounds.places]
@@ -209,20 +209,20 @@ def _turns(entry: _Entry, options: ReadOptions) -> list[Turn]:
     return [replace(turn, system=rounds.systems.get(number, "")) for number, turn in enumerate(turns)]
 
 
-def _system_messages(entry: _Entry) -> list[tuple[str, str]]:
+def _system_messages(entry: _LlavaRecord) -> list[tuple[str, str]]:
     """Return the record's own system text as a message.
 
     Raises:
-        Unusable: `system_turn`: it is no text.
+        UnusableRecord: `system_turn`: it is no text.
     """
     try:
         text = msgspec.json.decode(entry.system, type=str | None)
     except msgspec.DecodeError:
-        raise Unusable("system_turn", 'the field "system" holds no text') from None
+        raise UnusableRecord("system_turn", 'the field "system" holds no text') from None
     return [("system", text)] if text else []
 
 
-def _of_both_fields(entry: _Entry) -> _Images:
+def _of_both_fields(entry: _LlavaRecord) -> _Images:
     """Return what ``image`` or ``images`` names; all of it where the two differ."""
     images = _image_names(entry.image) or _image_names(entry.images)
     if _fields_differ(entry):
@@ -230,7 +230,7 @@ def _of_both_fields(entry: _Entry) -> _Images:
     return images[0] if len(images) == 1 else list(images)
 
 
-def _fields_differ(entry: _Entry) -> bool:
+def _fields_differ(entry: _LlavaRecord) -> bool:
     return bool(entry.image and entry.images) and _image_names(entry.image) != _image_names(entry.images)
 
 
@@ -244,10 +244,10 @@ def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tup
     """Give each question its images and take the tags out of it.
 
     Raises:
-        Unusable: `image_tags`: the tags cannot be told apart among the images.
+        UnusableRecord: `image_tags`: the tags cannot be told apart among the images.
     """
     if not images and (num_tags := sum(1 for text in texts for _ in unquoted(text, _TAGS))):
-        raise Unusable("image_tags", f"no image, but {num_tags} {_TAG} in the questions")
+        raise UnusableRecord("image_tags", f"no image, but {num_tags} {_TAG} in the questions")
     first, *later = texts
     question = _without_edges(first)
     if question.edges == len(images) and _TAG not in "\n".join(later):  # nearly always so
@@ -260,11 +260,11 @@ def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tup
     if not num_tags:
         return [(question.text, () if later else images) for later, question in enumerate(questions)]
     if num_tags != len(images):
-        raise Unusable("image_tags", f"{_count(images, 'image')}, but {num_tags} {_TAG} in the questions")
+        raise UnusableRecord("image_tags", f"{_count(images, 'image')}, but {num_tags} {_TAG} in the questions")
     return _written(texts, images)
 
 
-def _dealt(questions: Sequence[_Question], images: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+def _dealt(questions: Sequence[_UntaggedQuestion], images: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
     """Deal the images out by the tags at the edges; tags inside are text."""
     dealt, at = [], 0
     for question in questions:
@@ -286,19 +286,19 @@ def _written(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, t
     return written
 
 
-def _without_edges(text: str, own_lines: bool = False) -> _Question:
+def _without_edges(text: str, own_lines: bool = False) -> _UntaggedQuestion:
     """Take off the tags at the head and the tail; with `own_lines` only those on a line without words."""
     num_tags = text.count(_TAG)
     if not num_tags:
-        return _Question(text)
+        return _UntaggedQuestion(text)
     if num_tags == 1 and text.startswith(_TAG_LINE):
-        return _Question(text[len(_TAG) :].strip(), head=1)
+        return _UntaggedQuestion(text[len(_TAG) :].strip(), head=1)
     if num_tags == 1 and text.endswith(_LINE_TAG):
-        return _Question(text[: -len(_TAG)].strip(), tail=1)
+        return _UntaggedQuestion(text[: -len(_TAG)].strip(), tail=1)
     head = _edge(_HEAD, text, own_lines)
     rest = text[head:]
     tail = len(rest) - _edge(_TAIL, rest[::-1], own_lines)
-    return _Question(rest[:tail].strip(), text[:head].count(_TAG), rest[tail:].count(_TAG))
+    return _UntaggedQuestion(rest[:tail].strip(), text[:head].count(_TAG), rest[tail:].count(_TAG))
 
 
 def _edge(pattern: re.Pattern[str], text: str, own_lines: bool) -> int:

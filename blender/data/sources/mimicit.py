@@ -17,19 +17,19 @@ from blender.core.components import Ints, components
 from blender.data.records import BATCH_SIZE, Batch
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Numbering, Unread, Unusable, require_names, require_own_marks
+from blender.data.sources.dialogue import Numbering, Unread, UnusableRecord, require_names, require_own_marks
 from blender.data.sources.media import foreign_mark
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 _COCO_PREFIX = "CGD_IMG_"
 _COCO_DIGITS = 12
 
 
-class _File(Struct, frozen=True):
+class _MimicitFile(Struct, frozen=True):
     data: dict[str, Raw]
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
+class _MimicitRecord(RecordShape, frozen=True, gc=False):
     instruction: str
     answer: str
     image_ids: tuple[str, ...] | None = None
@@ -39,9 +39,9 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return tuple(map(coco_name, self.image_ids or ()))
 
 
-_LAYOUT = Layout(_Entry, images="image_ids")
+_LAYOUT = RecordLayout(_MimicitRecord, images="image_ids")
 #: stands for an instruction that could not be read
-_NONE = _Entry("", "")
+_NONE = _MimicitRecord("", "")
 
 
 def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
@@ -51,7 +51,7 @@ def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
         SourceError: The file is not of this format.
     """
     records = _records(annotations)
-    entries, unread = list[_Entry](), dict[int, Unread]()
+    entries, unread = list[_MimicitRecord](), dict[int, Unread]()
     for place, entry in enumerate(decode_records(annotations, records, _LAYOUT)):
         if isinstance(entry, Unread):
             unread[place] = entry
@@ -69,7 +69,7 @@ def coco_name(image: str) -> str:
 
 
 def _records(annotations: Annotations) -> RawRecords:
-    data = decode_top(annotations, _File).data
+    data = decode_top(annotations, _MimicitFile).data
     # Of two entries under one key a decoded object keeps the last alone. Each has an instruction, so counting these
     # tells, at the price of a search, that there may be such keys.
     if annotations.data.count(b'"instruction"') > len(data):
@@ -90,7 +90,7 @@ class _Instructions:
     image_lists: Sequence[tuple[str, ...]]
 
 
-def _batches(keys: Sequence[str], entries: Sequence[_Entry], unread: Mapping[int, Unread]) -> Iterator[Batch]:
+def _batches(keys: Sequence[str], entries: Sequence[_MimicitRecord], unread: Mapping[int, Unread]) -> Iterator[Batch]:
     """Yield skips and conversations in the order of the file, a conversation at the place of its first instruction."""
     _, ids = Numbering().many(keys)
     questions, answers = [entry.instruction.strip() for entry in entries], [entry.answer.strip() for entry in entries]
@@ -144,7 +144,7 @@ def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mappi
     )
 
 
-def _image_lists(entries: Sequence[_Entry]) -> tuple[Ints, list[tuple[str, ...]]]:
+def _image_lists(entries: Sequence[_MimicitRecord]) -> tuple[Ints, list[tuple[str, ...]]]:
     """Number the distinct lists of image files, in whatever way their ids are padded."""
     as_written = defaultdict[tuple[str, ...], int](count().__next__)
     written = [as_written[entry.image_ids or ()] for entry in entries]
@@ -157,7 +157,7 @@ def _image_lists(entries: Sequence[_Entry]) -> tuple[Ints, list[tuple[str, ...]]
 
 
 def _faults(
-    keys: Sequence[str], entries: Sequence[_Entry], instructions: _Instructions, first_uses: Mapping[str, int]
+    keys: Sequence[str], entries: Sequence[_MimicitRecord], instructions: _Instructions, first_uses: Mapping[str, int]
 ) -> dict[int, tuple[str, str]]:
     """Find the instructions that cannot be used, and say why."""
     bad_lists = [not names or "" in names for names in instructions.image_lists]
@@ -172,24 +172,24 @@ def _faults(
     for index in sorted(suspects):
         try:
             _require_usable(keys[index], index, entries[index], first_uses)
-        except Unusable as fault:
+        except UnusableRecord as fault:
             found[index] = (fault.reason, fault.detail)
     return found
 
 
-def _require_usable(key: str, index: int, entry: _Entry, first_uses: Mapping[str, int]) -> None:
+def _require_usable(key: str, index: int, entry: _MimicitRecord, first_uses: Mapping[str, int]) -> None:
     if first_uses[key] != index:
-        raise Unusable("duplicate_id", f'"{key}" is also the id of record {first_uses[key] + 1:,}')
+        raise UnusableRecord("duplicate_id", f'"{key}" is also the id of record {first_uses[key] + 1:,}')
     if not has_visible(entry.instruction) or not has_visible(entry.answer):
         part = "answer" if has_visible(entry.instruction) else "instruction"
-        raise Unusable("empty_text", f"the {part} is empty")
+        raise UnusableRecord("empty_text", f"the {part} is empty")
     if not entry.image_ids:
-        raise Unusable("no_images", "the instruction names no image")
+        raise UnusableRecord("no_images", "the instruction names no image")
     require_names(entry.image_ids)
     require_own_marks([entry.instruction])
 
 
-def _components(keys: Sequence[str], entries: Sequence[_Entry], first_uses: Mapping[str, int]) -> Ints:
+def _components(keys: Sequence[str], entries: Sequence[_MimicitRecord], first_uses: Mapping[str, int]) -> Ints:
     """Number the groups of instructions that name each other, in either direction, through however many steps; (N,)."""
     related = [entry.rel_ins_ids or () for entry in entries]
     if len(first_uses) < len(keys):

@@ -12,7 +12,7 @@ from blender.data.records import Conversation, Skip, Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top
 from blender.data.sources.decoding import decode_records
 from blender.data.sources.dialogue import Unread, as_read, conversations, require_names
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 QUESTIONS = (
     "Describe this image in detail.",
@@ -23,11 +23,11 @@ QUESTIONS = (
 )
 
 
-class _File(Struct, frozen=True):
+class _MiniGpt4File(Struct, frozen=True):
     annotations: list[Raw]
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
+class _MiniGpt4Record(RecordShape, frozen=True, gc=False):
     image_id: str | int
     caption: str
 
@@ -38,7 +38,7 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return (f"{self.image_id}.jpg",)
 
 
-_LAYOUT = Layout(_Entry, images="image_id")
+_LAYOUT = RecordLayout(_MiniGpt4Record, images="image_id")
 
 
 def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -47,12 +47,12 @@ def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
     Raises:
         SourceError: The file is not of this format.
     """
-    records = RawRecords(decode_top(annotations, _File).annotations, "$.annotations")
+    records = RawRecords(decode_top(annotations, _MiniGpt4File).annotations, "$.annotations")
     entries = enumerate(decode_records(annotations, records, _LAYOUT))
     return conversations(entries, lambda entry: entry[1].own_id(), _turns)
 
 
-def _turns(entry: tuple[int, _Entry | Unread]) -> list[Turn]:
+def _turns(entry: tuple[int, _MiniGpt4Record | Unread]) -> list[Turn]:
     place, described = entry[0], as_read(entry[1])
     require_names([str(described.image_id)])
     question = QUESTIONS[place % len(QUESTIONS)]

@@ -13,13 +13,20 @@ from msgspec import Raw, field
 from blender.data.records import Conversation, Skip, Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, Unusable, as_read, conversations, require_names, require_own_marks
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.dialogue import (
+    Unread,
+    UnusableRecord,
+    as_read,
+    conversations,
+    require_names,
+    require_own_marks,
+)
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 _TRAINING_PART = 1
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
+class _OcrVqaRecord(RecordShape, frozen=True, gc=False):
     address: str = field(name="imageURL")
     questions: list[str]
     answers: list[str]
@@ -29,7 +36,7 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return (self.address,)
 
 
-_LAYOUT = Layout(_Entry, images="imageURL")
+_LAYOUT = RecordLayout(_OcrVqaRecord, images="imageURL")
 
 
 def read_ocr_vqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -54,14 +61,14 @@ def _records(annotations: Annotations) -> RawRecords:
     return RawRecords(list(covers.values()), "$", list(covers))
 
 
-def _turns(item: tuple[str, bool, _Entry | Unread]) -> list[Turn]:
+def _turns(item: tuple[str, bool, _OcrVqaRecord | Unread]) -> list[Turn]:
     name, is_first, entry = item[0], item[1], as_read(item[2])
     if not is_first:
-        raise Unusable("duplicate_id", f'"{name}" is also the id of an earlier cover')
+        raise UnusableRecord("duplicate_id", f'"{name}" is also the id of an earlier cover')
     if entry.split != _TRAINING_PART:
-        raise Unusable("other_split", f"the cover belongs to part {entry.split}, not to the training part")
+        raise UnusableRecord("other_split", f"the cover belongs to part {entry.split}, not to the training part")
     if len(entry.questions) != len(entry.answers):
-        raise Unusable("odd_turns", f"{len(entry.questions)} questions, but {len(entry.answers)} answers")
+        raise UnusableRecord("odd_turns", f"{len(entry.questions)} questions, but {len(entry.answers)} answers")
     require_names([name])
     require_own_marks(entry.questions)
     image = name + PurePosixPath(urlsplit(entry.address).path).suffix

@@ -7,7 +7,7 @@ they are no rounds, but a recipe may keep the text of the one, and do without th
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from blender.data.sources.dialogue import Unusable
+from blender.data.sources.dialogue import UnusableRecord
 from blender.data.sources.media import foreign_mark
 from blender.data.sources.options import ReadOptions
 
@@ -41,7 +41,7 @@ def spoken(messages: Sequence[tuple[str, str]], roles: Roles, options: ReadOptio
         options: What the recipe says.
 
     Raises:
-        Unusable: As :func:`require_rounds`; `unread_media`: a system text that stays holds a mark of media.
+        UnusableRecord: As :func:`require_rounds`; `unread_media`: a system text that stays holds a mark of media.
     """
     places = list(range(len(messages)))
     systems: dict[int, str] = {}
@@ -56,9 +56,9 @@ def spoken(messages: Sequence[tuple[str, str]], roles: Roles, options: ReadOptio
     for at in systems:
         if at % 2 or at == len(places):
             where = "the last answer" if at == len(places) else "a question"
-            raise Unusable("roles_out_of_order", f"a system message stands right behind {where}")
+            raise UnusableRecord("roles_out_of_order", f"a system message stands right behind {where}")
     if mark := next(filter(None, map(foreign_mark, systems.values())), None):
-        raise Unusable("unread_media", f'a system message holds the mark "{mark}", which is not read')
+        raise UnusableRecord("unread_media", f'a system message holds the mark "{mark}", which is not read')
     return Spoken(places, {at // 2: text for at, text in systems.items()})
 
 
@@ -85,18 +85,18 @@ def require_rounds(given: Sequence[str], roles: Roles) -> None:
     """Check that question and answer alternate, beginning with a question and ending with an answer.
 
     Raises:
-        Unusable: `no_turns`, `system_turn`, `roles_out_of_order` or `odd_turns`.
+        UnusableRecord: `no_turns`, `system_turn`, `roles_out_of_order` or `odd_turns`.
     """
     if not given:
-        raise Unusable("no_turns", "the conversation is empty")
+        raise UnusableRecord("no_turns", "the conversation is empty")
     if given[0] == _SYSTEM:
-        raise Unusable("system_turn", "the conversation starts with a system message")
+        raise UnusableRecord("system_turn", "the conversation starts with a system message")
     asking, answering = roles.asking, roles.answering
     if asking.issuperset(given[0::2]) and answering.issuperset(given[1::2]) and not len(given) % 2:  # nearly always so
         return
     for number, role in enumerate(given, start=1):
         if role not in (asking if number % 2 else answering):
             due = "a question" if number % 2 else "an answer"
-            raise Unusable("roles_out_of_order", f'turn {number} should be {due}, but is by "{role}"')
+            raise UnusableRecord("roles_out_of_order", f'turn {number} should be {due}, but is by "{role}"')
     if len(given) % 2:
-        raise Unusable("odd_turns", f"{len(given)} turns: the last question has no answer")
+        raise UnusableRecord("odd_turns", f"{len(given)} turns: the last question has no answer")

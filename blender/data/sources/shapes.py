@@ -36,7 +36,7 @@ S = TypeVar("S", bound=RecordShape)
 
 
 @dataclass(frozen=True)
-class Layout(Generic[S]):
+class RecordLayout(Generic[S]):
     """What a format's records look like."""
 
     record: type[S]
@@ -50,7 +50,7 @@ class Layout(Generic[S]):
 class GrowingShape(Generic[S]):
     """Decodes records of one file, and tells which of them name media under keys that are not read."""
 
-    def __init__(self, layout: Layout[S]) -> None:
+    def __init__(self, layout: RecordLayout[S]) -> None:
         self._layout = layout
         self._keys: list[str] = []
         self._message_keys: list[str] = []
@@ -140,7 +140,7 @@ def _keys_of(content: bytes | Raw, messages: str | None) -> tuple[list[str], lis
     return list(record), [key for message in _messages(record, messages) for key in message]
 
 
-def _items_of(content: bytes | Raw, layout: Layout[S]) -> Iterator[tuple[str, Raw]]:
+def _items_of(content: bytes | Raw, layout: RecordLayout[S]) -> Iterator[tuple[str, Raw]]:
     record = msgspec.json.decode(repaired(bytes(content)), type=dict[str, Raw])
     for shape, items in ((layout.record, [record]), (layout.message, _messages(record, layout.messages))):
         for item in items:

@@ -15,7 +15,7 @@ from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_records
 from blender.data.sources.dialogue import (
     Unread,
-    Unusable,
+    UnusableRecord,
     as_read,
     conversations,
     require_names,
@@ -24,7 +24,7 @@ from blender.data.sources.dialogue import (
 from blender.data.sources.mentions import Mention, written_out
 from blender.data.sources.options import ReadOptions
 from blender.data.sources.rounds import Roles, spoken
-from blender.data.sources.shapes import Layout, RecordShape
+from blender.data.sources.shapes import RecordLayout, RecordShape
 
 _ROLES = Roles(asking=frozenset({"user"}), answering=frozenset({"assistant"}))
 
@@ -36,18 +36,18 @@ _ID_CHARACTER = re.compile("(?!IMAGE#)[A-Za-z0-9_]", re.IGNORECASE)
 _SIGN = "<Img><ImageHere></Img>"
 
 
-class _Image(Struct, frozen=True, gc=False):
+class _SparklesImage(Struct, frozen=True, gc=False):
     image_id: str | int
 
 
-class _Message(Struct, frozen=True, gc=False):
+class _SparklesMessage(Struct, frozen=True, gc=False):
     role: str
     content: str
-    images: list[_Image] | None = None
+    images: list[_SparklesImage] | None = None
 
 
-class _Entry(RecordShape, frozen=True, gc=False):
-    dialogue: list[_Message]
+class _SparklesDialogue(RecordShape, frozen=True, gc=False):
+    dialogue: list[_SparklesMessage]
     id: str | int | None = None
 
     def own_id(self) -> str | int | None:
@@ -57,7 +57,7 @@ class _Entry(RecordShape, frozen=True, gc=False):
         return [f"{name}.jpg" for message in self.dialogue for name in _ids(message)]
 
 
-_LAYOUT = Layout(_Entry, "dialogue", _Message, images="images")
+_LAYOUT = RecordLayout(_SparklesDialogue, "dialogue", _SparklesMessage, images="images")
 
 
 def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
@@ -71,13 +71,13 @@ def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
     return conversations(entries, lambda entry: entry.own_id(), turns)
 
 
-def _turns(read: _Entry | Unread, options: ReadOptions) -> list[Turn]:
+def _turns(read: _SparklesDialogue | Unread, options: ReadOptions) -> list[Turn]:
     entry = as_read(read)
     rounds = spoken([(message.role, message.content) for message in entry.dialogue], _ROLES, options)
     if any(message.images for message in entry.dialogue if message.role not in _ROLES.asking):
-        raise Unusable("image_in_answer", "an answer shows an image, which only questions can")
+        raise UnusableRecord("image_in_answer", "an answer shows an image, which only questions can")
     if not any(message.images for message in entry.dialogue):
-        raise Unusable("no_images", "the dialogue shows no image")
+        raise UnusableRecord("no_images", "the dialogue shows no image")
     numbers: dict[str, int] = {}
     messages = [entry.dialogue[place] for place in rounds.places]
     turns = [
@@ -88,7 +88,7 @@ def _turns(read: _Entry | Unread, options: ReadOptions) -> list[Turn]:
     return turns
 
 
-def _turn(question: _Message, answer: _Message, numbers: dict[str, int], system: str) -> Turn:
+def _turn(question: _SparklesMessage, answer: _SparklesMessage, numbers: dict[str, int], system: str) -> Turn:
     """Make one round; `numbers` holds the images shown so far and takes up the new ones."""
     _require_images_of_signs(question)
     new = [name for name in dict.fromkeys(_ids(question)) if name not in numbers]
@@ -100,18 +100,18 @@ def _turn(question: _Message, answer: _Message, numbers: dict[str, int], system:
     return Turn(names, asked, said, system=before)
 
 
-def _require_images_of_signs(question: _Message) -> None:
+def _require_images_of_signs(question: _SparklesMessage) -> None:
     """Check that a question shows an image, or refers to one, for each of its signs.
 
     Raises:
-        Unusable: `image_tags`.
+        UnusableRecord: `image_tags`.
     """
     num_signs, num_images = question.content.count(_SIGN), len(question.images or ())
     if num_signs > num_images + question.content.upper().count(_WORD + "#"):
-        raise Unusable("image_tags", f"{num_signs} {_SIGN} in a question that shows {num_images} images")
+        raise UnusableRecord("image_tags", f"{num_signs} {_SIGN} in a question that shows {num_images} images")
 
 
-def _ids(message: _Message) -> list[str]:
+def _ids(message: _SparklesMessage) -> list[str]:
     return [str(image.image_id) for image in message.images or ()]
 
 
@@ -124,7 +124,7 @@ def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
     """Find the references to images.
 
     Raises:
-        Unusable: `unknown_reference`: an image that has not been shown.
+        UnusableRecord: `unknown_reference`: an image that has not been shown.
     """
     longest_first = sorted(numbers, key=len, reverse=True)
     for sign in _SIGN_OF_NUMBER.finditer(text):
@@ -136,7 +136,7 @@ def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
             yield Mention(start, sign.end() + len(name), numbers[name])
         elif _ID_CHARACTER.match(text, sign.end()):
             end = sign.end() + 20
-            raise Unusable("unknown_reference", f'"{text[start:end].split()[0]}" names no image shown so far')
+            raise UnusableRecord("unknown_reference", f'"{text[start:end].split()[0]}" names no image shown so far')
 
 
 def _stands_at(text: str, at: int, name: str) -> bool:

@@ -14,7 +14,7 @@ from blender.data.images.checking import ImageLimits, check_image
 from blender.data.images.damage import DamagedImage
 from blender.data.images.decoding import MAX_PIXELS, decode_whole
 from blender.data.images.files import MemoryFile
-from blender.data.images.structure.jpeg import Walk
+from blender.data.images.structure.jpeg import JpegWalk
 from tests.data.images.pictures import picture
 
 LEVELS = ("header", "auto", "decode")
@@ -50,7 +50,7 @@ def jpeg(**options) -> bytes:
 
 def scans(content: bytes) -> list[int]:
     """Where the data of each scan begin."""
-    walk, starts = Walk(MemoryFile(content), content), []
+    walk, starts = JpegWalk(MemoryFile(content), content), []
     while scan := walk.to_scan():
         starts.append(scan.data)
         walk.position = next(
@@ -80,7 +80,7 @@ def one_component_a_scan() -> bytes:
     channels = [saved(channel, "JPEG", quality=90) for channel in smooth((64, 48)).split()]
     frame = struct.pack(">BHHB", 8, 48, 64, 3) + b"".join(bytes([number, 0x11, 0]) for number in (1, 2, 3))
     head = channels[0]
-    walk = Walk(MemoryFile(head), head)
+    walk = JpegWalk(MemoryFile(head), head)
     walk.to_scan()
     tables = b"".join(head[start:end] for marker, start, end in walk.segments if marker in (0xDB, 0xC4))
     parts = []
@@ -152,7 +152,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
 
 
 def without_segments(content: bytes, *markers: int) -> bytes:
-    walk = Walk(MemoryFile(content), content)
+    walk = JpegWalk(MemoryFile(content), content)
     first = walk.to_scan()
     kept = b"".join(content[start:end] for marker, start, end in walk.segments if marker not in markers)
     return content[:2] + kept + content[first.data :]
@@ -262,7 +262,7 @@ def replaced(content: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def doubled(content: bytes, marker: int) -> bytes:
-    walk = Walk(MemoryFile(content), content)
+    walk = JpegWalk(MemoryFile(content), content)
     walk.to_scan()
     start, end = next((start, end) for found, start, end in walk.segments if found == marker)
     return content[:end] + content[start:end] + content[end:]

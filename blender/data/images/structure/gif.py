@@ -14,7 +14,7 @@ def read_size(file: ByteFile) -> tuple[int, int]:
     if len(head) < 13:
         raise truncated("its header")
     width, height = _number(head, 6), _number(head, 8)
-    walk = _Walk(file, 13 + _palette_bytes(head[10]))
+    walk = _GifWalk(file, 13 + _palette_bytes(head[10]))
     while (mark := walk.take(1)) != b",":
         if mark == b"!":
             walk.take(1)
@@ -36,7 +36,7 @@ def vet(content: bytes) -> bytes:
     return content
 
 
-class _Walk:
+class _GifWalk:
     """A walk over the blocks of a file, read a window at a time."""
 
     def __init__(self, file: ByteFile, position: int) -> None:

@@ -115,7 +115,7 @@ class Scan(NamedTuple):
 
 
 @dataclass
-class Walk:
+class JpegWalk:
     """A walk over the segments of a file, from one scan to the next."""
 
     file: ByteFile
@@ -307,16 +307,16 @@ class Walk:
 
 
 _READERS = {
-    DQT: Walk._read_quantization,
-    DHT: Walk._read_huffman,
-    DAC: Walk._read_conditioning,
-    DRI: Walk._read_interval,
+    DQT: JpegWalk._read_quantization,
+    DHT: JpegWalk._read_huffman,
+    DAC: JpegWalk._read_conditioning,
+    DRI: JpegWalk._read_interval,
 }
 
 
 def read_size(file: ByteFile) -> tuple[int, int]:
     """Read width and height."""
-    frame = Walk(file).to_frame()
+    frame = JpegWalk(file).to_frame()
     return frame.width, frame.height
 
 
@@ -326,7 +326,7 @@ def vet(content: bytes) -> bytes:
     Returns:
         The file, without most of its metadata where these are many.
     """
-    walk = Walk(MemoryFile(content), content)
+    walk = JpegWalk(MemoryFile(content), content)
     first = walk.to_scan()
     if first is None:
         raise truncated("its segments: it shows nothing")
@@ -338,7 +338,7 @@ def vet(content: bytes) -> bytes:
     return content
 
 
-def _bound_scans(content: bytes, walk: Walk, first: Scan) -> None:
+def _bound_scans(content: bytes, walk: JpegWalk, first: Scan) -> None:
     """Refuse more scans than a decoder should walk through, where it walks through more than one."""
     assert walk.frame is not None
     if not walk.frame.takes_several_scans(len(first.components)):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blender.data.images.damage import DamagedImage, truncated
-from blender.data.images.structure.jpeg import EOI, PROGRESSIVE, RESTARTS, Frame, Scan, Walk
+from blender.data.images.structure.jpeg import EOI, PROGRESSIVE, RESTARTS, Frame, JpegWalk, Scan
 
 #: zero bytes in a row that no photograph's data have, unless zeros are the code for an empty block
 _HOLE = bytes(64)
@@ -28,7 +28,7 @@ _KEPT_SCRATCH = 4 * 1024 * 1024
 _NO_CODES = np.empty(0, np.uint8)
 
 
-def check(content: bytes, walk: Walk) -> Walk:
+def check(content: bytes, walk: JpegWalk) -> JpegWalk:
     """Follow segments and scans to the end of the (first) picture.
 
     Args:

@@ -15,7 +15,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _PLAIN_BYTES = (1, 2, 6, 7)
 
 
-class _Entry(NamedTuple):
+class _DirectoryEntry(NamedTuple):
     tag: int
     kind: int
     num_values: int
@@ -23,7 +23,7 @@ class _Entry(NamedTuple):
     value: bytes
 
 
-class _Layout(NamedTuple):
+class _ByteLayout(NamedTuple):
     """How numbers are written."""
 
     order: str
@@ -55,12 +55,12 @@ def vet(content: bytes) -> bytes:
     return content
 
 
-def _directory(file: ByteFile) -> tuple[_Layout, list[_Entry]]:
+def _directory(file: ByteFile) -> tuple[_ByteLayout, list[_DirectoryEntry]]:
     head = file.read_at(0, 16)
     if len(head) < 8:
         raise truncated("its header")
     order = "<" if head[:2] == b"II" else ">"
-    layout = _Layout(order, head[2:4] in (b"+\0", b"\0+"))
+    layout = _ByteLayout(order, head[2:4] in (b"+\0", b"\0+"))
     start = layout.number(head[8:16] if layout.big else head[4:8])
     width = 8 if layout.big else 2
     entry = struct.Struct(order + ("HHQ8s" if layout.big else "HHL4s"))
@@ -76,9 +76,9 @@ def _directory(file: ByteFile) -> tuple[_Layout, list[_Entry]]:
     return layout, list(_entries(entry, block))
 
 
-def _entries(entry: struct.Struct, block: bytes) -> Iterator[_Entry]:
-    return (_Entry(*values) for values in entry.iter_unpack(block))
+def _entries(entry: struct.Struct, block: bytes) -> Iterator[_DirectoryEntry]:
+    return (_DirectoryEntry(*values) for values in entry.iter_unpack(block))
 
 
-def _value(layout: _Layout, entry: _Entry) -> int:
+def _value(layout: _ByteLayout, entry: _DirectoryEntry) -> int:
     return layout.number(entry.value[: _TYPE_BYTES[entry.kind]])
