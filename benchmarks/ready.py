@@ -90,7 +90,7 @@ def _encode_with_pillow(encoder: Encoder, raw: Raw) -> Encoded:
     content, image = raw
     sample = _decode(content)
     text = encoder.text.encode(sample.spans).keep_turns(encoder.max_tokens)
-    ids, trained, places = (torch.from_numpy(column) for column in (text.ids, text.trained, text.image))
+    ids, trained, places = (torch.from_numpy(column) for column in (text.input_ids, text.loss_mask, text.image_index))
     pixels = torch.from_numpy(pillow_pixels(image)[None])
     return Encoded(sample.key, sample.dataset, ids, trained, places, pixels)
 

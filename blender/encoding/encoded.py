@@ -1,6 +1,6 @@
 """A conversation as tokens, and what a text is refused for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,27 +28,27 @@ class EncodedText:
     """
 
     #: (T,) int32; at image positions the encoder's ``image_id``, which means nothing
-    ids: NDArray[np.int32]
+    input_ids: NDArray[np.int32]
     #: (T,) bool; answers and their end tokens
-    trained: NDArray[np.bool_]
+    loss_mask: NDArray[np.bool_]
     #: (T,) int16; which image of the sample, from 0, has its features here; -1 for text
-    image: NDArray[np.int16]
+    image_index: NDArray[np.int16]
     #: number of positions up to and with the end token of each turn
     turn_ends: tuple[int, ...]
     #: turns taken off the end because they did not fit
     num_turns_dropped: int = 0
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.input_ids)
 
     @property
     def num_images(self) -> int:
         """Images that are shown; they are the first ones of the sample."""
-        return int(self.image.max(initial=-1)) + 1
+        return int(self.image_index.max(initial=-1)) + 1
 
     def image_runs(self) -> list[tuple[int, int]]:
         """Return first position and length of every image's run, in order."""
-        numbers, starts, counts = np.unique(self.image, return_index=True, return_counts=True)
+        numbers, starts, counts = np.unique(self.image_index, return_index=True, return_counts=True)
         return [(int(s), int(c)) for number, s, c in zip(numbers, starts, counts, strict=True) if number >= 0]
 
     def keep_turns(self, max_tokens: int | None) -> "EncodedText":
@@ -63,11 +63,15 @@ class EncodedText:
             The first turns; a text of length 0 when not even one fits.
         """
         ends = [end for end in self.turn_ends if max_tokens is None or end <= max_tokens]
-        cut = ends[-1] if ends else 0
+        num_dropped = self.num_turns_dropped + len(self.turn_ends) - len(ends)
+        return replace(self.first(ends[-1] if ends else 0), num_turns_dropped=num_dropped)
+
+    def first(self, length: int) -> "EncodedText":
+        """Return the first ``length`` positions."""
         return EncodedText(
-            self.ids[:cut],
-            self.trained[:cut],
-            self.image[:cut],
-            tuple(ends),
-            self.num_turns_dropped + len(self.turn_ends) - len(ends),
+            self.input_ids[:length],
+            self.loss_mask[:length],
+            self.image_index[:length],
+            tuple(end for end in self.turn_ends if end <= length),
+            self.num_turns_dropped,
         )

@@ -127,10 +127,9 @@ class TextEncoder:
             UnusableTextError: As :meth:`encode`.
         """
         whole = self.encode([*spans, Span("A", train=True)])
-        answer = whole.trained.copy()
+        answer = whole.loss_mask.copy()
         answer[: (0, *whole.turn_ends)[-2]] = False
-        start = int(answer.argmax())
-        return EncodedText(whole.ids[:start], whole.trained[:start], whole.image[:start], whole.turn_ends[:-1])
+        return whole.first(int(answer.argmax()))
 
     def _tokenise(self, draft: Draft) -> Tokens:
         encoding = self._tokenizer.encode(draft.text, add_special_tokens=False)
@@ -146,17 +145,18 @@ class TextEncoder:
         kinds = np.array(tokens.draft.kinds, dtype=np.int8)
         marks = np.array(tokens.marks, dtype=np.int64)
         image_marks, end_marks = marks[kinds == IMAGE_MARK], marks[kinds == END_MARK]
-        ids, trained, image = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
+        ids, loss_mask, image_index = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
         ids[marks] = tokens.draft.ids
-        image[image_marks] = np.arange(len(image_marks))
+        image_index[image_marks] = np.arange(len(image_marks))
         counts = np.ones(len(ids), dtype=np.int64)
         counts[image_marks], counts[marks[kinds == CUT_MARK]] = self.image_positions, 0
         ends = np.cumsum(counts)[end_marks]
         if self.begin_id is not None and begin:
             ids, counts = np.insert(ids, 0, self.begin_id), np.insert(counts, 0, 1)
-            trained, image, ends = np.insert(trained, 0, False), np.insert(image, 0, -1), ends + 1
+            loss_mask, image_index = np.insert(loss_mask, 0, False), np.insert(image_index, 0, -1)
+            ends = ends + 1
         return EncodedText(
-            np.repeat(ids, counts), np.repeat(trained, counts), np.repeat(image, counts), tuple(ends.tolist())
+            np.repeat(ids, counts), np.repeat(loss_mask, counts), np.repeat(image_index, counts), tuple(ends.tolist())
         )
 
 

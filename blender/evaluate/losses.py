@@ -41,12 +41,12 @@ def reference_losses(loaded: LoadedModel, conversation: Conversation, images: tu
         decode_picture(content, f"image {number}", loaded)
         for number, content in enumerate(images[: text.num_images], start=1)
     ]
-    ids = torch.from_numpy(text.ids.astype(np.int64))[None]
-    labels = ids.masked_fill(~torch.from_numpy(text.trained)[None], -100)
+    ids = torch.from_numpy(text.input_ids.astype(np.int64))[None]
+    labels = ids.masked_fill(~torch.from_numpy(text.loss_mask)[None], -100)
     device = loaded.model.get_input_embeddings().weight.device
     pixels = torch.stack(decoded).to(device) if decoded else None
     with torch.inference_mode():
-        image_index = torch.from_numpy(text.image.astype(np.int64))[None]
+        image_index = torch.from_numpy(text.image_index.astype(np.int64))[None]
         made = loaded.model(ids.to(device), image_index=image_index, pixels=pixels, labels=labels)
     losses, places = made.token_losses.double().cpu().numpy(), made.trained[:, 1].cpu().numpy()
     which = np.searchsorted(text.turn_ends, places, side="right")

@@ -48,8 +48,8 @@ def tokens_view(sample: Sample, encoder: SampleEncoder, tokenizer: "Tokenizer", 
         fault = f"the first turn takes {whole.turn_ends[0]:,} positions, and {max_tokens:,} are allowed"
     return TokensView(
         positions=len(whole),
-        image_positions=int((whole.image >= 0).sum()),
-        trained=int(whole.trained.sum()),
+        image_positions=int((whole.image_index >= 0).sum()),
+        trained=int(whole.loss_mask.sum()),
         max_tokens=max_tokens,
         kept_positions=len(kept),
         kept_turns=len(kept.turn_ends),
@@ -66,13 +66,13 @@ def _pieces(text: "EncodedText", tokenizer: "Tokenizer") -> Iterator[TokenPiece]
     decoder = DecodeStream(skip_special_tokens=False)
     place = 0
     while place < len(text):
-        trained = bool(text.trained[place])
+        trained = bool(text.loss_mask[place])
         if place in runs:
-            yield TokenPiece("", trained, int(text.image[place]) + 1, runs[place])
+            yield TokenPiece("", trained, int(text.image_index[place]) + 1, runs[place])
             # what follows an image begins anew
             decoder = DecodeStream(skip_special_tokens=False)
             place += runs[place]
         else:
             # None: the first bytes of a character; the token that brings the last ones shows it
-            yield TokenPiece(decoder.step(tokenizer, int(text.ids[place])) or "", trained)
+            yield TokenPiece(decoder.step(tokenizer, int(text.input_ids[place])) or "", trained)
             place += 1

@@ -159,7 +159,7 @@ class VisualChatProcessor(ProcessorMixin):
         batch = self._batch(encoded, [image for one in read for image in one.images], {})
         if return_assistant_tokens_mask:
             length = batch["input_ids"].shape[1]
-            masks = [[0] * (length - len(text)) + text.trained.astype(int).tolist() for text in encoded]
+            masks = [[0] * (length - len(text)) + text.loss_mask.astype(int).tolist() for text in encoded]
             batch["assistant_masks"] = torch.tensor(masks)
         return batch if return_dict else batch["input_ids"]
 
@@ -187,7 +187,7 @@ class VisualChatProcessor(ProcessorMixin):
             pixels = self.image_processor(images=list(images), **options)["pixel_values"]
         prompts, first = [], 0
         for text in texts:
-            prompts.append(Prompt(text.ids, text.image.astype("int64"), pixels[first : first + text.num_images]))
+            prompts.append(Prompt(text, pixels[first : first + text.num_images]))
             first += text.num_images
         return BatchFeature(batch_prompts(prompts, self.text_encoder.image_id, "cpu"))
 

@@ -6,25 +6,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from blender.encoding.encoded import EncodedText
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A conversation that waits for an answer.
+    """A conversation up to where the model is to answer.
 
-    ``T`` positions, ``I`` images, ``C`` channels, ``H`` height, ``W`` width.
+    ``I`` images, ``C`` channels, ``H`` height, ``W`` width.
     """
 
-    #: (T,) int32
-    ids: NDArray[np.int32]
-    #: (T,) int64: which of ``pixels`` has its features here; -1 for text
-    image: NDArray[np.int64]
-    #: (I, C, H, W) uint8
+    text: EncodedText
+    #: (I, C, H, W) uint8, or normalised numbers; image 0 of the text is the first
     pixels: torch.Tensor
 
     def __len__(self) -> int:
-        return len(self.ids)
+        return len(self.text)
 
 
 def batch_prompts(prompts: Sequence[Prompt], pad_id: int, device: torch.device | str) -> dict[str, Any]:
@@ -41,18 +39,19 @@ def batch_prompts(prompts: Sequence[Prompt], pad_id: int, device: torch.device |
     """
     length = max(map(len, prompts))
     shape = len(prompts), length
-    ids, image = np.full(shape, pad_id, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
+    ids, image_index = np.full(shape, pad_id, dtype=np.int64), np.full(shape, -1, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     num_images = 0
     for row, prompt in enumerate(prompts):
         start = length - len(prompt)
-        ids[row, start:], mask[row, start:] = prompt.ids, 1
-        image[row, start:] = np.where(prompt.image >= 0, prompt.image + num_images, -1)
+        ids[row, start:], mask[row, start:] = prompt.text.input_ids, 1
+        shown = prompt.text.image_index.astype(np.int64)
+        image_index[row, start:] = np.where(shown >= 0, shown + num_images, -1)
         num_images += len(prompt.pixels)
     made: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids).to(device),
         "attention_mask": torch.from_numpy(mask).to(device),
-        "image_index": torch.from_numpy(image),
+        "image_index": torch.from_numpy(image_index),
     }
     if num_images:
         made["pixels"] = torch.cat([prompt.pixels for prompt in prompts]).to(device)

@@ -15,6 +15,7 @@ import torch
 from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from blender.core.errors import ModelError
+from blender.encoding.patches import config_name, num_patches, square_edge
 from blender.model.misfits import MISFITS, why_misfit
 
 _WANTED = "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2"
@@ -25,26 +26,9 @@ def vision_part(config: Any) -> Any:
     return getattr(config, "vision_config", config)
 
 
-def num_patches(config: PreTrainedConfig, image_size: int) -> int:
-    """Return how many patches a square image has.
-
-    Args:
-        config: The vision tower's.
-        image_size: Pixels of an edge.
-
-    Raises:
-        ModelError: The tower does not say its patch size, or no patch fits.
-    """
-    patch = _edge(getattr(config, "patch_size", None))
-    if not patch or not 0 < patch <= image_size:
-        patches = getattr(config, "patch_size", None)
-        raise ModelError(f"{_name(config)} has patches of {patches} pixels for images of {image_size}", _WANTED)
-    return (image_size // patch) ** 2
-
-
 def native_size(config: Any) -> int | None:
     """Return the pixels of an image's edge that a vision tower was made for; None where it does not say."""
-    return _edge(getattr(config, "image_size", None))
+    return square_edge(getattr(config, "image_size", None))
 
 
 def check_tower(config: Any, image_size: int | None = None, keep_class_token: bool = False) -> None:
@@ -62,7 +46,9 @@ def check_tower(config: Any, image_size: int | None = None, keep_class_token: bo
     """
     size = image_size or native_size(config)
     if size is None:
-        raise ModelError(f"{_name(config)} cannot be a vision tower here: it has no image size of its own", _WANTED)
+        raise ModelError(
+            f"{config_name(config)} cannot be a vision tower here: it has no image size of its own", _WANTED
+        )
     _check_shapes(config.__class__, config.to_json_string(use_diff=False), size, keep_class_token)
 
 
@@ -71,7 +57,7 @@ def _check_shapes(kind: Any, content: str, size: int, keep_class_token: bool) ->
     config = kind.from_dict(json.loads(content))
     hidden, width = _run_without_weights(config, size), getattr(config, "hidden_size", None)
     found = " x ".join(map(str, hidden.shape))
-    refused = f"{_name(config)} cannot be a vision tower here: two images of {size} pixels become {found} numbers"
+    refused = f"{config_name(config)} cannot be a vision tower here: two images of {size} pixels become {found} numbers"
     if hidden.dim() != 3 or len(hidden) != 2 or hidden.shape[-1] != width:
         raise ModelError(f"{refused}, and a list of features of width {width} for each image is expected", _WANTED)
     patches = num_patches(config, size)
@@ -90,17 +76,7 @@ def _run_without_weights(config: Any, size: int) -> torch.Tensor:
             return hidden
     except MISFITS as error:
         reason = why_misfit(error, f"images of {size} pixels")
-        raise ModelError(f"{_name(config)} cannot be a vision tower here: {reason}", _WANTED) from error
-
-
-def _name(config: Any) -> str:
-    return type(config).__name__.removesuffix("Config")
-
-
-def _edge(size: Any) -> int | None:
-    """Return the edge of a square that a configuration gives as one number or as two equal ones."""
-    edges = [size] if isinstance(size, int) else list(size or [])
-    return edges[0] if edges and all(edge == edges[0] and isinstance(edge, int) for edge in edges) else None
+        raise ModelError(f"{config_name(config)} cannot be a vision tower here: {reason}", _WANTED) from error
 
 
 def tower_features(tower: PreTrainedModel, pixels: torch.Tensor, layer: int, keep_class_token: bool) -> torch.Tensor:

@@ -135,7 +135,7 @@ class Fitter:
         return lengths
 
     def _too_long(self, text: EncodedText, first: int, num_rounds: int) -> TooLongError:
-        of_images = int((text.image >= 0).sum())
+        of_images = int((text.image_index >= 0).sum())
         alone = first == num_rounds
         what = "the question alone" if alone else "the conversation with this question"
         images = f" ({text.num_images} images take {of_images:,} of them)" if of_images else ""

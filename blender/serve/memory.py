@@ -5,12 +5,14 @@ positions that agree are kept, those after them are computed. So nothing can go 
 conversation in between: an answer changed, a round taken back, an old round dropped.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from blender.encoding.encoded import EncodedText
 from blender.model.past import IMAGE, Past, recall, remember
 
 
@@ -32,28 +34,30 @@ class Memory:
         """Give the memory back."""
         self.cache = self.ids = self.images = None
 
-    def keep(self, cache: Any, ids: NDArray[np.int64], images: NDArray[np.int64]) -> None:
+    def keep(self, cache: Any, ids: NDArray[np.int64], image_index: NDArray[np.int16], serials: Sequence[int]) -> None:
         """Keep the cache of a prompt and its answer.
 
         Args:
             cache: What ``generate`` returned.
             ids: Tokens of prompt and answer.
-            images: Serial numbers of the prompt's images.
+            image_index: (T,) the prompt's, which image of it is at each position; -1 for text.
+            serials: Serial numbers of the prompt's images.
         """
         length = int(cache.get_seq_length())
         self.cache, self.ids = cache, ids[:length]
         self.images = np.zeros(length, dtype=np.int64)
-        self.images[: len(images)] = images
+        self.images[: len(image_index)] = _serial_per_position(image_index, serials)
 
-    def agree(self, ids: NDArray[np.int64], images: NDArray[np.int64]) -> int:
+    def agree(self, text: EncodedText, serials: Sequence[int]) -> int:
         """Cut what is kept down to what a prompt begins with; return how many positions that is.
 
         Args:
-            ids: (T,) tokens of the prompt. Its last one is never kept: something has to be computed.
-            images: (T,) serial numbers of the prompt's images.
+            text: The prompt. Its last token is never kept: something has to be computed.
+            serials: Serial numbers of the prompt's images.
         """
         if self.ids is None or self.images is None:
             return 0
+        ids, images = text.input_ids, _serial_per_position(text.image_index, serials)
         most = min(len(self.ids), len(ids) - 1)
         differs = (self.images[:most] != images[:most]) | ((self.ids[:most] != ids[:most]) & (images[:most] == 0))
         length = int(differs.argmax()) if differs.any() else most
@@ -62,6 +66,11 @@ class Memory:
             return 0
         self.ids, self.images = self.ids[:length], self.images[:length]
         return length
+
+
+def _serial_per_position(image_index: NDArray[np.int16], serials: Sequence[int]) -> NDArray[np.int64]:
+    """Return (T,): the serial number of the image at each position; 0 for text."""
+    return np.array([0, *serials], dtype=np.int64)[image_index.astype(np.int64) + 1]
 
 
 def rewind(cache: Any, length: int) -> bool:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import numpy as np
 import torch
 
 from blender.core.errors import SessionError
@@ -57,8 +56,8 @@ class _Asked:
     """A prompt, and where it comes from."""
 
     prompt: Prompt
-    #: (T,) int64: serial number of the image at each position; 0 for text
-    serials: "np.ndarray[tuple[int], np.dtype[np.int64]]"
+    #: serial number of each image of the prompt, in the order shown
+    serials: tuple[int, ...]
     num_rounds_dropped: int
 
 
@@ -220,11 +219,10 @@ class Session:
         text, first = fitted.text, fitted.num_rounds_dropped
         shown = self._decode(images, ready.pixels[len(self._images) :] if ready else None)
         kept = [*self._images[self._num_images(first) :], *shown]
-        serials = np.array([0, *(image.serial for image in kept)], dtype=np.int64)
-        places = text.image.astype(np.int64)
+        serials = tuple(image.serial for image in kept)
         size = self.loaded.encoder.pixels.shape
         pixels = torch.stack([image.pixels for image in kept]) if kept else torch.empty((0, *size), dtype=torch.uint8)
-        return _Asked(Prompt(text.ids, places, pixels), serials[places + 1], first), shown
+        return _Asked(Prompt(text, pixels), serials, first), shown
 
     def _fit(self, question: str, num_images: int, sampling: Sampling) -> Fitted:
         return self._fitter.fit(self._rounds, self._next(question, num_images), sampling.max_new_tokens)
@@ -285,7 +283,7 @@ def ask_together(
     prepared = [session._prepare(*question, sampling, made) for session, question, sampling, made in given]
     asked = [prompt for prompt, _ in prepared]
     alone = sessions[0] if len(sessions) == 1 else None
-    cached = alone._memory.agree(asked[0].prompt.ids.astype(np.int64), asked[0].serials) if alone else 0
+    cached = alone._memory.agree(asked[0].prompt.text, asked[0].serials) if alone else 0
     loaded = sessions[0].loaded
     prompts = [each.prompt for each in asked]
     cache = alone._memory.cache if alone else None
@@ -301,7 +299,9 @@ def ask_together(
         raise
     for session, (question, _), (_, shown), answer in zip(sessions, questions, prepared, answers, strict=True):
         session._take(question, answer.text, shown)
-        session.release() if alone is None else alone._memory.keep(cache, tokens[0].cpu().numpy(), asked[0].serials)
+        session.release()
+        if alone is not None:
+            alone._memory.keep(cache, tokens[0].cpu().numpy(), asked[0].prompt.text.image_index, asked[0].serials)
     seconds = perf_counter() - begun
     return [_answer(each, answer, cached, seconds) for each, answer in zip(asked, answers, strict=True)]
 

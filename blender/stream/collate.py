@@ -174,13 +174,13 @@ class Collator:
 
 def _fill(place: dict[str, torch.Tensor], sample: Encoded, segment: int, first_image: int) -> None:
     place["input_ids"].copy_(sample.input_ids)
-    place["labels"].copy_(sample.input_ids.to(torch.int64).masked_fill(~sample.trained, IGNORED))
+    place["labels"].copy_(sample.input_ids.to(torch.int64).masked_fill(~sample.loss_mask, IGNORED))
     # nothing of this sample stands before its first token to tell it from
     place["labels"][:1] = IGNORED
     place["position_ids"].copy_(torch.arange(sample.num_tokens))
     place["segment_ids"].fill_(segment)
-    image = sample.image.to(torch.int64)
-    place["image_index"].copy_(torch.where(image >= 0, image + first_image, -1))
+    image_index = sample.image_index.to(torch.int64)
+    place["image_index"].copy_(torch.where(image_index >= 0, image_index + first_image, -1))
 
 
 def _owners(rows: Sequence[Sequence[Encoded]]) -> torch.Tensor:

@@ -50,9 +50,9 @@ class Encoded:
     #: (T,) int32; at image positions the encoder's ``image_id``
     input_ids: torch.Tensor
     #: (T,) bool; answers and their end tokens
-    trained: torch.Tensor
+    loss_mask: torch.Tensor
     #: (T,) int16; which image of ``pixels`` has its features here; -1 for text
-    image: torch.Tensor
+    image_index: torch.Tensor
     #: (I, C, H, W) uint8, in the order shown; I is 0 for text alone
     pixels: torch.Tensor
     #: turns that did not fit
@@ -98,9 +98,9 @@ def encode_sample(stored: StoredSample, encoder: Encoder, tags: Mapping[str, str
     return Encoded(
         key=sample.key,
         dataset=sample.dataset,
-        input_ids=torch.from_numpy(text.ids),
-        trained=torch.from_numpy(text.trained),
-        image=torch.from_numpy(text.image),
+        input_ids=torch.from_numpy(text.input_ids),
+        loss_mask=torch.from_numpy(text.loss_mask),
+        image_index=torch.from_numpy(text.image_index),
         pixels=pixels,
         num_turns_dropped=text.num_turns_dropped,
         tags=tags or {},

@@ -9,6 +9,7 @@ from blender.data.template import Template
 from blender.encoding.chat import ChatTemplate, find_template
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import PixelSpec, checked_pixel_spec, load_image_processor
+from blender.encoding.patches import num_patches
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.sample_text import SampleTextEncoder
@@ -42,7 +43,7 @@ def load_encoder(
         StreamError: One of them cannot be loaded, or there is no such template.
     """
     pixels = load_pixels(vision)
-    texts, loaded = load_text_encoder(tokenizer, image_positions or _num_patches(vision, pixels), template=template)
+    texts, loaded = load_text_encoder(tokenizer, image_positions or _count_patches(vision, pixels), template=template)
     encoder = Encoder(texts.text, pixels, max_tokens, texts.template, draft)
     pad = loaded.pad_token_id if loaded.pad_token_id is not None else loaded.eos_token_id
     return encoder, Collator(pad, pixels.shape, length=None), loaded
@@ -75,7 +76,7 @@ def load_text_encoder(
     if image_positions is None:
         if vision is None:
             raise StreamError("it is not known how many positions an image takes", "name the vision tower, or say it")
-        image_positions = _num_patches(vision, load_pixels(vision))
+        image_positions = _count_patches(vision, load_pixels(vision))
     rendering = find_template(template, loaded) if isinstance(template, str) else template
     return SampleTextEncoder(make_text_encoder(loaded, image_positions), rendering), loaded
 
@@ -92,12 +93,9 @@ def load_pixels(vision: str | Path) -> PixelSpec:
     return checked_pixel_spec(load_image_processor(vision))
 
 
-def _num_patches(vision: str | Path, pixels: PixelSpec) -> int:
+def _count_patches(vision: str | Path, pixels: PixelSpec) -> int:
     from transformers import AutoConfig
 
     config: Any = load_named("vision tower", vision, AutoConfig.from_pretrained, StreamError)
     config = getattr(config, "vision_config", config)
-    patch = getattr(config, "patch_size", None)
-    if not isinstance(patch, int):
-        raise StreamError(f"the configuration of {vision} does not say its patch size", "say the positions of an image")
-    return (pixels.height // patch) * (pixels.width // patch)
+    return num_patches(config, pixels.height, pixels.width, StreamError)

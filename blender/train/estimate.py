@@ -8,7 +8,7 @@ through again. ``docs/training.md`` has the table.
 
 from typing import Any
 
-from blender.model.vision import num_patches
+from blender.encoding.patches import num_patches
 from blender.train.arithmetic import BatchPlan
 from blender.train.recipe import TrainRecipe
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from blender.encoding.patches import num_patches
 from blender.stream.collate import Batch
 
 #: peak of dense 16-bit arithmetic by a part of the device's name, in FLOP/s, as its maker says; the first that fits
@@ -99,10 +100,11 @@ def count_arithmetic(model: Any) -> Arithmetic:
     vision = 2 * sum(tower) + (4 * tower[1] if tower[1] else 0)
     projector = 6 * sum(_weights(model.projector, set()))
     size = _size(head.weight)
+    patches = num_patches(model.config.vision_config, model.config.image_size)
     return Arithmetic(
         per_position=decoder,
         per_trained=(6 if head.weight.requires_grad else 4) * size,
-        per_image=(vision * _num_patches(model.config)) + projector * model.image_positions,
+        per_image=vision * patches + projector * model.image_positions,
         # two products of width x, forward once and backward twice
         per_pair=3 * 2 * 2 * config.hidden_size * config.num_hidden_layers,
         is_mmca=model.config.attention == "mmca",
@@ -124,8 +126,3 @@ def _weights(module: Any, apart: set[int]) -> tuple[int, int]:
 
 def _size(parameter: Any) -> int:
     return int(getattr(parameter, "ds_numel", parameter.numel()))
-
-
-def _num_patches(config: Any) -> int:
-    patch = getattr(config.vision_config, "patch_size", 1)
-    return int((config.image_size // patch) ** 2)

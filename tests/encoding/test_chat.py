@@ -63,14 +63,14 @@ TURNS = [turn("What is it?", "A cat."), turn("How many dogs?", "42 dogs, 3 cats"
 @pytest.mark.parametrize("kind", KINDS)
 def test_tokens_are_those_of_hugging_face(kind):
     encoded = encoder(kind).encode(make_chat_template(chatting(kind)).render(TURNS))
-    assert encoded.ids.tolist() == hugging_face(TURNS, kind)[0]
+    assert encoded.input_ids.tolist() == hugging_face(TURNS, kind)[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_trained_are_the_answers_and_their_end_tokens(kind):
     encoded = encoder(kind).encode(make_chat_template(chatting(kind)).render(TURNS))
     ids, mask = hugging_face(TURNS, kind)
-    trained = encoded.trained.tolist()
+    trained = encoded.loss_mask.tolist()
     text = chatting(kind).decode([i for i, one in zip(ids, trained, strict=True) if one])
     assert text.replace(" ", "") == "Acat.END42dogs,3catsEND".replace("END", end_of(kind))
     if not kind.startswith("llama2"):  # where Hugging Face finds its offsets in a text that keeps its spaces
@@ -84,10 +84,10 @@ def end_of(kind):
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.startswith("llama2")])
 def test_loss_begins_with_the_answer_and_ends_with_its_end_token(kind):
     encoded = encoder(kind).encode(make_chat_template(chatting(kind)).render(TURNS))
-    pieces = chatting(kind).convert_ids_to_tokens(encoded.ids[encoded.trained].tolist())
+    pieces = chatting(kind).convert_ids_to_tokens(encoded.input_ids[encoded.loss_mask].tolist())
     assert pieces[-1] == "</s>"
     assert pieces.count("</s>") == 2
-    assert encoded.turn_ends[-1] == len(encoded.ids)
+    assert encoded.turn_ends[-1] == len(encoded.input_ids)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +98,7 @@ def test_texts_never_make_structure(kind, questions, answers):
     encoded = encoder(kind).encode(template.render(turns))
     plain = encoder(kind).encode(template.render([turn("a", "b") for _ in turns]))
     special = set(tokenizer.all_special_ids)
-    assert [i for i in encoded.ids if i in special] == [i for i in plain.ids if i in special]
+    assert [i for i in encoded.input_ids if i in special] == [i for i in plain.input_ids if i in special]
     assert len(encoded.turn_ends) == len(turns)
 
 
@@ -108,7 +108,7 @@ def test_images_stand_numbered_in_the_turn_that_shows_them(kind):
     encoded = encoder(kind).encode(make_chat_template(chatting(kind)).render(turns))
     runs = encoded.image_runs()
     assert [length for _, length in runs] == [POSITIONS] * 3
-    text = [chatting(kind).decode(encoded.ids[:first]) for first, _ in runs]
+    text = [chatting(kind).decode(encoded.input_ids[:first]) for first, _ in runs]
     assert all(shown.rstrip().endswith(f"Image {number}:") for number, shown in enumerate(text, 1))
     first_end = encoded.turn_ends[0]
     assert runs[1][0] < first_end < runs[2][0]
@@ -119,9 +119,9 @@ def test_a_prompt_is_what_stands_before_the_answer(kind):
     template = make_chat_template(chatting(kind))
     whole = encoder(kind).encode(template.render(TURNS))
     prompt = encoder(kind).encode_prompt(template.render_prompt([TURNS[0], turn(TURNS[1].question, "")]))
-    trained = whole.trained.copy()
+    trained = whole.loss_mask.copy()
     trained[: whole.turn_ends[0]] = False
-    assert prompt.ids.tolist() == whole.ids[: trained.argmax()].tolist()
+    assert prompt.input_ids.tolist() == whole.input_ids[: trained.argmax()].tolist()
 
 
 def test_the_system_text_stands_before_the_first_question_where_no_system_is_known():
@@ -142,7 +142,9 @@ def test_the_system_text_can_be_another_or_none(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_system_text_cannot_make_structure_either(kind):
     template, special = make_chat_template(chatting(kind)), set(chatting(kind).all_special_ids)
-    usual, sly = (encoder(kind).encode(template.with_system(text).render(TURNS)).ids for text in ("Be brief.", SLY))
+    usual, sly = (
+        encoder(kind).encode(template.with_system(text).render(TURNS)).input_ids for text in ("Be brief.", SLY)
+    )
     assert [i for i in sly if i in special] == [i for i in usual if i in special]
 
 
@@ -160,9 +162,9 @@ def test_a_turns_system_text_stands_before_it_untrained(kind):
     assert sorted(order, key=said.index) == order
     usual, sly = (encoder(kind).encode(template.render(with_systems("x", text))) for text in ("Be brief.", SLY))
     special = set(chatting(kind).all_special_ids)
-    assert [i for i in sly.ids if i in special] == [i for i in usual.ids if i in special]
+    assert [i for i in sly.input_ids if i in special] == [i for i in usual.input_ids if i in special]
     assert len(sly.turn_ends) == 2
-    trained = chatting(kind).decode(usual.ids[usual.trained])
+    trained = chatting(kind).decode(usual.input_ids[usual.loss_mask])
     assert "brief" not in trained and "Answer 1." in trained
 
 
@@ -188,7 +190,7 @@ def test_the_template_that_thinks_is_told_not_to():
 
 def test_one_begin_token_at_most_is_added():
     spans = make_chat_template(chatting("llama3")).render(TURNS)
-    ids = encoder("llama3").encode(spans).ids.tolist()
+    ids = encoder("llama3").encode(spans).input_ids.tolist()
     assert ids.count(chatting("llama3").bos_token_id) == 1
 
 

@@ -104,7 +104,7 @@ def runs(mask):
 
 def trained_runs(text):
     """Return (first, after the last) trained position of each turn."""
-    starts = [start for start, _ in runs(text.trained)]
+    starts = [start for start, _ in runs(text.loss_mask)]
     return list(zip(starts, text.turn_ends, strict=True))
 
 
@@ -115,9 +115,9 @@ def test_trained_tokens_are_the_answers(kind, spans):
     text = ENCODERS[kind].encode(spans)
     answers = [span.text for span in spans if span.train]
     for (start, end), answer in zip(trained_runs(text), answers, strict=True):
-        assert text.trained[start:end].all()
-        assert text.ids[end - 1] == ENCODERS[kind].end_id
-        assert decoded(kind, text.ids[start : end - 1]) in (as_read(kind, answer), as_read(kind, " " + answer))
+        assert text.loss_mask[start:end].all()
+        assert text.input_ids[end - 1] == ENCODERS[kind].end_id
+        assert decoded(kind, text.input_ids[start : end - 1]) in (as_read(kind, answer), as_read(kind, " " + answer))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -126,9 +126,9 @@ def test_trained_tokens_are_the_answers(kind, spans):
 def test_untrained_tokens_are_all_the_rest(kind, spans):
     text = ENCODERS[kind].encode(spans)
     pieces = [piece for span in spans if not span.train for piece in span.text.split(IMAGE)]
-    plain = ~text.trained & (text.image < 0)
+    plain = ~text.loss_mask & (text.image_index < 0)
     plain[: ENCODERS[kind].begin_id is not None] = False
-    found = [decoded(kind, text.ids[start:end]) for start, end in runs(plain)]
+    found = [decoded(kind, text.input_ids[start:end]) for start, end in runs(plain)]
     # nothing between two images, or a prompt that ends in the answer's space, leaves no run
     pieces = [piece for piece in pieces if piece not in ("", " ")] if len(found) != len(pieces) else pieces
     for piece, seen in zip(pieces, found, strict=True):
@@ -144,7 +144,7 @@ def test_no_text_makes_a_special_token(kind, spans):
     encoder = ENCODERS[kind]
     text = encoder.encode(spans)
     ends = np.array(text.turn_ends) - 1
-    ordinary = np.delete(text.ids, ends)[np.delete(text.image, ends) < 0]
+    ordinary = np.delete(text.input_ids, ends)[np.delete(text.image_index, ends) < 0]
     if encoder.begin_id is not None:
         assert ordinary[0] == encoder.begin_id
         ordinary = ordinary[1:]
@@ -159,7 +159,7 @@ def test_a_prompt_is_what_stands_before_the_answer_in_training(kind, spans):
     whole = ENCODERS[kind].encode(spans)
     for number, (start, _) in enumerate(trained_runs(whole)):
         prompt = ENCODERS[kind].encode_prompt(spans[: 2 * number + 1])
-        assert prompt.ids.tolist() == whole.ids[:start].tolist()
+        assert prompt.input_ids.tolist() == whole.input_ids[:start].tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -174,8 +174,11 @@ def test_what_is_kept_is_what_the_first_turns_alone_give(kind, spans, max_tokens
     assert num_turns == len(whole.turn_ends) or whole.turn_ends[num_turns] > max_tokens
     alone = ENCODERS[kind].encode(spans[: 2 * num_turns])
     if num_turns:
-        assert (kept.ids.tolist(), kept.image.tolist()) == (alone.ids.tolist(), alone.image.tolist())
-        assert kept.trained.tolist() == alone.trained.tolist()
+        assert (kept.input_ids.tolist(), kept.image_index.tolist()) == (
+            alone.input_ids.tolist(),
+            alone.image_index.tolist(),
+        )
+        assert kept.loss_mask.tolist() == alone.loss_mask.tolist()
     assert kept.num_images == sum(span.text.count(IMAGE) for span in spans[: 2 * num_turns] if not span.train)
 
 
@@ -187,9 +190,11 @@ def test_images_take_their_positions_in_the_order_shown(kind, spans):
     num_images = sum(span.text.count(IMAGE) for span in spans if not span.train)
     assert text.num_images == num_images
     assert [count for _, count in text.image_runs()] == [IMAGE_POSITIONS] * num_images
-    assert text.image[text.image >= 0].tolist() == [n for n in range(num_images) for _ in range(IMAGE_POSITIONS)]
-    assert not (text.trained & (text.image >= 0)).any()
-    assert set(text.ids[text.image >= 0].tolist()) <= {ENCODERS[kind].image_id}
+    assert text.image_index[text.image_index >= 0].tolist() == [
+        n for n in range(num_images) for _ in range(IMAGE_POSITIONS)
+    ]
+    assert not (text.loss_mask & (text.image_index >= 0)).any()
+    assert set(text.input_ids[text.image_index >= 0].tolist()) <= {ENCODERS[kind].image_id}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -203,7 +208,7 @@ def test_ids_are_those_of_the_tokenizer_itself_with_special_tokens_in_the_text(k
     text = ENCODERS[kind].encode(spans)
     image = own.convert_tokens_to_ids(IMAGE)
     spread = [i for i in expected for _ in range(IMAGE_POSITIONS if i == image else 1)]
-    assert np.where(text.image >= 0, image, text.ids).tolist() == spread
+    assert np.where(text.image_index >= 0, image, text.input_ids).tolist() == spread
 
 
 SHOWN = {
@@ -223,7 +228,7 @@ SHOWN = {
 def test_boundaries(kind, question, answer):
     text = ENCODERS[kind].encode([Span(question, False), Span(answer, True), Span("\n\n### Image 2: ", False)])
     ((start, end),) = trained_runs(text)
-    assert [decoded(kind, text.ids[i : i + 1]) for i in range(start, end - 1)] == SHOWN[kind, question, answer]
+    assert [decoded(kind, text.input_ids[i : i + 1]) for i in range(start, end - 1)] == SHOWN[kind, question, answer]
 
 
 def test_the_seams_tested_are_ones_that_tokens_would_cross():
@@ -244,7 +249,7 @@ def test_a_begin_token_only_where_the_tokenizer_puts_one(kind):
 def test_the_end_token_can_be_another_one():
     end = tiny_tokenizer("llama3").convert_tokens_to_ids("<|eot_id|>")
     text = encoder_of("llama3", end_token_id=end).encode([Span("Q", False), Span("A", True)])
-    assert text.ids[-1] == end
+    assert text.input_ids[-1] == end
 
 
 def test_an_image_without_a_word_before_it():
@@ -252,13 +257,13 @@ def test_an_image_without_a_word_before_it():
         text = ENCODERS[kind].encode([Span(IMAGE, False), Span("A cat", True)])
         first = int(ENCODERS[kind].begin_id is not None)
         assert text.image_runs() == [(first, IMAGE_POSITIONS)]
-        assert text.trained[first + IMAGE_POSITIONS :].all()
+        assert text.loss_mask[first + IMAGE_POSITIONS :].all()
 
 
 def test_an_image_sign_in_an_answer_is_text():
     text = ENCODERS["gpt2"].encode([Span("Q: ", False), Span("the <image> tag", True)])
     assert text.num_images == 0
-    assert decoded("gpt2", text.ids[text.trained][:-1]) == " the <image> tag"
+    assert decoded("gpt2", text.input_ids[text.loss_mask][:-1]) == " the <image> tag"
 
 
 def test_what_follows_the_last_answer_is_dropped():
@@ -274,8 +279,8 @@ def test_an_encoder_travels(kind):
     spans = [Span("What is </s><|im_end|><|eot_id|>? <image> ", False), Span("A </s><|im_end|><|endoftext|>", True)]
     before = ENCODERS[kind].encode(spans)
     after = pickle.loads(pickle.dumps(ENCODERS[kind])).encode(spans)
-    assert before.ids.tolist() == after.ids.tolist()
-    assert before.trained.tolist() == after.trained.tolist()
+    assert before.input_ids.tolist() == after.input_ids.tolist()
+    assert before.loss_mask.tolist() == after.loss_mask.tolist()
 
 
 def test_the_tokenizer_given_is_left_alone():
@@ -293,8 +298,8 @@ def test_a_unigram_tokenizer_cannot_be_talked_into_a_special_token():
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", unk_token="<unk>")
     encoder = make_text_encoder(wrapped, 2)
     text = encoder.encode([Span("Q: ", False), Span("a cat</s>", True)])
-    assert wrapped.decode(text.ids[text.trained][:-1].tolist()) == "a cat</s>"
-    assert 2 not in text.ids[:-1]
+    assert wrapped.decode(text.input_ids[text.loss_mask][:-1].tolist()) == "a cat</s>"
+    assert 2 not in text.input_ids[:-1]
 
 
 def test_a_reserved_character_is_a_reason():

@@ -25,8 +25,8 @@ def test_there_is_a_piece_for_every_token_and_every_image(kind):
     assert view.image_positions == 3 * IMAGE_POSITIONS
     assert [piece.image for piece in view.pieces if piece.image] == [1, 2, 3]
     trained = np.repeat([piece.trained for piece in view.pieces], [piece.count for piece in view.pieces])
-    assert trained.tolist() == text.trained.tolist()
-    assert view.trained == int(text.trained.sum())
+    assert trained.tolist() == text.loss_mask.tolist()
+    assert view.trained == int(text.loss_mask.sum())
 
 
 @pytest.mark.parametrize("kind", KINDS)

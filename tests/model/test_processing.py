@@ -38,8 +38,8 @@ def test_a_prompt_has_the_ids_that_stand_before_an_answer_in_training(folder, tm
     text = "You are.\n\n### Image 1: <image>\n### Image 2: <image>\n### Question: What is it?\n### Answer:"
     wanted = make_text_encoder(processor.tokenizer, 4).encode_prompt([Span(f"{text} ", False)])
     made = processor(text, pictures(2))
-    assert made["input_ids"][0].tolist() == wanted.ids.tolist()
-    assert made["image_index"][0].tolist() == wanted.image.tolist()
+    assert made["input_ids"][0].tolist() == wanted.input_ids.tolist()
+    assert made["image_index"][0].tolist() == wanted.image_index.tolist()
     assert made["pixels"].shape == (2, 3, 16, 16)
 
 

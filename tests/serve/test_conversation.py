@@ -117,12 +117,12 @@ def test_another_system_text_keeps_the_rounds(loaded, photos):
     talk = Conversation(loaded)
     talk.show([str(photos / "photo 1.png")])
     ask(talk, "What is it?")
-    before, rounds = talk.session.prompt_tokens("Then?").ids.tolist(), talk.rounds
+    before, rounds = talk.session.prompt_tokens("Then?").input_ids.tolist(), talk.rounds
     talk.say_first("Be brief.")
     assert talk.rounds == rounds
-    assert talk.session.prompt_tokens("Then?").ids.tolist() != before
+    assert talk.session.prompt_tokens("Then?").input_ids.tolist() != before
     talk.say_first(None)
-    assert talk.session.prompt_tokens("Then?").ids.tolist() == before
+    assert talk.session.prompt_tokens("Then?").input_ids.tolist() == before
 
 
 @pytest.fixture

@@ -99,8 +99,8 @@ def test_exactly_those_go_that_leave_no_room(texts, limit, kinds):
     first, text = one_by_one(fitting, rounds, ASKED, 40)
     fitted = fitting.fit(rounds, ASKED, 40)
     assert fitted.num_rounds_dropped == first
-    assert fitted.text.ids.tolist() == text.ids.tolist()
-    assert fitted.text.image.tolist() == text.image.tolist()
+    assert fitted.text.input_ids.tolist() == text.input_ids.tolist()
+    assert fitted.text.image_index.tolist() == text.image_index.tolist()
 
 
 def too_long(fitting, asked, rounds=()):

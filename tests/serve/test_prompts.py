@@ -58,8 +58,8 @@ def ids_before_the_last_answer(training, rounds):
     images = [SampleImage("s", str(number), 9, 9) for number in range(count)]
     whole = training.encode(Sample("k", "d", ["s"], images, turns, "t", []))
     before = whole.turn_ends[-2] if len(whole.turn_ends) > 1 else 0
-    start = before + int(whole.trained[before:].argmax())
-    return whole.ids[:start].tolist(), whole.image[:start].tolist()
+    start = before + int(whole.loss_mask[before:].argmax())
+    return whole.input_ids[:start].tolist(), whole.image_index[:start].tolist()
 
 
 @pytest.mark.parametrize(("kind", "template"), DOORS)
@@ -80,13 +80,13 @@ def test_processor_session_and_training_give_the_same_tokens(kind, template, sai
     asked = session.prompt_tokens(rounds[-1].question, len(rounds[-1].images))
     batch = processor.apply_chat_template(messages[:-1], tokenize=True, return_dict=True, add_generation_prompt=True)
     ids, image = ids_before_the_last_answer(training, rounds)
-    assert asked.ids.tolist() == batch["input_ids"][0].tolist() == ids
-    assert asked.image.tolist() == batch["image_index"][0].tolist() == image
+    assert asked.input_ids.tolist() == batch["input_ids"][0].tolist() == ids
+    assert asked.image_index.tolist() == batch["image_index"][0].tolist() == image
     assert len(batch.get("pixels", ())) == count
     whole = processor.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     kept = training.text.encode(training.template.render(rounds)).keep_turns(None)
-    assert whole["input_ids"][0].tolist() == kept.ids.tolist()
-    assert whole["assistant_masks"][0].tolist() == kept.trained.tolist()
+    assert whole["input_ids"][0].tolist() == kept.input_ids.tolist()
+    assert whole["assistant_masks"][0].tolist() == kept.loss_mask.tolist()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -96,7 +96,7 @@ def test_a_prompt_written_as_text_gives_them_too_with_and_without_its_last_space
     processor, session, _ = doors(kind, "deepspeed-visualchat")
     session.reset()
     session._rounds, session._images = [], []
-    asked = session.prompt_tokens(question, 1).ids.tolist()
+    asked = session.prompt_tokens(question, 1).input_ids.tolist()
     text = "".join(span.text for span in processor.find_template().render_prompt([Round((1,), question, "")]))
     for written in (text, text.removesuffix(" ")):
         assert processor(written, [Image.new("RGB", (20, 20))])["input_ids"][0].tolist() == asked

@@ -46,7 +46,7 @@ def test_every_sample_stands_whole_in_its_segment(rows):
             here = batch.segment_ids[number] == segment
             assert batch.input_ids[number, here].tolist() == sample.input_ids.tolist()
             assert batch.position_ids[number, here].tolist() == list(range(sample.num_tokens))
-            labels = torch.where(sample.trained, sample.input_ids, IGNORED)
+            labels = torch.where(sample.loss_mask, sample.input_ids, IGNORED)
             labels[0] = IGNORED
             assert batch.labels[number, here].tolist() == labels.tolist()
             assert batch.keys[number][segment - 1] == sample.key
@@ -70,8 +70,8 @@ def test_every_image_stands_in_its_own_sample(rows):
         first = batch.image_owner.tolist().index([row, segment])
         assert torch.equal(batch.pixels[image], sample.pixels[image - first])
         assert number_painted(batch.pixels[image]) == int(sample.key[-1]) * 6 + image - first
-        assert len(places) == int((sample.image == image - first).sum())
-    assert int((batch.image_index >= 0).sum()) == sum(int((s.image >= 0).sum()) for row in rows for s in row)
+        assert len(places) == int((sample.image_index == image - first).sum())
+    assert int((batch.image_index >= 0).sum()) == sum(int((s.image_index >= 0).sum()) for row in rows for s in row)
 
 
 @settings(deadline=None, max_examples=60)
@@ -93,7 +93,7 @@ def test_padding_is_least_and_counted(rows, multiple):
 
 def test_no_loss_is_taken_across_a_seam():
     sample = encoded([0])
-    eager = replace(sample, trained=torch.ones_like(sample.trained))
+    eager = replace(sample, loss_mask=torch.ones_like(sample.loss_mask))
     labels = COLLATE([[sample, eager]]).labels[0]
     first = sample.num_tokens
     assert labels[first] == IGNORED

@@ -28,21 +28,21 @@ def test_a_sample_becomes_tensors(kind):
     encoded = encode_sample(stored_sample(TURNS), tiny_encoder(kind), tags={"blend": "a"})
     assert isinstance(encoded, Encoded)
     assert (encoded.key, encoded.dataset, encoded.tags) == ("train-000000000", "llava", {"blend": "a"})
-    assert encoded.input_ids.shape == encoded.trained.shape == encoded.image.shape == (encoded.num_tokens,)
+    assert encoded.input_ids.shape == encoded.loss_mask.shape == encoded.image_index.shape == (encoded.num_tokens,)
     assert encoded.pixels.shape == (3, *SPEC.shape)
     assert encoded.pixels.dtype == torch.uint8
     end = tiny_tokenizer(kind).eos_token
-    answers = decoded(kind, encoded.input_ids[encoded.trained]).split(end)
+    answers = decoded(kind, encoded.input_ids[encoded.loss_mask]).split(end)
     assert [answer.strip() for answer in answers] == ["A cat.", "42 dogs.", "Yes.", ""]
 
 
 def test_images_are_where_they_were_painted():
     encoded = encode_sample(stored_sample(TURNS), tiny_encoder())
     assert [number_painted(image) for image in encoded.pixels] == [0, 1, 2]
-    shown = encoded.image[encoded.image >= 0]
+    shown = encoded.image_index[encoded.image_index >= 0]
     assert shown.tolist() == [number for number in range(3) for _ in range(IMAGE_POSITIONS)]
     for number in range(3):
-        first = int((encoded.image == number).nonzero()[0])
+        first = int((encoded.image_index == number).nonzero()[0])
         before = decoded("llama3", encoded.input_ids[:first])
         assert before.endswith(f"### Image {number + 1}: ")
 
@@ -50,7 +50,7 @@ def test_images_are_where_they_were_painted():
 def test_a_sample_without_images():
     encoded = encode_sample(stored_sample([(0, "Why?", "Because.")]), tiny_encoder())
     assert encoded.pixels.shape == (0, *SPEC.shape)
-    assert (encoded.image == -1).all()
+    assert (encoded.image_index == -1).all()
 
 
 @settings(deadline=None, max_examples=50)

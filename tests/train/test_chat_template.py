@@ -45,10 +45,10 @@ def test_what_is_asked_is_what_was_trained(make, chat_parts, blend, tmp_path):
     session = Session(loaded)
     shown = len(first.images)
     session.record(first.question, first.answer, stored.images[:shown])
-    asked = session.prompt_tokens(second.question, len(second.images)).ids.tolist()
-    assert asked == trained.ids[: len(asked)].tolist()
-    assert trained.trained[len(asked)]
-    assert not trained.trained[len(asked) - 1]
+    asked = session.prompt_tokens(second.question, len(second.images)).input_ids.tolist()
+    assert asked == trained.input_ids[: len(asked)].tolist()
+    assert trained.loss_mask[len(asked)]
+    assert not trained.loss_mask[len(asked) - 1]
 
 
 def test_a_tokenizer_that_cannot_chat_is_refused_before_weights_are_loaded(make, tmp_path):

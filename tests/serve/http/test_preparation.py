@@ -47,8 +47,8 @@ def test_a_prompt_is_that_of_a_session(preparation, loaded):
     session = Conversations(loaded, 0, "refuse").lend(prepared.asked)
     usual, _ = session._prepare(prepared.asked.question, prepared.asked.images, prepared.asked.sampling)
     ready, _ = session._prepare(prepared.asked.question, prepared.asked.images, prepared.asked.sampling, prepared.ready)
-    assert usual.prompt.ids.tolist() == ready.prompt.ids.tolist()
-    assert usual.prompt.image.tolist() == ready.prompt.image.tolist()
+    assert usual.prompt.text.input_ids.tolist() == ready.prompt.text.input_ids.tolist()
+    assert usual.prompt.text.image_index.tolist() == ready.prompt.text.image_index.tolist()
     assert usual.prompt.pixels.equal(ready.prompt.pixels)
 
 

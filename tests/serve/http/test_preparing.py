@@ -47,9 +47,9 @@ def test_the_prompt_has_the_tokens_of_the_same_conversation_in_training(conversa
     turns = [Turn((1, 2), first[0], first[2]), Turn((3,), request.question, "A bird.")]
     trained = loaded.encoder.text.encode(TEMPLATES["deepspeed-visualchat"].render(turns))
     length = len(prompt)
-    assert np.array_equal(prompt.ids, trained.ids[:length])
-    assert np.array_equal(prompt.image, trained.image[:length])
-    assert trained.trained[length]
+    assert np.array_equal(prompt.input_ids, trained.input_ids[:length])
+    assert np.array_equal(prompt.image_index, trained.image_index[:length])
+    assert trained.loss_mask[length]
 
 
 def test_the_next_question_computes_only_what_is_new(conversations):
@@ -98,8 +98,8 @@ def test_a_system_text_stands_first_and_makes_no_structure(conversations, loaded
     prompt = conversations.lend(request).prompt_tokens("Hello")
     template = replace(TEMPLATES["deepspeed-visualchat"], system="Be brief.\n# ## Answer: no < image>\n\n")
     expected = loaded.encoder.text.encode_prompt(template.render([Turn((), "Hello", "")])[:-1])
-    assert np.array_equal(prompt.ids, expected.ids)
-    assert (prompt.image == -1).all()
+    assert np.array_equal(prompt.input_ids, expected.input_ids)
+    assert (prompt.image_index == -1).all()
 
 
 def test_another_system_text_is_another_conversation(conversations):
@@ -118,7 +118,7 @@ def test_a_system_text_makes_no_special_tokens_in_a_chat_template(loaded, kind):
 
     def specials(system):
         prompt = Conversations(chat, 0, "refuse").lend(asked(system=system)).prompt_tokens("Hello")
-        return [int(i) for i in prompt.ids if i in tokenizer.all_special_ids]
+        return [int(i) for i in prompt.input_ids if i in tokenizer.all_special_ids]
 
     assert specials(f"Be brief. {special}") == specials("Be brief.") != []
 
