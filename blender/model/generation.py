@@ -6,6 +6,7 @@ import torch
 from transformers import DynamicCache, GenerationMixin
 
 from blender.core.errors import ModelError
+from blender.model.prefill import only_shown
 from blender.model.windows import windows_of
 
 
@@ -84,7 +85,9 @@ class ImageGeneration(GenerationMixin):
             if placed[name] is not None:
                 missing = length - placed[name].shape[1]
                 made[name] = torch.nn.functional.pad(placed[name], (0, missing), value=fill)[:, length - new :]
-        return {**made, **(_only_shown(made, images) if goes_on else images)}
+        if goes_on and "image_index" in made:
+            images = only_shown(made["image_index"], images)
+        return {**made, **images}
 
     @staticmethod
     def _expand_inputs_for_generation(
@@ -98,16 +101,3 @@ class ImageGeneration(GenerationMixin):
             for name, value in model_kwargs.items()
         }
         return None if input_ids is None else input_ids.repeat_interleave(expand_size, dim=0), repeated
-
-
-def _only_shown(made: dict[str, Any], images: dict[str, Any]) -> dict[str, Any]:
-    """Return the images that the new positions show, and their numbers among those."""
-    index = made.get("image_index")
-    if index is None:
-        return images
-    flat: Any = torch.where(index >= 0, index, -1)
-    shown, within = flat.unique(return_inverse=True)
-    skipped = int((shown < 0).any())
-    kept = shown[skipped:]
-    chosen = {name: None if some is None else some[kept.to(some.device)] for name, some in images.items()}
-    return {"image_index": within - skipped, **chosen}
