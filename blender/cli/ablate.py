@@ -10,8 +10,8 @@ from blender.cli.options import DeviceOption, JsonOption, RecipeArgument, SetOpt
 if TYPE_CHECKING:
     from blender.cli.output import Meter
     from blender.evaluate.ablation import Ablation, Arm
-    from blender.evaluate.data import EvalData
-    from blender.evaluate.run import ModelPlace
+    from blender.evaluate.conversations import EvalData
+    from blender.evaluate.run import ModelFolder
     from blender.evaluate.summary import Summary
     from blender.serve.loading import LoadedModel
 
@@ -71,7 +71,7 @@ def ablate(
     from blender.core.faults import full_disk_told
     from blender.core.folder import hold_folder
     from blender.evaluate.ablation import ABLATION, gather, make_arms, train_arm, write_ablation
-    from blender.evaluate.reading import read_data
+    from blender.evaluate.read import read_data
     from blender.train.recipe import load_train_recipe
 
     arms = make_arms(_choices(attention, blends, vary or []))
@@ -119,7 +119,7 @@ def _evaluate(
     arms: "list[Arm]", out: Path, read: "list[EvalData]", max_new_tokens: int, device: str | None, meter: "Meter"
 ) -> "Summary":
     from blender.evaluate.ablation import open_checkpoint, places_of
-    from blender.evaluate.asking import AskOptions
+    from blender.evaluate.ask import AskOptions
     from blender.evaluate.run import evaluate
     from blender.serve.loading import open_model
     from blender.serve.sampling import Sampling
@@ -127,7 +127,7 @@ def _evaluate(
     def open_folder(folder: Path, name: str) -> "LoadedModel":
         return open_model(folder, name=name, device=device)
 
-    def open_place(place: "ModelPlace") -> "LoadedModel":
+    def open_place(place: "ModelFolder") -> "LoadedModel":
         return open_checkpoint(place, open_folder)
 
     places = [place for arm in arms for place in places_of(arm, out / arm.name)]

@@ -131,8 +131,8 @@ def _count_right(blend: "Blend", out: Path, model: Path) -> None:
     """Ask about pictures that it was not trained on; what is right is told by what was drawn."""
     from blender.cli.eval import accuracy_table
     from blender.cli.output import Meter, console
-    from blender.evaluate.asking import AskOptions
-    from blender.evaluate.reading import read_data
+    from blender.evaluate.ask import AskOptions
+    from blender.evaluate.read import read_data
     from blender.evaluate.run import evaluate, name_models
     from blender.serve.loading import open_model
     from blender.serve.sampling import Sampling

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from blender.inspect.differences import Change, Differences, SampleChange
+    from blender.inspect.differences import Differences, SampleChange, ValueChange
 
 _STYLES = {"altered": "yellow", "moved": "cyan", "gone": "red", "added": "green"}
 #: characters of a value, and lines of a sample
@@ -82,7 +82,7 @@ def _print(found: "Differences", folders: tuple[str, str]) -> None:
     screen.print(Text.assemble(("samples  ", "bold"), ", ".join(_sums(found))))
 
 
-def _row(change: "Change") -> list[str]:
+def _row(change: "ValueChange") -> list[str]:
     return [change.path, _value(change.before), _value(change.after)]
 
 

@@ -9,8 +9,8 @@ from blender.cli.options import DeviceMapOption, DeviceOption, DtypeOption, Json
 
 if TYPE_CHECKING:
     from blender.cli.output import Meter
-    from blender.evaluate.data import EvalData
-    from blender.evaluate.models import ModelPlace
+    from blender.evaluate.conversations import EvalData
+    from blender.evaluate.models import ModelFolder
     from blender.evaluate.summary import Group, Summary
     from blender.serve.loading import LoadedModel
 
@@ -89,7 +89,7 @@ def evaluate(
     """
     from blender.cli.output import Meter
     from blender.evaluate.models import name_models
-    from blender.evaluate.reading import read_data
+    from blender.evaluate.read import read_data
     from blender.serve.folder import require_model_folder
 
     meter = Meter(quiet=as_json)
@@ -99,7 +99,7 @@ def evaluate(
     read = [read_data(place, images=images, split=split, questions=questions, limit=limit) for place in data]
     _say_data(meter, read)
     # these take seconds to import, and what is wrong with models' names and data is known by now
-    from blender.evaluate.asking import AskOptions
+    from blender.evaluate.ask import AskOptions
     from blender.evaluate.run import evaluate as run_evaluation
     from blender.serve.sampling import Sampling
 
@@ -112,7 +112,7 @@ def evaluate(
         weights=f"{dtype}, {quantize}" if quantize else dtype,
     )
 
-    def open_place(place: "ModelPlace") -> "LoadedModel":
+    def open_place(place: "ModelFolder") -> "LoadedModel":
         from blender.serve.loading import open_model
 
         meter.say(f"opening {place.folder}")
@@ -173,7 +173,7 @@ def accuracy_table(summary: "Summary") -> object:
 
 def _table(title: str, by: str, groups: "list[Group]", models: list[str]) -> object:
     from blender.cli.output import table
-    from blender.evaluate.table import figure_titles, is_known, say_figure
+    from blender.evaluate.page import figure_titles, is_known, say_figure
 
     names = figure_titles()
     if by == "kind":

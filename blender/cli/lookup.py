@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-    from blender.inspect.statistics import Figures
+    from blender.inspect.statistics import BlendFigures
     from blender.shards.read import Blend
 
 _WIDTH = 32
@@ -17,14 +17,14 @@ def show_stats(blend: "Blend", workers: int | None, as_json: bool) -> None:
     """Show how a blend's images, turns, lengths and sizes are distributed."""
     from blender.cli.output import Meter, print_json
     from blender.core.pool import num_cores
-    from blender.inspect.catalogue import open_catalogue
     from blender.inspect.samples import read_table
+    from blender.inspect.search_index import open_search_index
     from blender.inspect.statistics import blend_figures, scan_ledger, with_images
 
     table = read_table(blend)
     meter = Meter(quiet=as_json)
     with meter.running():
-        catalogue = open_catalogue(
+        catalogue = open_search_index(
             table, workers or num_cores(), lambda done, total: meter.set("reading samples", done, total)
         )
         figures = with_images(blend_figures(blend.manifest, table, scan_ledger(blend.path)), catalogue)
@@ -38,7 +38,7 @@ def _plain(value: object) -> object:
     return value.to_dicts() if hasattr(value, "to_dicts") else value
 
 
-def _print_stats(blend: "Blend", figures: "Figures") -> None:
+def _print_stats(blend: "Blend", figures: "BlendFigures") -> None:
     from blender.cli.inspect import counts_table
     from blender.cli.output import console, table
 

@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from blender.inspect.lint import Tokens
+    from blender.inspect.lint import TokenCounter
     from blender.inspect.views import TokensView
     from blender.shards.sample import Sample
 
@@ -58,7 +58,7 @@ class TokenOptions:
         )
         return partial(tokens_view, encoder=encoder, tokenizer=loaded.backend_tokenizer, max_tokens=self.max_tokens)
 
-    def counter(self) -> "Tokens | None":
+    def counter(self) -> "TokenCounter | None":
         """Load what counts tokens; None when no tokenizer is named.
 
         Raises:
@@ -66,8 +66,8 @@ class TokenOptions:
         """
         if self.tokenizer is None:
             return None
-        from blender.inspect.lint import Tokens
+        from blender.inspect.lint import TokenCounter
         from blender.stream.models import load_text_encoder
 
         encoder, _ = load_text_encoder(self.tokenizer, self.image_tokens, vision=self.vision, template=self.template)
-        return Tokens(encoder, self.max_tokens)
+        return TokenCounter(encoder, self.max_tokens)

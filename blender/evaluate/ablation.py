@@ -20,8 +20,8 @@ from blender.core.errors import EvaluationError
 from blender.core.folder import FolderKind
 from blender.core.parent import run_with_parent
 from blender.evaluate.results import write_result
-from blender.evaluate.run import ModelPlace
-from blender.evaluate.summary import Figures, Summary
+from blender.evaluate.run import ModelFolder
+from blender.evaluate.summary import Scores, Summary
 from blender.serve.loading import LoadedModel
 from blender.train.checkpoint import list_checkpoints, read_state, read_weights, verify_checkpoint
 from blender.train.folder import RUN, RunFolder
@@ -62,7 +62,7 @@ class Arm:
     overrides: tuple[str, ...]
 
 
-class Point(msgspec.Struct, frozen=True):
+class CurvePoint(msgspec.Struct, frozen=True):
     """A figure of one arm after so many steps."""
 
     arm: str
@@ -86,7 +86,7 @@ class ArmResult(msgspec.Struct, frozen=True):
     #: median over the run
     tokens_per_second: float | None = None
     #: of the final model
-    figures: Figures | None = None
+    figures: Scores | None = None
     #: of the final model, by kind of drawn question
     accuracy: dict[str, float] = {}
 
@@ -96,8 +96,8 @@ class Ablation(msgspec.Struct, frozen=True):
 
     arms: list[ArmResult]
     #: eval loss, and accuracy on questions that can be checked, over the runs
-    loss: list[Point]
-    accuracy: list[Point]
+    loss: list[CurvePoint]
+    accuracy: list[CurvePoint]
     notes: list[str]
 
 
@@ -155,14 +155,14 @@ def train_arm(arm: Arm, recipe: str, out: Path, overrides: Sequence[str], launch
     return f"training ended with exit code {code}" if code else None
 
 
-def places_of(arm: Arm, run: Path) -> list[ModelPlace]:
+def places_of(arm: Arm, run: Path) -> list[ModelFolder]:
     """Return what of an arm is asked: its checkpoints, the last one under the arm's own name."""
     checkpoints = list_checkpoints(RunFolder(run).checkpoints)
     names = [f"{arm.name}, step {read_state(checkpoint).step}" for checkpoint in checkpoints]
-    return [ModelPlace(name, path) for name, path in zip([*names[:-1], arm.name], checkpoints, strict=False)]
+    return [ModelFolder(name, path) for name, path in zip([*names[:-1], arm.name], checkpoints, strict=False)]
 
 
-def open_checkpoint(place: ModelPlace, open_folder: Callable[[Path, str], LoadedModel]) -> LoadedModel:
+def open_checkpoint(place: ModelFolder, open_folder: Callable[[Path, str], LoadedModel]) -> LoadedModel:
     """Open the model of a checkpoint.
 
     Args:
@@ -187,12 +187,12 @@ def gather(arms: Sequence[Arm], faults: Mapping[str, str | None], folder: Path, 
         folder: Of the ablation; each arm's run is in it, under its name.
         summary: What the questions gave; None where nothing could be asked.
     """
-    results, loss, accuracy = [], list[Point](), list[Point]()
+    results, loss, accuracy = [], list[CurvePoint](), list[CurvePoint]()
     for arm in arms:
         lines = read_metrics(folder / arm.name)
         samples = {0: 0, **{line["step"]: line["samples"] for line in lines if line["kind"] == "train"}}
         own = [
-            Point(arm.name, line["step"], _at(samples, line["step"]), line["loss"])
+            CurvePoint(arm.name, line["step"], _at(samples, line["step"]), line["loss"])
             for line in lines
             if line["kind"] == "eval"
         ]
@@ -211,23 +211,23 @@ def _at(samples: Mapping[int, int], step: int) -> int:
     return samples[before] + (samples[after] - samples[before]) * (step - before) // (after - before)
 
 
-def _accuracy(arm: Arm, run: Path, summary: Summary | None) -> list[Point]:
+def _accuracy(arm: Arm, run: Path, summary: Summary | None) -> list[CurvePoint]:
     figures = _of_all(summary)
     points = []
     for place in places_of(arm, run):
         found = figures.get(place.name)
         if found and found.accuracy is not None:
             state = read_state(place.folder)
-            points.append(Point(arm.name, state.step, state.samples, found.accuracy))
+            points.append(CurvePoint(arm.name, state.step, state.samples, found.accuracy))
     return points
 
 
-def _of_all(summary: Summary | None) -> dict[str, Figures]:
+def _of_all(summary: Summary | None) -> dict[str, Scores]:
     return next((group.models for group in summary.groups if group.by == "all"), {}) if summary else {}
 
 
 def _arm_result(
-    arm: Arm, fault: str | None, lines: Sequence[dict[str, Any]], loss: Sequence[Point], summary: Summary | None
+    arm: Arm, fault: str | None, lines: Sequence[dict[str, Any]], loss: Sequence[CurvePoint], summary: Summary | None
 ) -> ArmResult:
     trained = [line for line in lines if line["kind"] == "train"]
     rates = sorted(line["tokens_per_second"] for line in trained)
@@ -260,7 +260,7 @@ def write_ablation(found: Ablation, folder: Path) -> None:
         chart.save(str(folder / PAGE), inline=True)
 
 
-def _panel(title: str, points: Sequence[Point]) -> Any:
+def _panel(title: str, points: Sequence[CurvePoint]) -> Any:
     import altair as alt
 
     values = [msgspec.to_builtins(point) for point in points]

@@ -14,8 +14,8 @@ from blender.core.errors import EvaluationError
 from blender.data.images import ImageStore
 from blender.data.images.files import is_remote
 from blender.data.sources.annotations import Annotations
-from blender.evaluate.data import Conversation, EvalData, Question
-from blender.evaluate.pictures import Finder, make_finder, reader_of
+from blender.evaluate.conversations import EvalConversation, EvalData, Question
+from blender.evaluate.images import ImageFinder, open_finder, reader_of
 
 _SHAPE = 'a file is {"name": [["question", "image path"], ["question"], …], …}'
 
@@ -35,7 +35,7 @@ def read_conversation_file(annotations: Annotations, name: str, images: str | No
     path = annotations.path
     content = _loaded(annotations)
     own = [] if is_remote(path) else [Path(path).parent]
-    finder = make_finder([images] if images else [*own, Path.cwd()])
+    finder = open_finder([images] if images else [*own, Path.cwd()])
     conversations = [_conversation(path, name, each, rounds, finder) for each, rounds in list(content.items())[:limit]]
     return EvalData(name, tuple(conversations))
 
@@ -60,7 +60,7 @@ def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made
 
 
-def _conversation(path: str, dataset: str, name: str, rounds: Any, finder: Finder) -> Conversation:
+def _conversation(path: str, dataset: str, name: str, rounds: Any, finder: ImageFinder) -> EvalConversation:
     whose = f"{path}, conversation {name!r}"
     if not isinstance(rounds, list) or not rounds:
         raise EvaluationError(f"{whose} is no list of rounds", _SHAPE)
@@ -73,7 +73,7 @@ def _conversation(path: str, dataset: str, name: str, rounds: Any, finder: Finde
         first = len(found) + 1
         found += [finder.require(each, where) for each in names]
         questions.append(Question(tuple(range(first, len(found) + 1)), names, question, answer))
-    return Conversation(name, dataset, tuple(questions), reader_of(found))
+    return EvalConversation(name, dataset, tuple(questions), reader_of(found))
 
 
 def _parts(where: str, entry: Any) -> tuple[str, list[str], str | None]:
@@ -99,7 +99,7 @@ def _as_list(part: Any) -> list[Any]:
     return part if isinstance(part, list) else [part]
 
 
-def _paths(text: str, finder: Finder) -> list[str]:
+def _paths(text: str, finder: ImageFinder) -> list[str]:
     """Part a text into paths, unless it is one itself."""
     whole = text.strip()
     return [whole] if whole and finder.has_exactly(whole) else whole.split()

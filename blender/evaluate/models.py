@@ -8,14 +8,14 @@ from blender.core.errors import EvaluationError
 
 
 @dataclass(frozen=True)
-class ModelPlace:
+class ModelFolder:
     """A model that has not been opened."""
 
     name: str
     folder: Path
 
 
-def name_models(folders: Sequence[Path]) -> list[ModelPlace]:
+def name_models(folders: Sequence[Path]) -> list[ModelFolder]:
     """Name models by the ends of their folders' paths that tell them apart.
 
     Raises:
@@ -31,4 +31,4 @@ def name_models(folders: Sequence[Path]) -> list[ModelPlace]:
         names = ["/".join(path.parts[-length:]) for path in paths]
         if len(set(names)) == len(names):
             break
-    return [ModelPlace(name, path) for name, path in zip(names, paths, strict=True)]
+    return [ModelFolder(name, path) for name, path in zip(names, paths, strict=True)]

@@ -73,7 +73,7 @@ class Result(Struct, frozen=True, kw_only=True):
         return self.model, self.data, self.conversation
 
 
-class Run(Struct, frozen=True):
+class EvalRun(Struct, frozen=True):
     """What a folder of results is of."""
 
     #: what every answer depends on
@@ -87,7 +87,7 @@ class Run(Struct, frozen=True):
 def _is_evaluation(path: Path) -> bool:
     """Tell whether a folder holds an evaluation, by what was asked or by the first answer."""
     try:
-        msgspec.json.decode((path / RUN).read_bytes(), type=Run)
+        msgspec.json.decode((path / RUN).read_bytes(), type=EvalRun)
         return True
     except (OSError, msgspec.MsgspecError):
         pass
@@ -121,7 +121,7 @@ class ResultsFile:
         FolderError: It cannot be written to.
     """
 
-    def __init__(self, folder: Path, run: Run) -> None:
+    def __init__(self, folder: Path, run: EvalRun) -> None:
         self.path = folder / RESULTS
         try:
             merged = _merged(folder, run)
@@ -170,10 +170,10 @@ def fingerprint_of(folder: Path) -> str:
     return state.hexdigest()[:16]
 
 
-def _merged(folder: Path, run: Run) -> Run:
+def _merged(folder: Path, run: EvalRun) -> EvalRun:
     """Return what the folder will be of: what it is of already, and this run."""
     try:
-        earlier = msgspec.json.decode((folder / RUN).read_bytes(), type=Run)
+        earlier = msgspec.json.decode((folder / RUN).read_bytes(), type=EvalRun)
     except FileNotFoundError:
         if (folder / RESULTS).exists():
             raise EvaluationError(f"{folder} holds {RESULTS} and no {RUN}", "choose another --out") from None
@@ -187,10 +187,10 @@ def _merged(folder: Path, run: Run) -> Run:
         name: {**earlier.conversations.get(name, {}), **run.conversations.get(name, {})}
         for name in [*earlier.conversations, *run.conversations]
     }
-    return Run(run.options, {**earlier.models, **run.models}, conversations)
+    return EvalRun(run.options, {**earlier.models, **run.models}, conversations)
 
 
-def _difference(earlier: Run, run: Run) -> str | None:
+def _difference(earlier: EvalRun, run: EvalRun) -> str | None:
     for key in sorted({*earlier.options, *run.options}):
         before, now = earlier.options.get(key), run.options.get(key)
         if before != now:

@@ -12,16 +12,16 @@ from typing import Any
 from blender.core.errors import EvaluationError
 from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
-from blender.evaluate.asking import AskOptions, ask_all
-from blender.evaluate.data import Conversation, EvalData
-from blender.evaluate.models import ModelPlace, name_models
-from blender.evaluate.results import EVALUATION, Result, ResultsFile, Run, fingerprint_of, write_csv, write_result
+from blender.evaluate.ask import AskOptions, ask_all
+from blender.evaluate.conversations import EvalConversation, EvalData
+from blender.evaluate.models import ModelFolder, name_models
+from blender.evaluate.page import table_page
+from blender.evaluate.results import EVALUATION, EvalRun, Result, ResultsFile, fingerprint_of, write_csv, write_result
 from blender.evaluate.summary import Summary, encode_summary, summarise
-from blender.evaluate.swapping import swap_images
-from blender.evaluate.table import table_page
+from blender.evaluate.swap import swap_images
 from blender.serve.loading import LoadedModel
 
-__all__ = ["ModelPlace", "evaluate", "name_models"]
+__all__ = ["ModelFolder", "evaluate", "name_models"]
 
 #: called with a station's name, what is done, and what there is to do
 Tell = Callable[[str, int, int], None]
@@ -30,12 +30,12 @@ NUM_SHOWN = 300
 
 
 def evaluate(
-    places: Sequence[ModelPlace],
+    places: Sequence[ModelFolder],
     data: Sequence[EvalData],
     out: Path,
     options: AskOptions,
     *,
-    open_place: Callable[[ModelPlace], LoadedModel],
+    open_place: Callable[[ModelFolder], LoadedModel],
     tell: Tell | None = None,
     overwrite: bool = False,
     num_shown: int = NUM_SHOWN,
@@ -61,7 +61,7 @@ def evaluate(
     _check(data, options)
     if options.swap_images:
         data = [swap_images(each) for each in data]
-    run = Run(
+    run = EvalRun(
         _plain(options),
         {place.name: fingerprint_of(place.folder) for place in places},
         {each.name: each.fingerprints() for each in data},
@@ -96,11 +96,11 @@ def _plain(options: AskOptions) -> dict[str, Any]:
 
 
 def _ask_model(
-    place: ModelPlace,
+    place: ModelFolder,
     data: Sequence[EvalData],
     options: AskOptions,
     file: ResultsFile,
-    open_place: Callable[[ModelPlace], LoadedModel],
+    open_place: Callable[[ModelFolder], LoadedModel],
     tell: Tell,
 ) -> None:
     finished = file.done
@@ -118,7 +118,7 @@ def _ask_model(
             tell(place.name, done, total)
 
 
-def _in_order(results: Sequence[Result], places: Sequence[ModelPlace], data: Sequence[EvalData]) -> list[Result]:
+def _in_order(results: Sequence[Result], places: Sequence[ModelFolder], data: Sequence[EvalData]) -> list[Result]:
     """Return what was asked for now, by conversation, round and model."""
     models = {place.name: number for number, place in enumerate(places)}
     pairs = [(each.name, conversation.name) for each in data for conversation in each.conversations]
@@ -129,7 +129,7 @@ def _in_order(results: Sequence[Result], places: Sequence[ModelPlace], data: Seq
 
 def _write(
     out: Path,
-    places: Sequence[ModelPlace],
+    places: Sequence[ModelFolder],
     data: Sequence[EvalData],
     results: Sequence[Result],
     options: AskOptions,
@@ -141,7 +141,7 @@ def _write(
     if options.swap_images:
         notes.append("Images swapped: each question was asked of other images than it is about.")
     summary = summarise([place.name for place in places], [each.name for each in data], results, notes)
-    conversations: dict[tuple[str, str], Conversation] = {
+    conversations: dict[tuple[str, str], EvalConversation] = {
         (each.name, conversation.name): conversation for each in data for conversation in each.conversations
     }
     write_csv(out / "results.csv", results)

@@ -15,8 +15,8 @@ from blender.evaluate.metrics import bleu, cider, missing_libraries
 from blender.evaluate.results import Result
 
 
-class Figures(Struct, frozen=True):
-    """Figures of some answers of one model."""
+class Scores(Struct, frozen=True):
+    """Scores of some answers of one model."""
 
     #: questions, and how many of them could not be asked
     questions: int
@@ -48,7 +48,7 @@ class Group(Struct, frozen=True):
     by: str
     value: str
     #: by model, in the order asked
-    models: dict[str, Figures]
+    models: dict[str, Scores]
 
 
 class Summary(Struct, frozen=True):
@@ -103,13 +103,13 @@ def _place(result: Result) -> tuple[str, str, int]:
     return result.data, result.conversation, result.round
 
 
-def _figures(results: Sequence[Result], rare: dict[tuple[str, str, int], float]) -> Figures:
+def _figures(results: Sequence[Result], rare: dict[tuple[str, str, int], float]) -> Scores:
     scored = [result for result in results if result.reference is not None]
     checked = [result for result in results if result.kind is not None]
     tokens = sum(result.loss_tokens or 0 for result in results)
     loss = sum(result.loss or 0.0 for result in results) / tokens if tokens else None
     answers, references = [r.answer for r in scored], [r.reference or "" for r in scored]
-    return Figures(
+    return Scores(
         questions=len(results),
         failed=sum(result.error is not None for result in results),
         references=len(scored),

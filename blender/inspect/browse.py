@@ -17,11 +17,11 @@ import polars as pl
 
 from blender.core.errors import BlenderError, InspectionError
 from blender.data.images.formats import MARK_BYTES, format_of
-from blender.inspect.catalogue import Catalogue, Rows, open_catalogue
 from blender.inspect.overview import Overview, blend_overview
 from blender.inspect.page import Setup, served_page
 from blender.inspect.report import facets
 from blender.inspect.samples import Place, read_table
+from blender.inspect.search_index import Rows, SearchIndex, open_search_index
 from blender.inspect.statistics import blend_figures, scan_ledger, with_images
 from blender.inspect.thumbnails import SIZES, Size, make_thumbnail
 from blender.inspect.views import SampleView, view_of
@@ -62,7 +62,7 @@ class Query:
     text: str = ""
 
 
-class Page(msgspec.Struct, frozen=True):
+class SamplePage(msgspec.Struct, frozen=True):
     """Samples that a query found."""
 
     total: int
@@ -74,7 +74,7 @@ class Page(msgspec.Struct, frozen=True):
     missing: bool = False
 
 
-class Picture(msgspec.Struct, frozen=True):
+class ServedImage(msgspec.Struct, frozen=True):
     """The bytes of a picture."""
 
     content: bytes
@@ -94,7 +94,7 @@ class Browser:
         self.blend = blend
         self.table = read_table(blend)
         self._workers, self._cache = workers, cache
-        self._catalogue: Catalogue | None = None
+        self._catalogue: SearchIndex | None = None
         self._fault: BlenderError | None = None
         self._done = 0
         self._stopping = threading.Event()
@@ -114,7 +114,7 @@ class Browser:
                 raise _StoppedError
 
         try:
-            self._catalogue = open_catalogue(self.table, self._workers, tell, self._cache)
+            self._catalogue = open_search_index(self.table, self._workers, tell, self._cache)
         except BlenderError as error:
             self._fault = error
         except _StoppedError:
@@ -143,7 +143,7 @@ class Browser:
         notes = [self._fault.message] if self._fault else [self._progress()] if known.pending else []
         return msgspec.structs.replace(known, notes=notes, pending=known.pending and self._fault is None)
 
-    def page(self, query: Query, page: int = 0, at: str = "") -> Page:
+    def page(self, query: Query, page: int = 0, at: str = "") -> SamplePage:
         """Find a page of samples.
 
         Args:
@@ -165,7 +165,7 @@ class Browser:
             page = 0 if missing else place // PAGE
         page = min(max(0, page), pages - 1)
         samples = [self.view(int(row)) for row in rows[page * PAGE : (page + 1) * PAGE]]
-        return Page(len(rows), page, pages, samples, missing)
+        return SamplePage(len(rows), page, pages, samples, missing)
 
     def find(self, query: Query) -> Rows:
         """Return the rows that fit a query, in order.
@@ -205,7 +205,7 @@ class Browser:
         """
         return self.view(self._row(key))
 
-    def picture(self, key: str, number: int, *, small: bool) -> Picture:
+    def picture(self, key: str, number: int, *, small: bool) -> ServedImage:
         """Read an image of a sample, or make a small picture of it.
 
         Args:
@@ -221,14 +221,14 @@ class Browser:
             raise NotFoundError(f"sample {key} has no image {number}", f"it has {len(places)} images")
         place = places[number - 1]
         if small:
-            return Picture(
+            return ServedImage(
                 self._thumbnails.get((place.path, place.offset)) or self._make((key, number), place), "image/webp"
             )
         content = place.read()
         kind = format_of(content[:MARK_BYTES])
         if kind is not None and kind.name in _TYPES:
-            return Picture(content, _TYPES[kind.name])
-        return Picture(self._draw((key, number), content, _WHOLE), "image/webp")
+            return ServedImage(content, _TYPES[kind.name])
+        return ServedImage(self._draw((key, number), content, _WHOLE), "image/webp")
 
     def _make(self, which: tuple[str, int], place: Place) -> bytes:
         made = self._draw(which, place.read(), _THUMBNAIL)

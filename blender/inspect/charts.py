@@ -13,7 +13,7 @@ import polars as pl
 from msgspec import Struct
 
 from blender.inspect.flow import flow_spec
-from blender.inspect.statistics import CHARACTERS_PER_TOKEN, Figures
+from blender.inspect.statistics import CHARACTERS_PER_TOKEN, BlendFigures
 
 _FIRST, _SECOND, _LOST, _TEXT, _FAINT, _LINE = (
     f"var(--{name})" for name in ("chart-1", "chart-2", "chart-lost", "ink", "ink-soft", "line")
@@ -57,7 +57,7 @@ class Chart(Struct, frozen=True):
     rows: list[list[str]]
 
 
-def draw_charts(figures: Figures) -> list[Chart]:
+def draw_charts(figures: BlendFigures) -> list[Chart]:
     """Draw every chart that there are figures for."""
     return [msgspec.structs.replace(chart, svg=_with_own_ids(chart)) for chart in _charts(figures)]
 
@@ -68,7 +68,7 @@ def _with_own_ids(chart: Chart) -> str:
     return _CLIP.sub(lambda found: names.setdefault(found[0], f"{chart.id}-clip{len(names)}"), chart.svg)
 
 
-def _charts(figures: Figures) -> Iterator[Chart]:
+def _charts(figures: BlendFigures) -> Iterator[Chart]:
     yield _datasets(figures.datasets)
     if figures.flow.height:
         yield _flow(figures.flow)

@@ -18,8 +18,8 @@ import polars as pl
 from msgspec import Struct
 
 from blender.core.pool import map_unordered
-from blender.inspect.lint.material import Chunk
 from blender.inspect.lint.stored import StoredSamples
+from blender.inspect.lint.tables import SampleChunk
 from blender.shards.manifest import Manifest
 from blender.shards.read import Blend
 from blender.shards.sample import Sample
@@ -38,7 +38,7 @@ _PLACE = ("dataset", "split")
 _SCHEMA = {"row": pl.UInt32, "make": pl.UInt64, **dict.fromkeys(_ASPECTS, pl.UInt64)}
 
 
-class Change(Struct, frozen=True):
+class ValueChange(Struct, frozen=True):
     """A value that is another one."""
 
     #: dotted path of a key, or ``source/file``
@@ -83,11 +83,11 @@ class Differences(Struct, frozen=True):
     """What changed between two blends."""
 
     names: tuple[str, str]
-    recipe: list[Change]
+    recipe: list[ValueChange]
     #: annotation files by ``source/file``, with their hashes
-    files: list[Change]
+    files: list[ValueChange]
     #: version of the program and of the layout, template, ledger totals
-    other: list[Change]
+    other: list[ValueChange]
     counts: list[CountChange]
     #: samples that are the same
     same: int
@@ -156,7 +156,7 @@ def compare_blends(
     )
 
 
-class _Pairs(Struct, frozen=True):
+class _PairedSamples(Struct, frozen=True):
     """Samples of two blends, paired; columns of the second end in ``_after``."""
 
     same: pl.DataFrame
@@ -179,7 +179,7 @@ def _hashes(samples: StoredSamples, workers: int, on_read: Callable[[int], None]
     return hashed.with_columns(images=pl.struct("images", sizes.alias("sizes")).hash())
 
 
-def _hash_some(chunk: Chunk) -> list[tuple[int, ...]]:
+def _hash_some(chunk: SampleChunk) -> list[tuple[int, ...]]:
     return [
         (row, _hash(_make(sample)), *(_hash(said(sample)) for said in _ASPECTS.values()))
         for row, sample in enumerate(chunk.samples(), chunk.first)
@@ -194,13 +194,13 @@ def _hash(value: object) -> int:
     return int.from_bytes(hashlib.blake2b(msgspec.json.encode(value), digest_size=8).digest(), "big")
 
 
-def _pair(before: pl.DataFrame, after: pl.DataFrame) -> _Pairs:
+def _pair(before: pl.DataFrame, after: pl.DataFrame) -> _PairedSamples:
     """Pair samples by ever fewer columns; those of a kind are paired in their order."""
     same, before, after = _matched(before, after, ("make", *_ASPECTS, *_PLACE))
     moved, before, after = _matched(before, after, ("make", *_ASPECTS))
     near, before, after = _matched(before, after, ("make", *_PLACE))
     far, gone, added = _matched(before, after, ("make",))
-    return _Pairs(same, moved, pl.concat([near, far]), gone, added)
+    return _PairedSamples(same, moved, pl.concat([near, far]), gone, added)
 
 
 def _matched(
@@ -248,10 +248,10 @@ def _rest(manifest: Manifest) -> dict[str, Any]:
     return said | _flat(manifest.ledger, "ledger")
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[ValueChange]:
     for path in dict.fromkeys([*before, *after]):
         if before.get(path) != after.get(path):
-            yield Change(path, before.get(path), after.get(path))
+            yield ValueChange(path, before.get(path), after.get(path))
 
 
 def _counts(before: Manifest, after: Manifest) -> Iterator[CountChange]:
@@ -265,7 +265,9 @@ def _counts(before: Manifest, after: Manifest) -> Iterator[CountChange]:
             yield CountChange(dataset, split, *zip(had, has, strict=True))
 
 
-def _examples(found: _Pairs, before: StoredSamples, after: StoredSamples, number: int) -> Iterator[SampleChange]:
+def _examples(
+    found: _PairedSamples, before: StoredSamples, after: StoredSamples, number: int
+) -> Iterator[SampleChange]:
     altered = found.altered.head(number).with_columns(_is_altered(name).alias(f"{name}_differs") for name in _ASPECTS)
     for row in altered.iter_rows(named=True):
         yield _altered(row, before.read(row["row"]), after.read(row["row_after"]))

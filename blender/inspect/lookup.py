@@ -8,9 +8,9 @@ import polars as pl
 from msgspec import Struct
 
 from blender.core.errors import InspectionError
-from blender.inspect.catalogue import open_catalogue
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.samples import read_table
+from blender.inspect.search_index import open_search_index
 from blender.recipe.places import suggestion
 from blender.shards.read import Blend
 from blender.shards.sample import Sample
@@ -62,7 +62,7 @@ def find_texts(
     if not _TERM.search(query):
         raise InspectionError("there is nothing to look for in an empty text", "name a word or a phrase")
     table = read_table(blend)
-    found = open_catalogue(table, workers, tell, cache).search(query)
+    found = open_search_index(table, workers, tell, cache).search(query)
     rows = pl.Series("row", found, dtype=pl.UInt32)
     if dataset is not None:
         rows = rows.filter(table.rows["dataset"].cast(pl.String).gather(rows) == dataset)

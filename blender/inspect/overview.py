@@ -8,7 +8,7 @@ from msgspec import Struct
 from blender.blend.plan import Plan
 from blender.blend.summary import PlanSummary
 from blender.inspect.charts import Chart, draw_charts
-from blender.inspect.statistics import Figures
+from blender.inspect.statistics import BlendFigures
 from blender.shards.manifest import Manifest
 
 
@@ -45,7 +45,7 @@ class Overview(Struct, frozen=True):
 
 
 def blend_overview(
-    manifest: Manifest, figures: Figures, notes: Iterable[str] = (), *, pending: bool = False
+    manifest: Manifest, figures: BlendFigures, notes: Iterable[str] = (), *, pending: bool = False
 ) -> Overview:
     """Describe a blend.
 
@@ -87,7 +87,7 @@ def blend_overview(
     )
 
 
-def plan_overview(plan: Plan, summary: PlanSummary, figures: Figures, notes: Iterable[str] = ()) -> Overview:
+def plan_overview(plan: Plan, summary: PlanSummary, figures: BlendFigures, notes: Iterable[str] = ()) -> Overview:
     """Describe a plan.
 
     Args:
@@ -120,7 +120,7 @@ def plan_overview(plan: Plan, summary: PlanSummary, figures: Figures, notes: Ite
     )
 
 
-def _sums(figures: Figures) -> list[Fact]:
+def _sums(figures: BlendFigures) -> list[Fact]:
     names = ("samples", "images", "turns", "characters")
     return [Fact(name, _short(int(figures.datasets[name].sum()))) for name in names]
 

@@ -16,10 +16,10 @@ from blender.core.errors import InspectionError
 from blender.core.files import write_whole
 from blender.core.pool import map_unordered
 from blender.core.randomness import generator
-from blender.inspect.catalogue import open_catalogue
 from blender.inspect.overview import blend_overview
 from blender.inspect.page import Facets, Setup, report_page
 from blender.inspect.samples import Place, SampleTable, read_table
+from blender.inspect.search_index import open_search_index
 from blender.inspect.statistics import blend_figures, scan_ledger, with_images
 from blender.inspect.thumbnails import Size, Thumbnail, choose_size, make_thumbnail
 from blender.inspect.views import SampleView, TokensView, view_of
@@ -79,7 +79,7 @@ def write_report(
     tell = tell or (lambda station, done, total: None)
     table = read_table(blend)
     rows = pick_rows(table.rows, num_samples, dataset, seed)
-    catalogue = open_catalogue(table, workers, partial(tell, "reading texts"), cache)
+    catalogue = open_search_index(table, workers, partial(tell, "reading texts"), cache)
     figures = with_images(blend_figures(blend.manifest, table, scan_ledger(blend.path)), catalogue)
     samples = [table.read(row) for row in rows]
     places, numbers = _number_pictures(table, rows, samples)

@@ -11,8 +11,8 @@ import polars as pl
 
 from blender.blend.plan import Plan, sum_lists
 from blender.core.errors import ShardError
-from blender.inspect.catalogue import Catalogue
 from blender.inspect.samples import SampleTable
+from blender.inspect.search_index import SearchIndex
 from blender.shards.manifest import Manifest
 
 #: characters of a token of English text; figures made with it are told as estimates
@@ -27,7 +27,7 @@ _STEPS_PER_DOUBLING = 4
 
 
 @dataclass(frozen=True)
-class Figures:
+class BlendFigures:
     """What a blend consists of."""
 
     #: dataset, split, samples, images, turns, characters; in the order of the recipe, train first
@@ -50,7 +50,7 @@ class Figures:
     sizes: pl.DataFrame | None = None
 
 
-def blend_figures(manifest: Manifest, table: SampleTable, ledger: pl.LazyFrame) -> Figures:
+def blend_figures(manifest: Manifest, table: SampleTable, ledger: pl.LazyFrame) -> BlendFigures:
     """Count what a blend's index and ledger tell.
 
     Args:
@@ -67,7 +67,7 @@ def blend_figures(manifest: Manifest, table: SampleTable, ledger: pl.LazyFrame) 
     return _figures(samples, _flow(ledger, order), order, exact=False)
 
 
-def plan_figures(plan: Plan) -> Figures:
+def plan_figures(plan: Plan) -> BlendFigures:
     """Count what a plan tells; image sizes only where image headers were read."""
     turns = plan.corpus.turns
     characters = turns["characters"].to_numpy().astype(np.int64)
@@ -102,15 +102,15 @@ def scan_ledger(path: Path) -> pl.LazyFrame:
     return pl.scan_parquet(file, glob=False)
 
 
-def with_images(figures: Figures, catalogue: Catalogue) -> Figures:
+def with_images(figures: BlendFigures, catalogue: SearchIndex) -> BlendFigures:
     """Add what only the samples themselves tell: image sizes, and how often an image is shown."""
     distinct = catalogue.images().group_by("store", "name").agg(pl.len(), pl.col("width", "height").first())
     found = distinct.select("len", "width", "height").collect(engine="streaming")
     return replace(figures, repeats=_repeats(found["len"]), sizes=_sizes(found.lazy()))
 
 
-def _figures(samples: pl.DataFrame, flow: pl.DataFrame, order: list[str], *, exact: bool) -> Figures:
-    return Figures(
+def _figures(samples: pl.DataFrame, flow: pl.DataFrame, order: list[str], *, exact: bool) -> BlendFigures:
+    return BlendFigures(
         datasets=_datasets(samples, order),
         images_per_sample=_counted(samples["num_images"]),
         turns_per_sample=_counted(samples["num_turns"]),

@@ -9,8 +9,8 @@ import pytest
 
 from blender.core.errors import EvaluationError, FolderError
 from blender.evaluate import results, summary
-from blender.evaluate.asking import AskOptions
-from blender.evaluate.reading import read_data
+from blender.evaluate.ask import AskOptions
+from blender.evaluate.read import read_data
 from blender.evaluate.results import fingerprint_of
 from blender.evaluate.run import evaluate, name_models
 from blender.serve.loading import open_model

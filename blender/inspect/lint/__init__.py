@@ -5,7 +5,7 @@ each check to those who read its findings.
 """
 
 from blender.inspect.lint.findings import Example, Finding, LintReport, Severity
-from blender.inspect.lint.gather import Tokens
+from blender.inspect.lint.gather import TokenCounter
 from blender.inspect.lint.run import LintSettings, lint_blend, lint_plan
 
-__all__ = ["Example", "Finding", "LintReport", "LintSettings", "Severity", "Tokens", "lint_blend", "lint_plan"]
+__all__ = ["Example", "Finding", "LintReport", "LintSettings", "Severity", "TokenCounter", "lint_blend", "lint_plan"]

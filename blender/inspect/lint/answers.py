@@ -5,7 +5,7 @@ import polars as pl
 from blender.core.characters import has_visible
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.shards.sample import Sample
 
 #: so many times within a dataset an answer is repeated in any case
@@ -28,19 +28,19 @@ def is_one_word(turns: pl.DataFrame) -> pl.Series:
     return turns["answer"].str.contains(r"^\s*\S+\s*$")
 
 
-def _flagged(name: str, material: Material) -> pl.DataFrame:
+def _flagged(name: str, material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter(pl.col(name)).select("sample", "turn"))
 
 
-def _find_empty(material: Material) -> pl.DataFrame:
+def _find_empty(material: LintTables) -> pl.DataFrame:
     return _flagged("answer_empty", material)
 
 
-def _find_one_word(material: Material) -> pl.DataFrame:
+def _find_one_word(material: LintTables) -> pl.DataFrame:
     return _flagged("answer_one_word", material)
 
 
-def _find_repeated(material: Material) -> pl.DataFrame:
+def _find_repeated(material: LintTables) -> pl.DataFrame:
     """Find answers repeated beyond measure; each is one hit, at its first place in the dataset.
 
     What a blend itself repeats is counted once.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from blender.inspect.lint.findings import Severity
-from blender.inspect.lint.material import Material
+from blender.inspect.lint.tables import LintTables
 from blender.shards.sample import Sample
 
 
@@ -19,11 +19,11 @@ class Check:
     #: what its hits are, in the plural: "answers are empty"
     says: str
     advice: str
-    #: finds its hits: columns of :data:`blender.inspect.lint.material.HITS`
-    find: Callable[[Material], pl.DataFrame]
+    #: finds its hits: columns of :data:`blender.inspect.lint.tables.HITS`
+    find: Callable[[LintTables], pl.DataFrame]
     #: says a sentence about a hit that has no detail yet: (sample, turn from 0)
     describe: Callable[[Sample, int], str] | None = None
     #: the same, where more than the sample must be known
-    describe_in: Callable[[Material, Sample, int], str] | None = None
+    describe_in: Callable[[LintTables, Sample, int], str] | None = None
     #: why the check cannot be made, or not in full; None where it can
-    hindrance: Callable[[Material], str | None] = lambda material: None
+    hindrance: Callable[[LintTables], str | None] = lambda material: None

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from blender.core.pool import map_unordered
-from blender.inspect.lint import answers, marks, numbers, texts, unshown
-from blender.inspect.lint.material import Chunk, Samples, SourceFile
-from blender.inspect.lint.standing import entry_of, standings
+from blender.inspect.lint import answers, markers, references, texts, unshown
+from blender.inspect.lint.record_images import entry_of, record_images
+from blender.inspect.lint.tables import AnnotationFile, SampleChunk, Samples
 from blender.inspect.tokens import SampleEncoder
 from blender.recipe.stores import store_locations
 from blender.shards.sample import Sample, SampleImage
@@ -24,12 +24,12 @@ _TELLING = r"\S(?:\s+\S+){4}"
 FLAGS: Mapping[str, Callable[[pl.DataFrame], pl.Series]] = {
     "answer_empty": answers.is_empty,
     "answer_one_word": answers.is_one_word,
-    "image_number_missing": numbers.names_missing,
+    "image_number_missing": references.names_missing,
     "image_not_shown": unshown.speaks_of_unshown,
     "mojibake": texts.is_mojibake,
     "control_character": texts.has_control,
-    "reference_not_understood": numbers.is_not_understood,
-    "template_marker": marks.has_marker,
+    "reference_not_understood": references.is_not_understood,
+    "template_marker": markers.has_marker,
 }
 
 _TURNS = {
@@ -62,7 +62,7 @@ _LENGTHS = {
 }
 
 
-class Tokens(NamedTuple):
+class TokenCounter(NamedTuple):
     """What lengths are counted with."""
 
     encoder: SampleEncoder
@@ -71,7 +71,7 @@ class Tokens(NamedTuple):
 
 @dataclass(frozen=True)
 class Gathered:
-    """What is kept of samples; the columns are those of ``Material``."""
+    """What is kept of samples; the columns are those of ``LintTables``."""
 
     turns: pl.DataFrame
     shows: pl.DataFrame
@@ -81,13 +81,13 @@ class Gathered:
 
 
 @dataclass(frozen=True)
-class _Settings:
+class _GatherSettings:
     """What every process must know."""
 
-    files: Sequence[SourceFile]
+    files: Sequence[AnnotationFile]
     #: the recipe, resolved
     recipe: Mapping[str, Any]
-    tokens: Tokens | None
+    tokens: TokenCounter | None
 
     @property
     def places(self) -> Mapping[str, str]:
@@ -96,7 +96,7 @@ class _Settings:
 
 
 def gather(
-    source: Samples, tokens: Tokens | None, workers: int, tell: Callable[[int, int], None] | None = None
+    source: Samples, tokens: TokenCounter | None, workers: int, tell: Callable[[int, int], None] | None = None
 ) -> Gathered:
     """Look all samples through.
 
@@ -109,7 +109,7 @@ def gather(
     Raises:
         ShardError: A sample cannot be read.
     """
-    settings = _Settings(source.files, source.recipe, tokens)
+    settings = _GatherSettings(source.files, source.recipe, tokens)
     chunks = source.chunks()
     found: list[Gathered] = [_table([], 0, settings)]
     done = 0
@@ -132,11 +132,11 @@ def _joined(found: list[Gathered]) -> Gathered:
     )
 
 
-def _look_through(chunk: Chunk, settings: _Settings) -> Gathered:
+def _look_through(chunk: SampleChunk, settings: _GatherSettings) -> Gathered:
     return _table(list(chunk.samples()), chunk.first, settings)
 
 
-def _table(samples: Sequence[Sample], first: int, settings: _Settings) -> Gathered:
+def _table(samples: Sequence[Sample], first: int, settings: _GatherSettings) -> Gathered:
     shows = pl.DataFrame(
         [row for number, sample in enumerate(samples, first) for row in _showings(sample, number, settings.places)],
         schema=_SHOWS,
@@ -163,13 +163,13 @@ def _number(image: SampleImage, places: Mapping[str, str]) -> int:
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")
 
 
-def _turns(samples: Sequence[Sample], first: int, settings: _Settings) -> pl.DataFrame:
+def _turns(samples: Sequence[Sample], first: int, settings: _GatherSettings) -> pl.DataFrame:
     rows = []
     starts = [(f"{file.source}/{file.label}/", number) for number, file in enumerate(settings.files)]
     for number, sample in enumerate(samples, first):
         of_source = [_file_of(source, starts) for source in sample.sources]
         shown = accumulate(len(turn.images) for turn in sample.turns)
-        own = standings(sample, entry_of(settings.recipe, sample.dataset))
+        own = record_images(sample, entry_of(settings.recipe, sample.dataset))
         rows += [
             (
                 *(number, place, sample.sources[turn.source], of_source[turn.source]),
@@ -209,7 +209,7 @@ def _bare(column: str) -> pl.Expr:
     return bare
 
 
-def _lengths(samples: Sequence[Sample], first: int, tokens: Tokens | None) -> pl.DataFrame:
+def _lengths(samples: Sequence[Sample], first: int, tokens: TokenCounter | None) -> pl.DataFrame:
     rows = [
         (number, len(sample.turns), *(_counted(sample, tokens) if tokens else (None, None, None)))
         for number, sample in enumerate(samples, first)
@@ -217,7 +217,7 @@ def _lengths(samples: Sequence[Sample], first: int, tokens: Tokens | None) -> pl
     return pl.DataFrame(rows, schema=_LENGTHS, orient="row")
 
 
-def _counted(sample: Sample, tokens: Tokens) -> tuple[int | None, int | None, str | None]:
+def _counted(sample: Sample, tokens: TokenCounter) -> tuple[int | None, int | None, str | None]:
     """Count a sample's positions and the turns that fit; or say why it cannot be trained on."""
     from blender.encoding.encoded import UnusableTextError
 

@@ -12,8 +12,8 @@ from blender.data.images import ImageStore, open_store
 from blender.data.images.files import is_remote, local_path
 from blender.data.images.names import extension_of
 from blender.inspect.lint.check import Check
-from blender.inspect.lint.looks import Pair, Wanted, are_alike
-from blender.inspect.lint.material import Material, Samples, hits_beyond, hits_in, no_hits
+from blender.inspect.lint.near_duplicates import ImagePair, ImageToHash, are_alike
+from blender.inspect.lint.tables import LintTables, Samples, hits_beyond, hits_in, no_hits
 from blender.recipe.stores import store_locations
 
 #: pixels of the shorter side
@@ -24,7 +24,7 @@ _EXTREME = 5
 
 def pictures_to_look_at(
     source: Samples, samples: pl.DataFrame, shows: pl.DataFrame, images: pl.DataFrame
-) -> list[Wanted]:
+) -> list[ImageToHash]:
     """Say which pictures must be opened: those of samples with several, and those whose likes are in train and eval.
 
     Two images can be the same under two names only when their sizes in pixels and in bytes are; the bytes of all others
@@ -37,7 +37,7 @@ def pictures_to_look_at(
     ).filter(pl.col("look") | pl.col("digest"))
     places = source.pictures(wanted)
     rows = wanted.select("image", "digest", "look").iter_rows()
-    return [Wanted(image, place, digest, look) for (image, digest, look), place in zip(rows, places, strict=True)]
+    return [ImageToHash(image, place, digest, look) for (image, digest, look), place in zip(rows, places, strict=True)]
 
 
 def _possible_twins(source: Samples, samples: pl.DataFrame, shows: pl.DataFrame, images: pl.DataFrame) -> pl.Series:
@@ -51,7 +51,9 @@ def _possible_twins(source: Samples, samples: pl.DataFrame, shows: pl.DataFrame,
     ].unique()
 
 
-def pairs_to_compare(source: Samples, shows: pl.DataFrame, images: pl.DataFrame, looks: pl.DataFrame) -> list[Pair]:
+def pairs_to_compare(
+    source: Samples, shows: pl.DataFrame, images: pl.DataFrame, looks: pl.DataFrame
+) -> list[ImagePair]:
     """Say which pairs of images, shown in one sample, may look the same."""
     paired = _pairs(shows).select(
         image=pl.min_horizontal("image", "image_other"), image_other=pl.max_horizontal("image", "image_other")
@@ -64,26 +66,26 @@ def pairs_to_compare(source: Samples, shows: pl.DataFrame, images: pl.DataFrame,
         source.pictures(alike.select(image=name).join(images, on="image", how="left", maintain_order="left"))
         for name in ("image", "image_other")
     ]
-    return [Pair(*numbers, *both) for numbers, *both in zip(alike.iter_rows(), *places, strict=True)]
+    return [ImagePair(*numbers, *both) for numbers, *both in zip(alike.iter_rows(), *places, strict=True)]
 
 
-def _first_showings(material: Material, images: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
+def _first_showings(material: LintTables, images: pl.DataFrame, detail: pl.Expr) -> pl.DataFrame:
     """Make hits of images, at the sample that showed each first."""
     return hits_in(material, images.select("sample", detail.alias("detail")))
 
 
-def _sized(material: Material) -> pl.DataFrame:
+def _sized(material: LintTables) -> pl.DataFrame:
     return material.images.filter((pl.col("width") > 0) & (pl.col("height") > 0))
 
 
-def _find_small(material: Material) -> pl.DataFrame:
+def _find_small(material: LintTables) -> pl.DataFrame:
     small = _sized(material).filter(pl.min_horizontal("width", "height") < _SMALL)
     return _first_showings(
         material, small, pl.format("{} of {} has {} x {} pixels", "name", "store", "width", "height")
     )
 
 
-def _find_extreme(material: Material) -> pl.DataFrame:
+def _find_extreme(material: LintTables) -> pl.DataFrame:
     sides = (pl.max_horizontal("width", "height"), pl.min_horizontal("width", "height"))
     extreme = _sized(material).filter(sides[0] > _EXTREME * sides[1])
     return _first_showings(
@@ -97,11 +99,11 @@ def _pairs(shows: pl.DataFrame) -> pl.DataFrame:
     return paired.filter(pl.col("position") < pl.col("position_other"))
 
 
-def _find_twice(material: Material) -> pl.DataFrame:
+def _find_twice(material: LintTables) -> pl.DataFrame:
     return _same(material, _pairs(material.shows).filter(pl.col("image") == pl.col("image_other")))
 
 
-def _find_alike(material: Material) -> pl.DataFrame:
+def _find_alike(material: LintTables) -> pl.DataFrame:
     if material.alike is None:
         return no_hits()
     # a pair may be shown in either order
@@ -111,7 +113,7 @@ def _find_alike(material: Material) -> pl.DataFrame:
     return _same(material, pairs.sort("sample", "position", "position_other"))
 
 
-def _same(material: Material, pairs: pl.DataFrame) -> pl.DataFrame:
+def _same(material: LintTables, pairs: pl.DataFrame) -> pl.DataFrame:
     names = material.images.select("image", "name")
     named = pairs.join(names, on="image", how="left", maintain_order="left").join(
         names.rename({"image": "image_other", "name": "name_other"}),
@@ -123,7 +125,7 @@ def _same(material: Material, pairs: pl.DataFrame) -> pl.DataFrame:
     return hits_in(material, named.select("sample", detail.alias("detail")))
 
 
-def _find_unused(material: Material) -> pl.DataFrame:
+def _find_unused(material: LintTables) -> pl.DataFrame:
     """Find images of the recipe's stores that no sample shows."""
     said: list[tuple[str | None, str]] = []
     for store, names in _stores(material):
@@ -137,7 +139,7 @@ def _find_unused(material: Material) -> pl.DataFrame:
     return hits_beyond(said)
 
 
-def _stores(material: Material) -> Iterator[tuple[ImageStore, list[str]]]:
+def _stores(material: LintTables) -> Iterator[tuple[ImageStore, list[str]]]:
     """Open the stores that are at hand, with the names that samples show of them."""
     shown = dict(material.images.group_by("store").agg("name").iter_rows())
     for name, location in store_locations(material.source.recipe).items():
@@ -166,17 +168,17 @@ def _listed(store: ImageStore) -> set[str] | None:
     return {name for name in names if extension_of(name)}
 
 
-def _unlisted(material: Material) -> str | None:
+def _unlisted(material: LintTables) -> str | None:
     unlisted = set(store_locations(material.source.recipe))
     unlisted -= {store.name for store, _ in _stores(material) if _listed(store) is not None}
     return f"the images of {', '.join(sorted(unlisted))} cannot be listed from here" if unlisted else None
 
 
-def _closed(material: Material) -> str | None:
+def _closed(material: LintTables) -> str | None:
     return None if material.alike is not None else "images were not opened"
 
 
-def _unmeasured(material: Material) -> str | None:
+def _unmeasured(material: LintTables) -> str | None:
     unknown = material.images.height - _sized(material).height
     return f"the sizes of {unknown:,} images are not known" if unknown else None
 

@@ -8,11 +8,11 @@ import polars as pl
 
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.shards.sample import Sample
 
 
-def _in_both(material: Material, table: pl.DataFrame, column: str) -> pl.DataFrame:
+def _in_both(material: LintTables, table: pl.DataFrame, column: str) -> pl.DataFrame:
     """Return the rows of eval whose value stands in train, too, with the first row there (columns in ``_train``)."""
     split = material.samples["split"].gather(table["sample"]).cast(pl.String)
     train = table.filter(split == "train").unique(column, keep="first", maintain_order=True)
@@ -21,7 +21,7 @@ def _in_both(material: Material, table: pl.DataFrame, column: str) -> pl.DataFra
     )
 
 
-def _find_images(material: Material) -> pl.DataFrame:
+def _find_images(material: LintTables) -> pl.DataFrame:
     names = material.images.select("image", name=pl.format("{} of {}", "name", "store"))
     shows = material.shows.with_columns(content=_contents(material)).join(
         names, on="image", how="left", maintain_order="left"
@@ -35,7 +35,7 @@ def _find_images(material: Material) -> pl.DataFrame:
     return hits_in(material, told.select("sample", detail.alias("detail")))
 
 
-def _contents(material: Material) -> pl.Series:
+def _contents(material: LintTables) -> pl.Series:
     """Give each showing a number that is the same for images with the same bytes."""
     shown = material.shows["image"]
     if material.digests is None:
@@ -48,7 +48,7 @@ def _contents(material: Material) -> pl.Series:
     )
 
 
-def _find_pairs(material: Material) -> pl.DataFrame:
+def _find_pairs(material: LintTables) -> pl.DataFrame:
     telling = material.turns.filter("telling").select("sample", "turn", "pair")
     return hits_in(material, _in_both(material, telling, "pair").select("sample", "turn"))
 
@@ -58,7 +58,7 @@ def _describe_pair(sample: Sample, turn: int) -> str:
     return f"{excerpt(asked.question, length=60)} → {excerpt(asked.answer, length=60)}, word for word in train"
 
 
-def _opened(material: Material) -> str | None:
+def _opened(material: LintTables) -> str | None:
     return None if material.digests is not None else "images were not opened: found by name only, not by content"
 
 

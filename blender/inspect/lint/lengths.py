@@ -3,10 +3,10 @@
 import polars as pl
 
 from blender.inspect.lint.check import Check
-from blender.inspect.lint.material import Material, hits_beyond, hits_in, no_hits
+from blender.inspect.lint.tables import LintTables, hits_beyond, hits_in, no_hits
 
 
-def _find_unusable(material: Material) -> pl.DataFrame:
+def _find_unusable(material: LintTables) -> pl.DataFrame:
     if material.max_tokens is None:
         return no_hits()
     samples = material.samples.with_row_index("sample")
@@ -14,7 +14,7 @@ def _find_unusable(material: Material) -> pl.DataFrame:
     return hits_in(material, faulty.select("sample", pl.col("fault").alias("detail")))
 
 
-def _find_long(material: Material) -> pl.DataFrame:
+def _find_long(material: LintTables) -> pl.DataFrame:
     if material.max_tokens is None:
         return no_hits()
     samples = material.samples.with_row_index("sample")
@@ -29,11 +29,11 @@ def _find_long(material: Material) -> pl.DataFrame:
     return hits_in(material, cut.select("sample", detail.alias("detail")))
 
 
-def _uncounted(material: Material) -> str | None:
+def _uncounted(material: LintTables) -> str | None:
     return None if material.max_tokens is not None else "no --tokenizer was given"
 
 
-def _find_cut(material: Material) -> pl.DataFrame:
+def _find_cut(material: LintTables) -> pl.DataFrame:
     rows = material.source.cut.iter_rows()
     return hits_beyond([(None, f"{source}: {turns:,} turns of {records:,} records") for source, turns, records in rows])
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from blender.blend.plan import Plan
 from blender.data.images import ImageStore, open_store
-from blender.inspect.lint.material import Chunk, Readable, SourceFile, sum_cut
+from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
 from blender.shards.job import Job, lay_down_texts, open_job
 from blender.shards.make import make_samples
 from blender.shards.sample import Sample
@@ -75,9 +75,9 @@ class PlannedSamples:
         return self.plan.recipe.resolved()
 
     @property
-    def files(self) -> Sequence[SourceFile]:
+    def files(self) -> Sequence[AnnotationFile]:
         """The annotation files that were read."""
-        return [SourceFile(file.source, file.label, file.sha256) for file in self.plan.corpus.files]
+        return [AnnotationFile(file.source, file.label, file.sha256) for file in self.plan.corpus.files]
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -89,7 +89,7 @@ class PlannedSamples:
         """Turns that long conversations lost to a limit, by source."""
         return sum_cut(self.plan.ledger())
 
-    def chunks(self) -> list[Chunk]:
+    def chunks(self) -> list[SampleChunk]:
         """Cut the samples up, a thousand in a piece."""
         total = self.plan.samples.height
         return [PlannedChunk(first, min(first + _CHUNK, total), self.job) for first in range(0, total, _CHUNK)]

@@ -9,12 +9,12 @@ from blender.blend.plan import Plan
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.checks import CHECKS
 from blender.inspect.lint.findings import SEVERITIES, Example, Finding, LintReport
-from blender.inspect.lint.gather import Gathered, Tokens, gather
+from blender.inspect.lint.gather import Gathered, TokenCounter, gather
 from blender.inspect.lint.images import pairs_to_compare, pictures_to_look_at
-from blender.inspect.lint.looks import look_at_all, same_looking
-from blender.inspect.lint.material import Material, Samples
+from blender.inspect.lint.near_duplicates import look_at_all, same_looking
 from blender.inspect.lint.planned import PlannedSamples
 from blender.inspect.lint.stored import StoredSamples
+from blender.inspect.lint.tables import LintTables, Samples
 from blender.recipe.lint import Suppression
 from blender.shards.read import Blend
 
@@ -31,7 +31,7 @@ class LintSettings:
     #: whether images are opened
     look: bool = True
     #: what samples are counted with; None: they are not
-    tokens: Tokens | None = None
+    tokens: TokenCounter | None = None
     #: findings that are not told, besides those of the recipe
     suppress: Sequence[Suppression] = ()
     #: examples of each finding
@@ -86,11 +86,11 @@ def lint_samples(source: Samples, settings: LintSettings) -> LintReport:
     )
 
 
-def _material(source: Samples, settings: LintSettings) -> Material:
+def _material(source: Samples, settings: LintSettings) -> LintTables:
     tokens, tell = settings.tokens, settings.tell
     found = gather(source, tokens, settings.workers, lambda *done: tell("looking through samples", *done))
     digests, alike = _look(source, found, settings) if settings.look else (None, None)
-    return Material(
+    return LintTables(
         source=source,
         samples=pl.concat([source.rows, found.lengths.drop("sample")], how="horizontal"),
         turns=found.turns,
@@ -117,7 +117,7 @@ def _of_recipe(source: Samples) -> list[Suppression]:
 
 
 def _finding(
-    check: Check, hits: pl.DataFrame, suppressions: Iterable[Suppression], material: Material, num_examples: int
+    check: Check, hits: pl.DataFrame, suppressions: Iterable[Suppression], material: LintTables, num_examples: int
 ) -> Finding:
     told = hits.filter(~_is_suppressed(check.name, hits, suppressions))
     by_dataset = told.drop_nulls("dataset").group_by("dataset", maintain_order=True).len()
@@ -141,7 +141,7 @@ def _is_suppressed(check: str, hits: pl.DataFrame, suppressions: Iterable[Suppre
     return hits["dataset"].is_in(datasets).fill_null(False)
 
 
-def _examples(check: Check, hits: pl.DataFrame, material: Material, number: int) -> Iterator[Example]:
+def _examples(check: Check, hits: pl.DataFrame, material: LintTables, number: int) -> Iterator[Example]:
     """Give the first hits, those of every dataset in turn."""
     place = pl.int_range(pl.len()).over("dataset")
     for sample, turn, dataset, detail in hits.sort(place, maintain_order=True).head(number).iter_rows():

@@ -6,7 +6,7 @@ from itertools import groupby
 import polars as pl
 
 from blender.inspect.lint.check import Check
-from blender.inspect.lint.material import Material, hits_beyond, no_hits
+from blender.inspect.lint.tables import LintTables, hits_beyond, no_hits
 
 #: a dataset with a smaller share of the samples is hardly ever seen
 _TINY = 0.001
@@ -16,7 +16,7 @@ _OVERLAP = 0.1
 _FEW = 20
 
 
-def _find_twice(material: Material) -> pl.DataFrame:
+def _find_twice(material: LintTables) -> pl.DataFrame:
     """Find files that were read under two names; the bytes decide, not the path."""
     files = sorted(material.source.files, key=lambda file: file.sha256)
     said: list[tuple[str | None, str]] = []
@@ -26,7 +26,7 @@ def _find_twice(material: Material) -> pl.DataFrame:
     return hits_beyond(said)
 
 
-def _find_overlaps(material: Material) -> pl.DataFrame:
+def _find_overlaps(material: LintTables) -> pl.DataFrame:
     """Find pairs of different files that hold many of the same questions and answers in different records."""
     files = material.source.files
     pairs = material.turns.filter(pl.col("telling") & pl.col("file").is_not_null()).select("file", "pair").unique()
@@ -44,12 +44,12 @@ def _find_overlaps(material: Material) -> pl.DataFrame:
     return hits_beyond(said)
 
 
-def _find_tiny(material: Material) -> pl.DataFrame:
+def _find_tiny(material: LintTables) -> pl.DataFrame:
     counts = dict(material.samples.group_by(pl.col("dataset").cast(pl.String)).len().iter_rows())
     return hits_beyond(list(_tiny(material, counts))) if material.samples.height else no_hits()
 
 
-def _tiny(material: Material, counts: dict[str, int]) -> Iterator[tuple[str, str]]:
+def _tiny(material: LintTables, counts: dict[str, int]) -> Iterator[tuple[str, str]]:
     total = material.samples.height
     for entry in material.source.recipe.get("blend", []):
         count = counts.get(entry["name"], 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from blender.inspect.lint.material import Chunk, Readable, SourceFile, sum_cut
+from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
 from blender.inspect.samples import Place, SampleTable, decode_sample, read_table
 from blender.shards.read import Blend
 from blender.shards.sample import Sample
@@ -55,9 +55,9 @@ class StoredSamples:
         return self.blend.manifest.recipe
 
     @property
-    def files(self) -> Sequence[SourceFile]:
+    def files(self) -> Sequence[AnnotationFile]:
         """The annotation files that the blend was made of."""
-        return [SourceFile(file.source, file.file, file.sha256) for file in self.blend.manifest.files]
+        return [AnnotationFile(file.source, file.file, file.sha256) for file in self.blend.manifest.files]
 
     @property
     def rows(self) -> pl.DataFrame:
@@ -70,7 +70,7 @@ class StoredSamples:
         ledger = self.blend.ledger
         return sum_cut(ledger if "turns_cut" in ledger.columns else ledger.with_columns(turns_cut=pl.lit(0, pl.UInt32)))
 
-    def chunks(self) -> list[Chunk]:
+    def chunks(self) -> list[SampleChunk]:
         """Cut the samples up, a thousand in a piece."""
         return [self._chunk(first) for first in range(0, len(self.table), _CHUNK)]
 

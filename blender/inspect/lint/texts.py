@@ -13,7 +13,7 @@ import polars as pl
 from blender.core.characters import CONTROL, find_control
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.shards.sample import Sample, SampleTurn
 
 #: columns of a table of turns that hold texts, as far as it has them
@@ -101,11 +101,11 @@ def _describe_control(sample: Sample, turn: int) -> str:
     return ""
 
 
-def _find_mojibake(material: Material) -> pl.DataFrame:
+def _find_mojibake(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("mojibake").select("sample", "turn"))
 
 
-def _find_control(material: Material) -> pl.DataFrame:
+def _find_control(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("control_character").select("sample", "turn"))
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.shards.sample import Sample
 
 _NOUN = "(?:image|picture|photograph|photo|pic|snapshot|screenshot)s?"
@@ -81,7 +81,7 @@ def _is_general(text: str, phrase: re.Match[str]) -> bool:
     return bool(_IDIOM.search(phrase[0]) or _GENERAL.match(text, phrase.end()))
 
 
-def _find(material: Material) -> pl.DataFrame:
+def _find(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("image_not_shown").select("sample", "turn"))
 
 

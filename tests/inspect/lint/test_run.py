@@ -3,7 +3,7 @@ import pytest
 
 from blender.core.errors import RecipeError
 from blender.encoding.encoder import make_text_encoder
-from blender.inspect.lint import LintSettings, Tokens, lint_blend
+from blender.inspect.lint import LintSettings, TokenCounter, lint_blend
 from blender.inspect.lint.checks import CHECKS
 from blender.recipe import blend_recipe_schema, load_recipe
 from blender.recipe.lint import LINT_CHECKS, Suppression
@@ -145,7 +145,7 @@ def test_samples_that_are_too_long_are_told_with_what_is_kept(made, encoder):
     made.plain(*range(3))
     made.records().append(ask("1.jpg", *((f"Question {n}?", f"It is a long answer, number {n}.") for n in range(9))))
     assert "no --tokenizer was given" in made.lint().not_made["sample_too_long"]
-    report = made.lint(tokens=Tokens(encoder, 200))
+    report = made.lint(tokens=TokenCounter(encoder, 200))
     assert found(report) == {"sample_too_long": 1}
     (detail,) = details(report, "sample_too_long")
     stored = [stored for stored in open_blend(made.root / "blend") if len(stored.sample.turns) == 9][0]
@@ -157,7 +157,7 @@ def test_samples_that_are_too_long_are_told_with_what_is_kept(made, encoder):
 def test_samples_that_nothing_is_left_of_are_errors(made, encoder):
     made.plain(*range(2))
     made.records().append(ask("1.jpg", ("What is it?", "It is a word. " * 200)))
-    report = made.lint(tokens=Tokens(encoder, 300))
+    report = made.lint(tokens=TokenCounter(encoder, 300))
     assert found(report) == {"sample_unusable": 1}
     assert report.findings[0].severity == "error"
     assert "300 allowed" in details(report, "sample_unusable")[0]

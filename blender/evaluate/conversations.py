@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from blender.evaluate.drawn import Check
+from blender.evaluate.drawn_checks import DrawnCheck
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class Question:
     #: the right answer; None where the data has none
     reference: str | None = None
     #: how an answer is found right or wrong by what was drawn
-    check: Check | None = None
+    check: DrawnCheck | None = None
     #: instruction before the question; that of the first round stands in place of the template's own
     system: str = ""
 
 
 @dataclass(frozen=True)
-class Conversation:
+class EvalConversation:
     """Rounds that are asked one after the other."""
 
     #: unique among its data
@@ -54,7 +54,7 @@ class EvalData:
 
     #: unique among what is evaluated together
     name: str
-    conversations: tuple[Conversation, ...]
+    conversations: tuple[EvalConversation, ...]
     #: what people should know of it, such as records that cannot be asked
     warnings: tuple[str, ...] = ()
 

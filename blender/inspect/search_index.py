@@ -49,7 +49,7 @@ _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 
 @dataclass(frozen=True)
-class Catalogue:
+class SearchIndex:
     """The catalogue of a blend; rows are those of its :class:`SampleTable`."""
 
     folder: Path
@@ -74,12 +74,12 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visualchat" / "catalogues"
 
 
-def open_catalogue(
+def open_search_index(
     table: SampleTable,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
     cache: Path | None = None,
-) -> Catalogue:
+) -> SearchIndex:
     """Open the catalogue of a blend; gather it first where it is not in the cache.
 
     Args:
@@ -107,7 +107,7 @@ def open_catalogue(
             f"cannot write to the cache folder {cache}: {error.strerror or error}",
             "name a folder that you may write to in the variable XDG_CACHE_HOME",
         ) from error
-    return Catalogue(folder)
+    return SearchIndex(folder)
 
 
 def _gather_into(
@@ -134,7 +134,7 @@ def _gather_into(
 
 
 @dataclass(frozen=True)
-class _Task:
+class _IndexTask:
     """Some samples in a row."""
 
     first: int
@@ -142,14 +142,14 @@ class _Task:
     places: list[Place]
 
 
-def _tasks(table: SampleTable) -> Iterator[_Task]:
+def _tasks(table: SampleTable) -> Iterator[_IndexTask]:
     for first in range(0, len(table), _CHUNK):
         rows = table.rows.slice(first, _CHUNK).select("split", "shard", "json_offset", "json_size")
         places = [Place(table.blend.shard(f"{split}/{shard}"), *place) for split, shard, *place in rows.iter_rows()]
-        yield _Task(first, table.rows["key"].slice(first, _CHUNK).to_list(), places)
+        yield _IndexTask(first, table.rows["key"].slice(first, _CHUNK).to_list(), places)
 
 
-def _gather(task: _Task) -> tuple[pa.Table, pa.Table]:
+def _gather(task: _IndexTask) -> tuple[pa.Table, pa.Table]:
     texts, images = [], []
     for row, (key, place) in enumerate(zip(task.keys, task.places, strict=True), task.first):
         sample = decode_sample(place.read(), key, place.path)

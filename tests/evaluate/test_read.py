@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from blender.core.errors import EvaluationError, ShardError, SourceError
-from blender.evaluate.reading import read_data
+from blender.evaluate.read import read_data
 from tests import corpora
 from tests.evaluate.conftest import TALK, write
 

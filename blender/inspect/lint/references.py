@@ -14,8 +14,8 @@ import polars as pl
 from blender.data.references import PREFILTER, Pin, find_pin, must_be_read, named_references
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
-from blender.inspect.lint.standing import entry_of, standings
+from blender.inspect.lint.record_images import entry_of, record_images
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.shards.sample import Sample
 
 #: numbers above this are taken for years and sizes
@@ -119,11 +119,11 @@ def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> Pin
     return find_pin(text, num_shown, num_own > 1)
 
 
-def _find_missing(material: Material) -> pl.DataFrame:
+def _find_missing(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("image_number_missing").select("sample", "turn"))
 
 
-def _find_untrue(material: Material) -> pl.DataFrame:
+def _find_untrue(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("reference_not_understood").select("sample", "turn"))
 
 
@@ -137,8 +137,8 @@ def _describe_missing(sample: Sample, turn: int) -> str:
     return ""
 
 
-def _describe_untrue(material: Material, sample: Sample, turn: int) -> str:
-    own = standings(sample, entry_of(material.source.recipe, sample.dataset))[turn]
+def _describe_untrue(material: LintTables, sample: Sample, turn: int) -> str:
+    own = record_images(sample, entry_of(material.source.recipe, sample.dataset))[turn]
     num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
     asked = sample.turns[turn]
     for name, text in (("question", asked.question), ("answer", asked.answer)):

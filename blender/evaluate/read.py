@@ -16,9 +16,9 @@ from blender.data.records import Skip
 from blender.data.sources.annotations import Annotations, open_annotations
 from blender.data.sources.sparkles import read_sparkles
 from blender.evaluate.conversation_file import read_conversation_file
-from blender.evaluate.data import Conversation, EvalData, Question
-from blender.evaluate.drawn import Check, DrawnQuestion, Place, find_questions, read_questions
-from blender.evaluate.pictures import Finder, make_finder, reader_of
+from blender.evaluate.conversations import EvalConversation, EvalData, Question
+from blender.evaluate.drawn_checks import DrawnCheck, DrawnQuestion, QuestionKey, find_questions, read_questions
+from blender.evaluate.images import ImageFinder, open_finder, reader_of
 from blender.shards.read import Blend, open_blend
 
 
@@ -61,8 +61,8 @@ class _Named(msgspec.Struct):
 def _read_dialogues(annotations: Annotations, name: str, images: str | None, limit: int | None) -> EvalData:
     path = annotations.path
     folder = Path(path).parent
-    finder = make_finder([images] if images else [folder.parent / "images", folder / "images", folder])
-    conversations, skipped = list[Conversation](), list[str]()
+    finder = open_finder([images] if images else [folder.parent / "images", folder / "images", folder])
+    conversations, skipped = list[EvalConversation](), list[str]()
     for record, own in zip(read_sparkles(annotations), _own_names(annotations), strict=False):
         if isinstance(record, Skip):
             skipped.append(f"{path}, dialogue {own or record.record.id} is not asked: {record.detail}")
@@ -83,7 +83,9 @@ def _own_names(annotations: Annotations) -> Iterator[str | None]:
     yield from itertools.repeat(None)
 
 
-def _dialogue(path: str, dataset: str, name: str, record: records.Conversation, finder: Finder) -> Conversation:
+def _dialogue(
+    path: str, dataset: str, name: str, record: records.Conversation, finder: ImageFinder
+) -> EvalConversation:
     whose = f"{path}, dialogue {name}"
     found = [finder.require(each, whose) for turn in record.turns for each in turn.images]
     last = itertools.accumulate(len(turn.images) for turn in record.turns)
@@ -91,10 +93,10 @@ def _dialogue(path: str, dataset: str, name: str, record: records.Conversation, 
         Question(tuple(range(end - len(turn.images) + 1, end + 1)), turn.images, turn.question, turn.answer)
         for turn, end in zip(record.turns, last, strict=True)
     ]
-    return Conversation(name, dataset, tuple(rounds), reader_of(found))
+    return EvalConversation(name, dataset, tuple(rounds), reader_of(found))
 
 
-def _uniquely_named(conversations: Sequence[Conversation]) -> tuple[Conversation, ...]:
+def _uniquely_named(conversations: Sequence[EvalConversation]) -> tuple[EvalConversation, ...]:
     used: Counter[str] = Counter()
     unique = []
     for each in conversations:
@@ -117,7 +119,7 @@ def _read_blend(blend: Blend, split: str, questions: Path | None, limit: int | N
     return EvalData(f"{blend.manifest.name}-{split}", conversations, warnings)
 
 
-def _sample(blend: Blend, row: int, drawn: Mapping[Place, DrawnQuestion]) -> Conversation:
+def _sample(blend: Blend, row: int, drawn: Mapping[QuestionKey, DrawnQuestion]) -> EvalConversation:
     sample = blend[row].sample
     names = [image.name for image in sample.images]
     uses: Counter[int] = Counter()
@@ -129,16 +131,16 @@ def _sample(blend: Blend, row: int, drawn: Mapping[Place, DrawnQuestion]) -> Con
         uses[turn.source] += 1
         check = _check(drawn.get(place), turn.answer, names)
         rounds.append(Question(tuple(turn.images), shown, turn.question, turn.answer, check, turn.system))
-    return Conversation(sample.key, sample.dataset, tuple(rounds), partial(_read_images, blend, row))
+    return EvalConversation(sample.key, sample.dataset, tuple(rounds), partial(_read_images, blend, row))
 
 
 def _read_images(blend: Blend, row: int) -> tuple[bytes, ...]:
     return blend[row].images
 
 
-def _check(question: DrawnQuestion | None, reference: str, names: Sequence[str]) -> Check | None:
+def _check(question: DrawnQuestion | None, reference: str, names: Sequence[str]) -> DrawnCheck | None:
     """Return how answers are checked; a list that calls the reference itself wrong is of another corpus."""
     if question is None or not set(question.images) <= set(names):
         return None
-    check = Check(question, tuple(names.index(name) + 1 for name in question.images))
+    check = DrawnCheck(question, tuple(names.index(name) + 1 for name in question.images))
     return check if check.is_right(reference) else None

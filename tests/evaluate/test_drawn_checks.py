@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from blender.demo import draw_corpus
-from blender.evaluate.drawn import Check, DrawnQuestion, find_questions, read_questions
-from blender.evaluate.reading import read_data
+from blender.evaluate.drawn_checks import DrawnCheck, DrawnQuestion, find_questions, read_questions
+from blender.evaluate.read import read_data
 
 
 def check(ask, value, *, numbers=(1, 2, 3), kind="k", **query):
     images = tuple(f"{number}.jpg" for number in numbers)
-    return Check(DrawnQuestion("f", "r", 0, kind, images, "", {"ask": ask, **query}, value), tuple(numbers))
+    return DrawnCheck(DrawnQuestion("f", "r", 0, kind, images, "", {"ask": ask, **query}, value), tuple(numbers))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def spoken(question):
 
 
 def checks(questions):
-    return [Check(question, tuple(range(1, len(question.images) + 1))) for question in questions.values()]
+    return [DrawnCheck(question, tuple(range(1, len(question.images) + 1))) for question in questions.values()]
 
 
 def test_every_reference_is_right(questions):

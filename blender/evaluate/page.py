@@ -13,7 +13,7 @@ from itertools import groupby
 from PIL import Image, ImageOps
 
 from blender.data.images.decoding import explaining_damage, open_image
-from blender.evaluate.data import Conversation
+from blender.evaluate.conversations import EvalConversation
 from blender.evaluate.markup import Markup, join, tag
 from blender.evaluate.results import Result
 from blender.evaluate.summary import Group, Summary
@@ -58,7 +58,7 @@ _READING = (
 def table_page(
     summary: Summary,
     results: Sequence[Result],
-    conversations: Mapping[tuple[str, str], Conversation],
+    conversations: Mapping[tuple[str, str], EvalConversation],
     num_shown: int,
 ) -> Iterator[str]:
     """Write the page, piece by piece.
@@ -191,7 +191,7 @@ def _choice(name: str, options: Iterable[tuple[str, str]]) -> Markup:
     return tag("select", *(tag("option", told, value=value) for value, told in options), name=name, aria_label=name)
 
 
-def _conversation(conversation: Conversation, results: Sequence[Result], models: Sequence[str]) -> Markup:
+def _conversation(conversation: EvalConversation, results: Sequence[Result], models: Sequence[str]) -> Markup:
     rounds = {number: list(some) for number, some in groupby(_sorted(results, models), lambda result: result.round)}
     said = [{result.answer for result in some} for some in rounds.values()]
     return tag(
@@ -217,7 +217,7 @@ def _flag(value: bool) -> str:
     return "1" if value else "0"
 
 
-def _pictures(conversation: Conversation) -> Markup | None:
+def _pictures(conversation: EvalConversation) -> Markup | None:
     if not conversation.num_images:
         return None
     names = [name for question in conversation.rounds for name in question.names]
@@ -247,7 +247,7 @@ def _small_picture(content: bytes) -> Markup | None:
     return tag("img", src=place, alt="", width=upright.width, height=upright.height, loading="lazy")
 
 
-def _round(conversation: Conversation, number: int, results: Sequence[Result]) -> Markup:
+def _round(conversation: EvalConversation, number: int, results: Sequence[Result]) -> Markup:
     first = results[0]
     shown = f"shows {', '.join(f'image {n}' for n in first.images)}" if first.images else None
     kind = f"kind {first.kind}" if first.kind else None

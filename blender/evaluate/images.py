@@ -18,7 +18,7 @@ _HINT = "say where the images are with --images"
 
 
 @dataclass
-class Finder:
+class ImageFinder:
     """Looks for images in one place after the other."""
 
     stores: Sequence[ImageStore]
@@ -68,7 +68,7 @@ class Finder:
         return self._looked_at[number, member]
 
 
-def make_finder(places: Sequence[str | Path]) -> Finder:
+def open_finder(places: Sequence[str | Path]) -> ImageFinder:
     """Open the places where images are looked for; those that are no folder are left out, but not all of them.
 
     Raises:
@@ -82,7 +82,7 @@ def make_finder(places: Sequence[str | Path]) -> Finder:
             faults.append(error.message)
     if not stores:
         raise EvaluationError(faults[0], _HINT)
-    return Finder(stores)
+    return ImageFinder(stores)
 
 
 def reader_of(found: Sequence[tuple[ImageStore, str]]) -> Callable[[], tuple[bytes, ...]]:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from blender.evaluate.asking import AskOptions
+from blender.evaluate.ask import AskOptions
 from blender.evaluate.markup import join, tag
-from blender.evaluate.reading import read_data
+from blender.evaluate.read import read_data
 from blender.evaluate.run import evaluate, name_models
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling

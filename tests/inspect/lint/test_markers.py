@@ -1,7 +1,7 @@
 import polars as pl
 import pytest
 
-from blender.inspect.lint.marks import find_marker, has_marker
+from blender.inspect.lint.markers import find_marker, has_marker
 from tests.inspect.lint.blends import ask, details, found
 
 

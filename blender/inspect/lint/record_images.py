@@ -9,7 +9,7 @@ from blender.shards.sample import Sample
 
 
 @dataclass(frozen=True)
-class Standing:
+class RecordImages:
     """Where a turn's record stands in its sample."""
 
     #: images that the sample shows before the first one of the record
@@ -23,7 +23,7 @@ def entry_of(recipe: Mapping[str, Any], dataset: str) -> Mapping[str, Any]:
     return next((entry for entry in recipe.get("blend", ()) if entry.get("name") == dataset), {})
 
 
-def standings(sample: Sample, entry: Mapping[str, Any]) -> Sequence[Standing]:
+def record_images(sample: Sample, entry: Mapping[str, Any]) -> Sequence[RecordImages]:
     """Say of each turn of a sample where its record stands.
 
     Args:
@@ -34,30 +34,30 @@ def standings(sample: Sample, entry: Mapping[str, Any]) -> Sequence[Standing]:
         return _matched(sample, tuple(f"{source}/" for source in match.get("base", ())))
     if entry.get("concatenate"):
         return _concatenated(sample)
-    return [Standing(0, len(sample.images))] * len(sample.turns)
+    return [RecordImages(0, len(sample.images))] * len(sample.turns)
 
 
-def _matched(sample: Sample, bases: tuple[str, ...]) -> list[Standing]:
+def _matched(sample: Sample, bases: tuple[str, ...]) -> list[RecordImages]:
     """The base's images are the sample's; a conversation before it is about the image shown last."""
     shown = accumulate(len(turn.images) for turn in sample.turns)
     return [
-        Standing(0, len(sample.images))
+        RecordImages(0, len(sample.images))
         if sample.sources[turn.source].startswith(bases)
-        else Standing(max(0, num_shown - 1), 1)
+        else RecordImages(max(0, num_shown - 1), 1)
         for turn, num_shown in zip(sample.turns, shown, strict=True)
     ]
 
 
-def _concatenated(sample: Sample) -> list[Standing]:
+def _concatenated(sample: Sample) -> list[RecordImages]:
     """A conversation begins with the first turn of a record that shows an image of its own."""
     begins, seen = list[int](), set[int]()
     for number, turn in enumerate(sample.turns):
         if not begins or (turn.images and turn.source not in seen):
             begins.append(number)
         seen.add(turn.source)
-    found, num_before = list[Standing](), 0
+    found, num_before = list[RecordImages](), 0
     for begin, end in zip(begins, [*begins[1:], len(sample.turns)], strict=True):
         num_own = sum(len(turn.images) for turn in sample.turns[begin:end])
-        found += [Standing(num_before, num_own)] * (end - begin)
+        found += [RecordImages(num_before, num_own)] * (end - begin)
         num_before += num_own
     return found

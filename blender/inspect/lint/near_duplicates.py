@@ -15,7 +15,7 @@ import polars as pl
 from blender.core.errors import BlenderError
 from blender.core.pool import map_unordered
 from blender.data.images.looks import COLOUR_STEPS, Look, look_at, look_the_same
-from blender.inspect.lint.material import Readable
+from blender.inspect.lint.tables import Readable
 
 #: bits of 128 that near-duplicates may differ in
 _BITS = 12
@@ -34,7 +34,7 @@ LOOKS = {
 }
 
 
-class Wanted(NamedTuple):
+class ImageToHash(NamedTuple):
     """A picture to be looked at."""
 
     image: int
@@ -45,7 +45,7 @@ class Wanted(NamedTuple):
     look: bool
 
 
-class Pair(NamedTuple):
+class ImagePair(NamedTuple):
     """Two pictures to be compared."""
 
     image: int
@@ -54,7 +54,9 @@ class Pair(NamedTuple):
     place_other: Readable
 
 
-def look_at_all(wanted: Sequence[Wanted], workers: int, tell: Callable[[int, int], None] | None = None) -> pl.DataFrame:
+def look_at_all(
+    wanted: Sequence[ImageToHash], workers: int, tell: Callable[[int, int], None] | None = None
+) -> pl.DataFrame:
     """Look at pictures, in processes.
 
     Args:
@@ -76,11 +78,11 @@ def look_at_all(wanted: Sequence[Wanted], workers: int, tell: Callable[[int, int
     return pl.DataFrame(rows, schema=LOOKS, orient="row")
 
 
-def _look_at_some(wanted: Sequence[Wanted]) -> list[tuple[object, ...]]:
+def _look_at_some(wanted: Sequence[ImageToHash]) -> list[tuple[object, ...]]:
     return list(_rows(wanted))
 
 
-def _rows(wanted: Sequence[Wanted]) -> Iterator[tuple[object, ...]]:
+def _rows(wanted: Sequence[ImageToHash]) -> Iterator[tuple[object, ...]]:
     for image, place, digest, look in wanted:
         try:
             content = place.read()
@@ -117,7 +119,7 @@ def are_alike(pairs: pl.DataFrame) -> pl.Series:
     return pl.Series("alike", same_colour & (both_flat | (~one_flat & (np.asarray(bits) <= _BITS))))
 
 
-def same_looking(pairs: Sequence[Pair], workers: int) -> pl.DataFrame:
+def same_looking(pairs: Sequence[ImagePair], workers: int) -> pl.DataFrame:
     """Look at pairs of pictures, in processes, and keep those that look the same.
 
     Args:
@@ -132,11 +134,11 @@ def same_looking(pairs: Sequence[Pair], workers: int) -> pl.DataFrame:
     return pl.DataFrame(found, schema={"image": pl.UInt64, "image_other": pl.UInt64}, orient="row")
 
 
-def _compare_some(pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+def _compare_some(pairs: Sequence[ImagePair]) -> list[tuple[int, int]]:
     return [(pair.image, pair.image_other) for pair in pairs if _compare(pair)]
 
 
-def _compare(pair: Pair) -> bool:
+def _compare(pair: ImagePair) -> bool:
     try:
         return look_the_same(pair.place.read(), pair.place_other.read())
     except (BlenderError, OSError):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from blender.data.images.looks import look_at, look_the_same
-from blender.inspect.lint.looks import LOOKS, are_alike
+from blender.inspect.lint.near_duplicates import LOOKS, are_alike
 
 
 def picture(seed, size=(320, 240)):

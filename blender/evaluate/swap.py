@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from blender.core.errors import EvaluationError
-from blender.evaluate.data import Conversation, EvalData
+from blender.evaluate.conversations import EvalConversation, EvalData
 
 
 @dataclass(frozen=True)
-class _Picture:
-    owner: Conversation
+class _ShownImage:
+    owner: EvalConversation
     #: from 0, in the order shown
     place: int
     name: str
@@ -29,7 +29,7 @@ def swap_images(data: EvalData) -> EvalData:
     return replace(data, conversations=tuple(_swapped(every, at) for at in range(len(every))))
 
 
-def _swapped(every: Sequence[Conversation], at: int) -> Conversation:
+def _swapped(every: Sequence[EvalConversation], at: int) -> EvalConversation:
     conversation = every[at]
     own = {picture.name for picture in _pictures(conversation)}
     following = (every[(at + step) % len(every)] for step in range(1, len(every)))
@@ -45,12 +45,12 @@ def _swapped(every: Sequence[Conversation], at: int) -> Conversation:
     return replace(conversation, rounds=rounds, read=lambda: _read(shown))
 
 
-def _pictures(conversation: Conversation) -> Iterator[_Picture]:
+def _pictures(conversation: EvalConversation) -> Iterator[_ShownImage]:
     names = [name for question in conversation.rounds for name in question.names]
-    return (_Picture(conversation, place, name) for place, name in enumerate(names))
+    return (_ShownImage(conversation, place, name) for place, name in enumerate(names))
 
 
-def _read(pictures: Sequence[_Picture]) -> tuple[bytes, ...]:
+def _read(pictures: Sequence[_ShownImage]) -> tuple[bytes, ...]:
     files = {picture.owner.name: picture.owner for picture in pictures}
     read = {name: owner.read() for name, owner in files.items()}
     return tuple(read[picture.owner.name][picture.place] for picture in pictures)

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from blender.core.errors import EvaluationError
-from blender.evaluate.asking import AskOptions
-from blender.evaluate.reading import read_data
+from blender.evaluate.ask import AskOptions
+from blender.evaluate.read import read_data
 from blender.evaluate.run import evaluate, name_models
-from blender.evaluate.swapping import swap_images
+from blender.evaluate.swap import swap_images
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Session

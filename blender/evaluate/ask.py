@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from blender.core.errors import SessionError
-from blender.evaluate.data import Conversation, Question
-from blender.evaluate.losses import ReferenceLoss, reference_losses
+from blender.evaluate.conversations import EvalConversation, Question
 from blender.evaluate.metrics import score_answer
+from blender.evaluate.reference_loss import ReferenceLoss, reference_losses
 from blender.evaluate.results import Result
 from blender.serve.loading import LoadedModel
 from blender.serve.sampling import Sampling
@@ -36,10 +36,10 @@ class AskOptions:
 
 
 @dataclass
-class _Lane:
+class _ActiveConversation:
     """A conversation on its way."""
 
-    conversation: Conversation
+    conversation: EvalConversation
     session: Session
     images: tuple[bytes, ...]
     answers: list[Answer] = field(default_factory=list)
@@ -60,7 +60,7 @@ class _Lane:
 
 
 def ask_all(
-    loaded: LoadedModel, data: str, conversations: Sequence[Conversation], options: AskOptions
+    loaded: LoadedModel, data: str, conversations: Sequence[EvalConversation], options: AskOptions
 ) -> Iterator[list[Result]]:
     """Ask a model all conversations; yield the results of each, in order.
 
@@ -72,7 +72,7 @@ def ask_all(
     """
     for start in range(0, len(conversations), options.batch_size):
         chunk = conversations[start : start + options.batch_size]
-        lanes = [_Lane(each, Session(loaded), each.read()) for each in chunk]
+        lanes = [_ActiveConversation(each, Session(loaded), each.read()) for each in chunk]
         while still := [lane for lane in lanes if lane.is_open]:
             _ask(still, options)
         for lane in lanes:
@@ -80,7 +80,7 @@ def ask_all(
             yield _results(loaded, data, lane, options)
 
 
-def _ask(lanes: Sequence[_Lane], options: AskOptions) -> None:
+def _ask(lanes: Sequence[_ActiveConversation], options: AskOptions) -> None:
     """Ask one round of each; one that cannot be asked does not keep the others from it."""
     try:
         # every conversation draws its own numbers, whatever it is asked together with
@@ -99,7 +99,7 @@ def _ask(lanes: Sequence[_Lane], options: AskOptions) -> None:
         lane.answers.append(answer)
 
 
-def _own_seed(sampling: Sampling, lane: _Lane) -> Sampling:
+def _own_seed(sampling: Sampling, lane: _ActiveConversation) -> Sampling:
     if not sampling.temperature:
         return sampling
     from blender.core.randomness import generator
@@ -108,7 +108,7 @@ def _own_seed(sampling: Sampling, lane: _Lane) -> Sampling:
     return replace(sampling, seed=int(seed))
 
 
-def _results(loaded: LoadedModel, data: str, lane: _Lane, options: AskOptions) -> list[Result]:
+def _results(loaded: LoadedModel, data: str, lane: _ActiveConversation, options: AskOptions) -> list[Result]:
     losses: list[ReferenceLoss] = []
     if options.loss and lane.conversation.has_references:
         losses = reference_losses(loaded, lane.conversation, lane.images)
@@ -118,7 +118,7 @@ def _results(loaded: LoadedModel, data: str, lane: _Lane, options: AskOptions) -
     ]
 
 
-def _result(model: str, data: str, lane: _Lane, number: int, loss: ReferenceLoss | None) -> Result:
+def _result(model: str, data: str, lane: _ActiveConversation, number: int, loss: ReferenceLoss | None) -> Result:
     conversation = lane.conversation
     question = conversation.rounds[number]
     answer = lane.answers[number] if number < len(lane.answers) else None
@@ -147,5 +147,5 @@ def _result(model: str, data: str, lane: _Lane, number: int, loss: ReferenceLoss
     )
 
 
-def _why(lane: _Lane, number: int) -> str:
+def _why(lane: _ActiveConversation, number: int) -> str:
     return lane.fault or "" if number == len(lane.answers) else f"round {len(lane.answers) + 1} could not be asked"

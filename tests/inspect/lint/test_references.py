@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.inspect.lint import LintSettings
-from blender.inspect.lint.numbers import find_missing, find_untrue, is_not_understood, names_missing
+from blender.inspect.lint.references import find_missing, find_untrue, is_not_understood, names_missing
 from blender.inspect.lint.run import lint_samples
 from blender.shards.sample import Sample, SampleImage, SampleTurn
 from tests.inspect.lint.blends import ask, details, found

@@ -14,7 +14,7 @@ import polars as pl
 from blender.shards.sample import Sample
 
 
-class SourceFile(NamedTuple):
+class AnnotationFile(NamedTuple):
     """An annotation file that samples came from."""
 
     source: str
@@ -23,7 +23,7 @@ class SourceFile(NamedTuple):
     sha256: str
 
 
-class Chunk(Protocol):
+class SampleChunk(Protocol):
     """Some samples in a row, for another process to read."""
 
     @property
@@ -53,7 +53,7 @@ class Samples(Protocol):
         """The recipe, resolved."""
 
     @property
-    def files(self) -> Sequence[SourceFile]:
+    def files(self) -> Sequence[AnnotationFile]:
         """The annotation files."""
 
     @property
@@ -64,7 +64,7 @@ class Samples(Protocol):
     def cut(self) -> pl.DataFrame:
         """Columns source, turns, records: turns that long conversations lost to a limit; rows where there are any."""
 
-    def chunks(self) -> list[Chunk]:
+    def chunks(self) -> list[SampleChunk]:
         """Cut them up."""
 
     def read(self, row: int) -> Sample:
@@ -78,7 +78,7 @@ class Samples(Protocol):
 
 
 @dataclass(frozen=True)
-class Material:
+class LintTables:
     """Everything that checks look at; row n of ``samples`` is sample n."""
 
     source: Samples
@@ -114,7 +114,7 @@ def no_hits() -> pl.DataFrame:
     return pl.DataFrame(schema=HITS)
 
 
-def hits_in(material: Material, found: pl.DataFrame) -> pl.DataFrame:
+def hits_in(material: LintTables, found: pl.DataFrame) -> pl.DataFrame:
     """Make hits of rows that name a sample, and may name a turn and say a detail."""
     missing = [pl.lit(None, HITS[name]).alias(name) for name in ("turn", "detail") if name not in found.columns]
     named = found.with_columns(*missing, dataset=material.samples["dataset"].gather(found["sample"]).cast(pl.String))

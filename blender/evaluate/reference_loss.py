@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from blender.evaluate.data import Conversation
+from blender.evaluate.conversations import EvalConversation
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Round, decode_picture
 
@@ -22,7 +22,9 @@ class ReferenceLoss:
     num_tokens: int
 
 
-def reference_losses(loaded: LoadedModel, conversation: Conversation, images: tuple[bytes, ...]) -> list[ReferenceLoss]:
+def reference_losses(
+    loaded: LoadedModel, conversation: EvalConversation, images: tuple[bytes, ...]
+) -> list[ReferenceLoss]:
     """Return the loss of each round's reference; of the first rounds alone, where the model has no room for all.
 
     Args:

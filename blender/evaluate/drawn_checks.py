@@ -55,7 +55,7 @@ _SHARED = re.compile(r"\b(?:neither|no single|equal(?:ly)?|same|tie)\b", re.IGNO
 
 
 #: an annotation file's name, a record in it, and which round of the record, from 0
-Place = tuple[str, str, int]
+QuestionKey = tuple[str, str, int]
 
 
 class DrawnQuestion(Struct, frozen=True):
@@ -72,7 +72,7 @@ class DrawnQuestion(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Check:
+class DrawnCheck:
     """A question with a checkable answer, as it stands in a conversation."""
 
     record: DrawnQuestion
@@ -99,7 +99,7 @@ class Check:
         return _says_yes_or_no(plain, value) if isinstance(value, str) else _last_number(plain) == value
 
 
-def read_questions(file: Path) -> dict[Place, DrawnQuestion]:
+def read_questions(file: Path) -> dict[QuestionKey, DrawnQuestion]:
     """Read ``questions.json``.
 
     Raises:

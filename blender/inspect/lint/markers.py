@@ -14,7 +14,7 @@ from blender.data.sources.quoted import unquoted
 from blender.data.template import IMAGE, TEMPLATES
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.material import Material, hits_in
+from blender.inspect.lint.tables import LintTables, hits_in
 from blender.inspect.lint.texts import TEXTS, texts_of
 from blender.shards.sample import Sample
 
@@ -76,7 +76,7 @@ def find_marker(text: str) -> re.Match[str] | None:
     return min(real, key=lambda match: match.start(), default=None)
 
 
-def _find(material: Material) -> pl.DataFrame:
+def _find(material: LintTables) -> pl.DataFrame:
     return hits_in(material, material.turns.filter("template_marker").select("sample", "turn"))
 
 
