@@ -4,7 +4,7 @@ import threading
 import time
 from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
@@ -128,6 +128,44 @@ def bucket(name="blends"):
         fsspec.get_filesystem_class("s3").clear_instance_cache()
         client.close()
         server.stop()
+
+
+class Refusal(BaseHTTPRequestHandler):
+    """Answers as S3 does to those who may not read."""
+
+    def do_GET(self):
+        words = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Length", str(len(words)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(words)
+
+    do_HEAD = do_GET
+
+    def log_message(self, *words):
+        pass
+
+
+@contextmanager
+def refusing_bucket():
+    """Start a server of buckets that nobody may read; fsspec's s3 leads to it meanwhile."""
+    server = Server(("127.0.0.1", 0), Refusal)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    before = fsspec.config.conf.get("s3")
+    fsspec.config.conf["s3"] = {"endpoint_url": address(server), "key": "key", "secret": "secret"}
+    fsspec.get_filesystem_class("s3").clear_instance_cache()
+    try:
+        yield
+    finally:
+        fsspec.config.conf.pop("s3")
+        if before:
+            fsspec.config.conf["s3"] = before
+        fsspec.get_filesystem_class("s3").clear_instance_cache()
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def upload(client, prefix, root, name="blends"):

@@ -20,6 +20,7 @@ from blender.recipe import BlendEntry, Recipe
 #: reasons that a sentence names
 _NUM_REASONS = 3
 _ALLOW = "mend the data, or allow the losses with --set limits.dropped=100%"
+_ALLOW_ONE = "mend the data, or allow the losses with --set sources.{source}.dropped=100%"
 _NO_IMAGE = "docs/formats.md says how its format names images; for texts alone, leave `images` out of the source"
 _ALL_LOST = "mend the data, or leave `images` out of the source to blend its texts alone"
 _NO_MATCH = "the sources under `with` must be about the same images as those under `base`"
@@ -90,16 +91,23 @@ def _listed(sentences: list[str], is_first_headline: bool) -> str:
 
 def _lossy_sources(recipe: Recipe, corpus: Corpus, losses: Sequence[Loss]) -> Iterator[tuple[str, tuple[str, str]]]:
     """Find the sources that lose more records to faults than allowed: name, (sentence, hint)."""
-    allowed = recipe.limits.dropped
     for source, num_records in _num_records(corpus).items():
+        allowed, is_own = recipe.allowed_loss(source), recipe.sources[source].dropped is not None
         faults = [loss for loss in losses if loss.source == source and loss.fault]
         lost = sum(loss.records for loss in faults)
         if lost > allowed * num_records:
             reasons = _counted({loss.reason: loss.records for loss in faults})
             share = f"{lost:,} of {num_records:,} records ({lost / num_records:.1%})"
-            sentence = f"loses {share} to faults, and limits.dropped allows {allowed * 100:.4g}%: {reasons}"
+            key = f"sources.{source}.dropped" if is_own else "limits.dropped"
+            sentence = f"loses {share} to faults, and {key} allows {allowed * 100:.4g}%: {reasons}"
             example = f"{faults[0].example}: {faults[0].detail}"
-            yield source, (f"source {source} {sentence}, such as {example}", _ALLOW)
+            yield (
+                source,
+                (
+                    f"source {source} {sentence}, such as {example}",
+                    _ALLOW_ONE.format(source=source) if is_own else _ALLOW,
+                ),
+            )
 
 
 def _imageless_sources(

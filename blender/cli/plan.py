@@ -13,6 +13,7 @@ from blender.cli.options import JsonOption, RecipeArgument, SetOption, WithoutOp
 if TYPE_CHECKING:
     from blender.blend.losses import Loss
     from blender.blend.plan import PlanProgress
+    from blender.blend.refusal import LossError
     from blender.blend.summary import PlanSummary
     from blender.cli.output import Meter
     from blender.recipe import Recipe
@@ -68,9 +69,14 @@ def plan(
         print_json(summary)
     else:
         print_plan(summary)
-        warn(summary.warnings)
+        warn(unsaid(summary.warnings, made.refusal))
     if made.refusal:
         raise made.refusal
+
+
+def unsaid(warnings: Sequence[str], refusal: "LossError | None") -> list[str]:
+    """Leave out the warnings that the hint of a refusal gives as well."""
+    return [warning for warning in warnings if refusal is None or warning not in (refusal.hint or "")]
 
 
 @contextmanager

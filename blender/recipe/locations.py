@@ -9,6 +9,7 @@ from pathlib import Path
 
 import fsspec
 
+from blender.core.errors import SourceError
 from blender.recipe.places import quoted
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -30,16 +31,36 @@ def expand(location: str) -> list[str]:
     """List what a path, URL or pattern names, sorted; a name stands for itself, there or not.
 
     A file whose own name looks like a pattern is taken by its name.
+
+    Raises:
+        SourceError: A remote pattern cannot be listed, or matches nothing.
     """
     path = local_path(location)
     if not is_pattern(location) or (path and path.exists()):
         return [location]
     if path is None:
-        filesystem, pattern = fsspec.core.url_to_fs(location)
-        return sorted(str(filesystem.unstrip_protocol(found)) for found in filesystem.glob(pattern))
-    found = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        return _remote_matches(location)
+    # the names of folders that are there are taken as they are, brackets and all
+    folder = next((parent for parent in path.parents if parent.is_dir()), Path(path.anchor))
+    found = folder.glob(str(path.relative_to(folder)))
     # hidden files are none of the data: macOS leaves a ._part-0.json beside each part-0.json
     return sorted(str(file) for file in found if not file.name.startswith(".") and not file.is_dir())
+
+
+def _remote_matches(location: str) -> list[str]:
+    try:
+        filesystem, pattern = fsspec.core.url_to_fs(location)
+        matches = sorted(str(filesystem.unstrip_protocol(match)) for match in filesystem.glob(pattern))
+    except FileNotFoundError:
+        matches = []
+    except PermissionError as error:
+        hint = "check the credentials, and what they may list"
+        raise SourceError(f"the files {location} cannot be listed: {error}", hint) from error
+    except Exception as error:  # a file system from a plug-in raises whatever its library raises
+        raise SourceError(f"the files {location} cannot be listed: {error}") from error
+    if not matches:
+        raise SourceError(f"no file matches {location}")
+    return matches
 
 
 def missing(location: str, *, folder: bool = False) -> str | None:

@@ -65,6 +65,10 @@ class Source(Section):
         description="What is done with a conversation that begins with an answer (llava, sparkles). skip, the default: "
         "it is left out; drop: it is read without that answer.",
     )
+    dropped: Portion | None = Field(
+        default=None,
+        description="Share of this source's records that may be lost to faults, other than limits.dropped.",
+    )
 
     def resolved_files(self) -> list[str]:
         """List the files in the order of reading, patterns expanded in sorted order, each file once.
@@ -203,6 +207,11 @@ class Recipe(BaseRecipe):
         own = self.sources[source]
         return ReadOptions(own.on_bad_record or self.on_bad_record, own.system or "skip", own.leading_answer or "skip")
 
+    def allowed_loss(self, source: str) -> float:
+        """Return the share of a source's records that may be lost to faults."""
+        own = self.sources[source].dropped
+        return self.limits.dropped if own is None else own
+
     @property
     def images(self) -> dict[str, str]:
         """Where each image store is."""
@@ -236,7 +245,8 @@ class Recipe(BaseRecipe):
             name: {
                 key: value
                 for key, value in source.items()
-                if key != "on_bad_record" and not (key in ("system", "leading_answer") and value == "skip")
+                if key not in ("on_bad_record", "dropped")
+                and not (key in ("system", "leading_answer") and value == "skip")
             }
             for name, source in content["sources"].items()
         }

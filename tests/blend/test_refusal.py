@@ -52,6 +52,18 @@ def lost(num_records, num_lost):
     return [record(number if number >= num_lost else 100 + number) for number in range(num_records)]
 
 
+def test_a_source_may_lose_more_or_less_than_the_others(recipe_of, tmp_path):
+    sources = {"llava": lost(19, 1), "other": lost(10, 2)}
+    allowed = recipe_of(sources, "limits.dropped=10%", "sources.other.dropped=20%")
+    assert make_plan(allowed, tmp_path).refusal is None
+    assert allowed.hash() == recipe_of(sources).hash(), "it changes no sample"
+    with pytest.raises(LossError) as caught:
+        make_plan(recipe_of(sources, "limits.dropped=50%", "sources.other.dropped=10%"), tmp_path)
+    sentence = "source other loses 2 of 10 records (20.0%) to faults, and sources.other.dropped allows 10%"
+    assert sentence in caught.value.message
+    assert "--set sources.other.dropped=100%" in caught.value.hint
+
+
 def test_more_faults_than_allowed_refuse_the_blend_before_a_byte_is_written(recipe_of, tmp_path):
     recipe = recipe_of({"llava": lost(19, 1)})
     with pytest.raises(LossError) as caught:

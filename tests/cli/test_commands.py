@@ -49,7 +49,8 @@ def call(monkeypatch, capsys):
     """Run the program in this process, which takes no time to start; return what it printed to (stdout, stderr)."""
 
     def call_here(*arguments, code=0):
-        monkeypatch.setattr(sys, "argv", ["visualchat", *map(str, arguments)])
+        monkeypatch.setattr(sys, "argv", ["cli.py", *map(str, arguments)])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", "")  # so that help names cli.py, not pytest
         with pytest.raises(SystemExit) as ended:
             main()
         captured = capsys.readouterr()
@@ -72,9 +73,11 @@ def blend(recipe, tmp_path_factory):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_is_as_it_was(command):
+def test_help_is_as_it_was(call, monkeypatch, command):
     """When help changes on purpose: python -m tests.cli.test_commands."""
-    assert run(*command.split(), "--help")[0] == (HELP / f"{command or 'visualchat'}.txt").read_text()
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")
+    assert call(*command.split(), "--help")[0] == (HELP / f"{command or 'visualchat'}.txt").read_text()
 
 
 def test_help_comes_at_once_and_without_heavy_imports():
@@ -129,6 +132,11 @@ def test_plan_shows_its_whole_report_and_fails_where_too_much_is_lost(call, loss
     report = json.loads(call("plan", lossy_recipe, "--json", code=1)[0])
     assert report["refusal"] in err
     assert report["losses"][0]["reason"] == "image_missing"
+
+
+def test_where_the_images_are_instead_is_told_once(call, recipe, corpus):
+    _, err = call("plan", recipe, "--set", f"images.coco={corpus}", code=1)
+    assert err.count(f"--set images.coco={corpus / 'coco'}") == 1
 
 
 def test_blend_prints_the_table_of_reasons_and_the_sentence_of_plan(call, lossy_recipe, tmp_path):

@@ -3,6 +3,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
+from blender.core.errors import SourceError
+from tests import servers
 from tests.recipe.examples import GOOD, load
 
 
@@ -75,6 +77,14 @@ def test_a_name_that_looks_like_a_pattern_is_a_name_when_it_is_there(data, tmp_p
     assert files(tmp_path, "data/a[1].json") == ["data/a[1].json"]
 
 
+def test_brackets_in_the_name_of_a_folder_are_no_pattern(data, tmp_path):
+    (data / "mix[1]" / "b").mkdir(parents=True)
+    for name in ("mix[1]/part-1.json", "mix[1]/b/part-2.json"):
+        (data / name).write_text("[]")
+    assert files(tmp_path, "data/mix[1]/part-*.json") == ["data/mix[1]/part-1.json"]
+    assert files(tmp_path, f"{data}/mix[1]/*/part-?.json") == [f"{data}/mix[1]/b/part-2.json"]
+
+
 def test_a_pattern_without_a_match_is_missing(data, tmp_path):
     recipe = load(tmp_path, GOOD, ["sources.cgd.files=data/none-*.json"])
     assert [fault.message for fault in recipe.missing_files()] == [
@@ -115,3 +125,14 @@ def test_a_tokenizer_is_looked_for_as_a_file_or_in_its_folder(data, tmp_path):
     (data / "tokenizer.json").write_text("{}")
     assert load(tmp_path, GOOD, overrides).missing_files() == []
     assert load(tmp_path, GOOD, [*overrides, "limits.tokenizer=data/tokenizer.json"]).missing_files() == []
+
+
+def test_remote_patterns_that_give_nothing_are_told_in_a_sentence(data, tmp_path):
+    with pytest.raises(SourceError, match=r"no file matches memory://nowhere/part-\*.json"):
+        files(tmp_path, "memory://nowhere/part-*.json")
+    with pytest.raises(SourceError, match=r"the files nosuch://b/\*.json cannot be listed: "):
+        files(tmp_path, "nosuch://b/*.json")
+    with servers.refusing_bucket(), pytest.raises(SourceError, match="cannot be listed: Access Denied"):
+        files(tmp_path, "s3://bucket/part-*.json")
+    with servers.bucket(), pytest.raises(SourceError, match=r"no file matches s3://vanished/\*.json"):
+        files(tmp_path, "s3://vanished/*.json")

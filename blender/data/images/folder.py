@@ -40,6 +40,7 @@ from blender.data.images.suggestions import Suggestions
 
 #: what to try on a server that cannot list when an id has no extension
 _LIKELY_EXTENSIONS = ("jpg", "jpeg", "png", "webp")
+_CREDENTIALS = "check the credentials, and what they may read"
 
 
 @dataclass(frozen=True)
@@ -229,6 +230,8 @@ class RemoteFolderStore(FolderStore):
         """Look whether the folder is there. A web address may name no page by itself; there, any answer will do."""
         try:
             there = self._answers() if is_web(self._system) else self._system.isdir(self._root)
+        except PermissionError as error:
+            raise self._failed(f"may not be read: {error}", _CREDENTIALS) from error
         except Exception as error:
             raise self._failed(f"cannot be reached: {error}") from error
         if not there:
@@ -297,7 +300,8 @@ class RemoteFolderStore(FolderStore):
         except Exception as error:
             if is_web(self._system):
                 return _NOTHING
-            raise self._failed(f"cannot be listed: {error}") from error
+            hint = _CREDENTIALS if isinstance(error, PermissionError) else None
+            raise self._failed(f"cannot be listed: {error}", hint) from error
         named = {_base_of(entry["name"], address, is_web(self._system)): entry for entry in entries}
         files = {name: entry for name, entry in named.items() if name and entry["type"] == "file"}
         versions = {

@@ -10,12 +10,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from blender.core.errors import SourceError
-from blender.data.sources.guessing import guess_format, is_json, looks_like
+from blender.data.sources.guessing import guess_format, is_json, looks_like, looks_like_messages
 
 AGAIN = "download it again"
 NEW_LINE = b"\n"
@@ -189,7 +189,7 @@ def wrong_records(
     file: AnnotationFile, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int
 ) -> SourceError:
     """Tell of all records that are not what the format has; the first ones are described."""
-    hint = looks_like(file.path, file.format, file.data)
+    hint = looks_like(file.path, file.format, file.data) or _hint_of_record(culprits[0][0])
     sentences = [sentence(culprit, error) for culprit, error in culprits]
     if num_bad == total and is_of_another_format(file):
         return SourceError(f"{file.path} is not of format {file.format}: {sentences[0]}", hint)
@@ -200,6 +200,29 @@ def wrong_records(
     message = f"{file.path}: {num_bad:,} of {total:,} records cannot be read{shown}:"
     hint = hint or "correct or remove them, or skip such records with on_bad_record: skip"
     return SourceError("\n  ".join([message, *sentences]), hint)
+
+
+def _hint_of_record(culprit: Culprit) -> str | None:
+    """Say how to write a record that is of a well-known other kind."""
+    if hint := looks_like_messages(culprit.content):
+        return hint
+    try:
+        record = msgspec.json.decode(culprit.content, type=dict[str, Any])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    for key in ("image", "images"):
+        first = record.get(key)
+        first = first[0] if isinstance(first, list) and first else first
+        if not isinstance(first, dict):
+            continue
+        if name := next(
+            (first[inner] for inner in ("path", "file_name", "url") if isinstance(first.get(inner), str)), None
+        ):
+            value = msgspec.json.encode([name] if isinstance(record[key], list) else name).decode()
+            return f'images are given by their names alone: write "{key}": {_on_one_line(value)}'
+        if "bytes" in first:
+            return f'images inside of records are not read: put them into an image store, and their names into "{key}"'
+    return None
 
 
 def is_of_another_format(file: AnnotationFile) -> bool:

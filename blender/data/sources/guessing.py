@@ -9,6 +9,9 @@ from msgspec import Raw
 _MARKS_OF_RECORDS = {"conversations": "llava", "dialogue": "sparkles", "rationales": "aokvqa", "choices": "aokvqa"}
 #: the same for the outermost object, and how the value begins
 _MARKS_OF_OBJECTS = {"data": ("mimicit", b"{"), "annotations": ("minigpt4", b"["), "images": ("coco_caption", b"[")}
+_MESSAGES = (
+    'its records have "messages" of "role" and "content"; format llava has "conversations" of "from" and "value"'
+)
 
 
 def is_named_as_lines(path: str) -> bool:
@@ -41,16 +44,44 @@ def looks_like(path: str, format: str, data: bytes) -> str | None:
 
 
 def _other_arrangement(data: bytes) -> str | None:
-    """Say how records are arranged that no format arranges so."""
+    """Say how records are arranged that no format arranges so, or which keys they have instead."""
     try:
         top = msgspec.json.decode(data, type=dict[str, Raw])
     except msgspec.ValidationError:
-        return None
+        return _other_keys(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         several = "trailing characters" in str(error)
         return "it holds several JSON values one behind the other: join them into one array" if several else None
-    is_record = any(field in top for field in _MARKS_OF_RECORDS)
-    return "it is one record alone: put it into an array" if is_record else None
+    if any(field in top for field in _MARKS_OF_RECORDS):
+        return "it is one record alone: put it into an array"
+    if "messages" in top:
+        return _MESSAGES
+    key = next((key for key, value in top.items() if _first_record(value)), None)
+    if key is None:
+        return None
+    guess = guess_format(bytes(top[key]))
+    of_format = f", which look like format {guess}," if guess else ""
+    keys = _other_keys(bytes(top[key]))
+    advice = f'it keeps its records{of_format} under "{key}": write that array alone into a file'
+    return f"{advice}; {keys}" if keys else advice
+
+
+def _other_keys(data: bytes) -> str | None:
+    return _MESSAGES if "messages" in _first_record(data) else None
+
+
+def _first_record(data: bytes | Raw) -> dict[str, Raw]:
+    """Return the keys and values of the first record of an array; of anything else none."""
+    try:
+        records = msgspec.json.decode(data, type=list[Raw])
+        return msgspec.json.decode(records[0], type=dict[str, Raw]) if records else {}
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def looks_like_messages(record: bytes) -> str | None:
+    """Say, of a record with a list of messages as chat APIs take it, how to write it instead; None of other records."""
+    return _other_keys(b"[" + record + b"]")
 
 
 def guess_format(data: bytes) -> str | None:

@@ -165,6 +165,17 @@ def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path, monkeypa
         survey_image(store, member, ImageLimits())
 
 
+def test_a_bucket_that_may_not_be_read_is_told_in_a_sentence():
+    with servers.refusing_bucket():
+        with pytest.raises(
+            StoreError, match=r"image store coco \(s3://b/coco\) may not be read: Access Denied"
+        ) as caught:
+            open_store("coco", "s3://b/coco")
+        assert "credentials" in caught.value.hint
+        with pytest.raises(StoreError, match=r"b/coco.zip cannot be read: Forbidden"):
+            open_store("coco", "s3://b/coco.zip")
+
+
 def test_a_remote_image_that_vanished_is_missing(tmp_path, s3):
     write_folder(tmp_path, FILES)
     with serving(tmp_path) as server:

@@ -180,3 +180,48 @@ def test_a_missing_file_is_told_before_iterating_and_the_nearest_is_named(save: 
 def test_an_unknown_format_is_told_with_the_nearest(save: Save) -> None:
     assert fault("lava", save([GOOD])).hint == "did you mean llava?"
     assert "known formats: llava" in str(fault("xyz", save([GOOD])))
+
+
+MESSAGES = [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "A kite."}]
+AS_MESSAGES = (
+    'its records have "messages" of "role" and "content"; format llava has "conversations" of "from" and "value"'
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "hint"),
+    [
+        (
+            {"data": [GOOD]},
+            "a.json",
+            'it keeps its records, which look like format llava, under "data": write that array alone into a file',
+        ),
+        (
+            {"version": 2, "records": [{"messages": MESSAGES}]},
+            "a.json",
+            f'it keeps its records under "records": write that array alone into a file; {AS_MESSAGES}',
+        ),
+        ([{"messages": MESSAGES, "images": ["a.jpg"]}], "a.json", AS_MESSAGES),
+        (msgspec.json.encode({"messages": MESSAGES}) + b"\n", "a.jsonl", AS_MESSAGES),
+        ({"messages": MESSAGES}, "a.json", AS_MESSAGES),
+        (
+            [{**GOOD, "image": {"path": "a.jpg", "bytes": None}}],
+            "a.json",
+            'images are given by their names alone: write "image": "a.jpg"',
+        ),
+        (
+            [{**GOOD, "images": [{"path": "a.jpg"}]}],
+            "a.json",
+            'images are given by their names alone: write "images": ["a.jpg"]',
+        ),
+        (
+            [{**GOOD, "image": {"bytes": "/9j/4AAQ"}}],
+            "a.json",
+            'images inside of records are not read: put them into an image store, and their names into "image"',
+        ),
+    ],
+)
+def test_records_that_are_arranged_in_another_known_way_are_told(
+    save: Save, content: object, name: str, hint: str
+) -> None:
+    assert fault("llava", save(content, name)).hint == hint

@@ -109,7 +109,9 @@ def test_what_is_no_json_is_explained(save: Save, content: bytes, name: str, wor
 
 
 def test_an_array_under_a_key_is_not_taken_for_a_format_of_objects(save: Save) -> None:
-    assert refusal("llava", save({"data": [GOOD]})).hint is None
+    assert refusal("llava", save({"data": [GOOD]})).hint == (
+        'it keeps its records, which look like format llava, under "data": write that array alone into a file'
+    )
 
 
 @pytest.mark.parametrize("format", ["mimicit", "minigpt4", "coco_caption", "ocr_vqa"])
