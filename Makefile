@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check unit search campaign bench clean
+.PHONY: demo test check docs unit search campaign bench clean
 
 demo: .venv/installed
 	$(BIN)/visualchat demo --out out/demo
@@ -16,6 +16,10 @@ check: .venv/installed
 	$(BIN)/lint-imports --no-cache
 
 # a file is one process's, so that what its tests share is built once
+# the docs as a site in out/site; links and names that do not exist are errors
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 unit: .venv/installed
 	$(BIN)/pytest -q -n 2 --dist loadfile --no-loadscope-reorder
 
