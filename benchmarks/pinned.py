@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks import report
-from blender.data.references import find_pin
+from blender.data.references import find_unclear_reference
 from blender.data.sources import open_source_file, read_batches
 from blender.demo import draw_corpus
 
@@ -65,7 +65,7 @@ def _measure(form: str, path: Path) -> list[object]:
     num_conversations = 0
     for turns, num_images in _conversations(form, path):
         begun = time.process_time()
-        pins = [find_pin(text, shown, num_images > 1) for text, shown in turns]
+        pins = [find_unclear_reference(text, shown, num_images > 1) for text, shown in turns]
         seconds += time.process_time() - begun
         first = next(filter(None, pins), None)
         reasons.update([first.reason] if first else [])

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 
 from blender.data.records import Batch
-from blender.data.references import Pin, find_pin, must_be_read
+from blender.data.references import UnclearReference, find_unclear_reference, must_be_read
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -172,7 +172,7 @@ def _turns(batch: Batch, layout: _Layout, texts: pl.DataFrame, before: Numbered)
 
 
 def _conversations(
-    ordered: Bools, layout: _Layout, characters: pl.Series, pinned: Sequence[Pin | None], before: Numbered
+    ordered: Bools, layout: _Layout, characters: pl.Series, pinned: Sequence[UnclearReference | None], before: Numbered
 ) -> pl.DataFrame:
     columns = {
         "ordered": ordered,
@@ -199,7 +199,7 @@ def _links(layout: _Layout, names: list[str], before: Numbered) -> pl.DataFrame:
     return pl.DataFrame(columns, schema=LINKS)
 
 
-def _pinned(texts: pl.DataFrame, shown: pl.Series, layout: _Layout, suspects: Bools) -> list[Pin | None]:
+def _pinned(texts: pl.DataFrame, shown: pl.Series, layout: _Layout, suspects: Bools) -> list[UnclearReference | None]:
     """Find for each conversation what first keeps it from standing behind other images; None where nothing does.
 
     Args:
@@ -208,11 +208,11 @@ def _pinned(texts: pl.DataFrame, shown: pl.Series, layout: _Layout, suspects: Bo
         layout: Which turns belong to which conversation.
         suspects: Turns to look at.
     """
-    found: list[Pin | None] = [None] * len(layout.num_turns)
+    found: list[UnclearReference | None] = [None] * len(layout.num_turns)
     several = pl.Series("several", (layout.num_images > 1)[layout.owner])
     table = texts.with_columns(several, conversation=pl.Series(layout.owner), shown=shown).filter(pl.Series(suspects))
     doubtful = pl.any_horizontal(must_be_read(pl.col(name)) for name in texts.columns)
     for *own, is_several, conversation, num_shown in table.filter(pl.col("several") | doubtful).iter_rows():
         for text in own:
-            found[conversation] = found[conversation] or find_pin(text, num_shown, is_several)
+            found[conversation] = found[conversation] or find_unclear_reference(text, num_shown, is_several)
     return found

@@ -1,7 +1,8 @@
 """Which images look the same though their bytes differ: copies that were compressed, resized or brightened.
 
-Every image is decoded to a perceptual hash of 128 bits (``blender.data.images.looks``). Two hashes that differ in at
-most ``n`` bits agree in at least one of ``n + 1`` bands of bits, so that only images of equal bands are compared.
+Every image is decoded to a perceptual hash of 128 bits (:mod:`blender.data.images.perceptual_hash`). Two hashes that
+differ in at most ``n`` bits agree in at least one of ``n + 1`` bands of bits, so only images
+of equal bands are compared.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from blender.core.components import components
 from blender.core.errors import StoreError
 from blender.core.pool import map_unordered
 from blender.data.images import ImageStore, open_store
-from blender.data.images.looks import COLOUR_STEPS, Look, look_at
+from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, perceptual_hash
 from blender.recipe import Recipe
 
 _CHUNK = 64
@@ -97,15 +98,15 @@ def _store(name: str, location: str) -> ImageStore:
 
 
 def _look_at_some(chunk: _Chunk) -> list[tuple[int, *tuple[int | bool, ...]]]:
-    """Look at images; one that cannot be decoded looks like no other."""
+    """PerceptualHash at images; one that cannot be decoded looks like no other."""
     store = _store(chunk.store, chunk.location)
     looks = [(image, _look(store, member)) for image, member in chunk.images]
     return [(image, *look) for image, look in looks if look is not None]
 
 
-def _look(store: ImageStore, member: str) -> Look | None:
+def _look(store: ImageStore, member: str) -> PerceptualHash | None:
     try:
-        return look_at(store.read(member))
+        return perceptual_hash(store.read(member))
     except (StoreError, OSError, ValueError, SyntaxError, EOFError):
         return None
 

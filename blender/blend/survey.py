@@ -15,7 +15,7 @@ from blender.blend.reasons import LISTED
 from blender.core.errors import StoreError
 from blender.core.pool import map_unordered
 from blender.data.images import Check, ImageLimits, ImageStore, open_store, survey_image
-from blender.data.images.elsewhere import NUM_TRIED
+from blender.data.images.misplaced import NUM_TRIED
 from blender.data.images.names import fault_as_name, shown_name
 from blender.recipe import Recipe
 
@@ -158,7 +158,7 @@ def misplaced_images(images: pl.DataFrame, recipe: Recipe) -> list[str]:
         location = recipe.images.get(str(name))
         store = _open(str(name), location, look=False) if location and 2 * len(missing) >= group.height else None
         names = [image for image in missing.head(NUM_TRIED).to_list() if not fault_as_name(image)]
-        if store and names and (where := store.elsewhere(names)):
+        if store and names and (where := store.find_misplaced(names)):
             advice.append(f"images of store {name} are not where their names say in {location}; {where}")
     return advice
 

@@ -57,7 +57,7 @@ class SearchIndex:
     def search(self, query: str) -> Rows:
         """Find the samples that hold every word, and every phrase between quotation marks, of a query.
 
-        Case does not matter. Looked at are questions, answers, names of images, and records.
+        Case does not matter. Examined at are questions, answers, names of images, and records.
         """
         terms = [(phrase or word).lower() for phrase, word in _TERM.findall(query)]
         matches = [pl.col("text").str.contains(term, literal=True) for term in terms]

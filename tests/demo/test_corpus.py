@@ -12,7 +12,7 @@ from PIL import Image
 
 from blender.core.errors import FolderError
 from blender.data.records import Conversation
-from blender.data.references import find_pin
+from blender.data.references import find_unclear_reference
 from blender.data.sources import read_file
 from blender.demo import CorpusError, draw_corpus
 from tests.demo.conftest import NUM_IMAGES
@@ -137,7 +137,7 @@ def test_pictures_that_share_a_text_form_small_groups(drawn):
 def test_the_instructions_can_stand_behind_other_images(drawn):
     for each in conversations(drawn, "MIMIC-IT/CGD_instructions.json"):
         for turn in each.turns:
-            assert find_pin(turn.question, 2) is None and find_pin(turn.answer, 2) is None
+            assert find_unclear_reference(turn.question, 2) is None and find_unclear_reference(turn.answer, 2) is None
 
 
 @pytest.mark.parametrize("name", SPARKLES)

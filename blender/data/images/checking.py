@@ -35,7 +35,7 @@ class ImageLimits(Struct, frozen=True):
 
 
 @dataclass
-class Looked:
+class Examined:
     """What has been found out about a picture, perhaps before it turned out to be damaged."""
 
     num_bytes: int = 0
@@ -45,7 +45,7 @@ class Looked:
     sketch: int | None = None
 
 
-def examine_image(file: ByteFile, looked: Looked, limits: ImageLimits, check: Check) -> None:
+def examine_image(file: ByteFile, looked: Examined, limits: ImageLimits, check: Check) -> None:
     """Examine a picture, as closely as is asked.
 
     Args:
@@ -91,12 +91,12 @@ def check_image(content: bytes, limits: ImageLimits, check: Check) -> tuple[int,
     Raises:
         DamagedImage: It cannot be used.
     """
-    looked = Looked()
+    looked = Examined()
     examine_image(MemoryFile(content), looked, limits, check)
     return looked.size
 
 
-def _check_jpeg(content: bytes, looked: Looked, limits: ImageLimits, check: Check) -> None:
+def _check_jpeg(content: bytes, looked: Examined, limits: ImageLimits, check: Check) -> None:
     walk = jpeg.JpegWalk(MemoryFile(content), content)
     frame = walk.to_frame()
     looked.size = frame.width, frame.height

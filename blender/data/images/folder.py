@@ -20,7 +20,6 @@ from urllib.parse import unquote
 
 from blender.core.block_cache import RemoteVersion
 from blender.core.errors import StoreError
-from blender.data.images.elsewhere import find_elsewhere
 from blender.data.images.files import (
     ByteFile,
     LocalFile,
@@ -34,6 +33,7 @@ from blender.data.images.files import (
     remote_system,
     version_in,
 )
+from blender.data.images.misplaced import find_misplaced
 from blender.data.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
 from blender.data.images.store import ImageStore
 from blender.data.images.suggestions import Suggestions
@@ -155,9 +155,9 @@ class LocalFolderStore(FolderStore):
         if not os.access(self._root, os.R_OK | os.X_OK):
             raise self._failed("may not be read: permission denied")
 
-    def elsewhere(self, names: Sequence[str]) -> str | None:
+    def find_misplaced(self, names: Sequence[str]) -> str | None:
         """Say in which folder near by images are that are nearly all missing here."""
-        return find_elsewhere(
+        return find_misplaced(
             self.name, self._root, [plain_path(name) for name in map(self._inside, names) if not fault_of_name(name)]
         )
 

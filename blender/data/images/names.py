@@ -88,7 +88,7 @@ def plain_path(name: str) -> str:
     return "/".join(part for part in name.split("/") if part not in ("", "."))
 
 
-def look_of(name: str) -> str:
+def normalized(name: str) -> str:
     """Write a name so that names that look the same are the same: letters composed, no blanks around."""
     return name.strip() if name.isascii() else unicodedata.normalize("NFC", name).strip()
 
@@ -132,7 +132,7 @@ class NameIndex:
         if exact is not None:
             return exact
         found = self._find_spelled(name)
-        if found is None and (look := look_of(name)) != name:
+        if found is None and (look := normalized(name)) != name:
             found = self.members.get(look) or self._find_spelled(look)
         return found if found is not None else self._find_alike(name)
 
@@ -146,9 +146,9 @@ class NameIndex:
         return None
 
     def _find_alike(self, name: str) -> str | None:
-        folder, _, base = look_of(name).rpartition("/")
-        paths = self._by_look.get(look_of(base))
-        fitting = {self.members[path] for path in paths if _folders_agree(folder, look_of(path))}
+        folder, _, base = normalized(name).rpartition("/")
+        paths = self._by_normalized.get(normalized(base))
+        fitting = {self.members[path] for path in paths if _folders_agree(folder, normalized(path))}
         return fitting.pop() if len(fitting) == 1 else None
 
     def _candidates(self, base: str) -> Iterator[Iterable[str]]:
@@ -161,8 +161,8 @@ class NameIndex:
         return _PathsByKey.of((path.rpartition("/")[2], path) for path in self.members)
 
     @cached_property
-    def _by_look(self) -> "_PathsByKey":
-        return _PathsByKey.of((look_of(path.rpartition("/")[2]), path) for path in self.members)
+    def _by_normalized(self) -> "_PathsByKey":
+        return _PathsByKey.of((normalized(path.rpartition("/")[2]), path) for path in self.members)
 
     @cached_property
     def _by_stem(self) -> "_PathsByKey":

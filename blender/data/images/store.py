@@ -70,7 +70,7 @@ class ImageStore(ABC):
         suggestions = self._suggestions(plain_path(self._inside(name)))
         return suggestions.suggest(name) if suggestions else None
 
-    def elsewhere(self, names: Sequence[str]) -> str | None:
+    def find_misplaced(self, names: Sequence[str]) -> str | None:
         """Say where images are that are nearly all missing here, as a sentence; None when they are nowhere near."""
         return None
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 from functools import cached_property
 
-from blender.data.images.names import look_of, stem_of
+from blender.data.images.names import normalized, stem_of
 
 _COCO = re.compile(r"(?:coco_(?:train|val|test)20[0-9]{2}_|cgd_img_)?0*([0-9]+)")
 _COCO_PREFIXES = ("", "coco_train2014_", "coco_val2014_", "coco_test2015_", "cgd_img_")
@@ -94,7 +94,7 @@ class Suggestions:
 
 def _base(path: str) -> str:
     """Give the last part of a path, in the form in which names are compared."""
-    return look_of(path.replace("\\", "/").rpartition("/")[2]).casefold()
+    return normalized(path.replace("\\", "/").rpartition("/")[2]).casefold()
 
 
 def _numbers(base: str) -> list[str]:

@@ -7,7 +7,7 @@ sentence for reading; nothing is raised for an image.
 from msgspec import Struct
 
 from blender.core.errors import StoreError
-from blender.data.images.checking import ImageLimits, Looked, examine_image
+from blender.data.images.checking import Examined, ImageLimits, examine_image
 from blender.data.images.damage import Check, DamagedImage
 from blender.data.images.files import UnreachableError
 from blender.data.images.names import extension_of
@@ -49,7 +49,7 @@ def survey_image(store: ImageStore, member: str, limits: ImageLimits, check: Che
     Raises:
         UnreachableError: A server does not answer: that says nothing of the image.
     """
-    name, looked = store.name_of(member), Looked()
+    name, looked = store.name_of(member), Examined()
     reason, detail = None, None
     try:
         with store.open(member) as file, store.explaining(member):

@@ -1,7 +1,7 @@
-"""What may follow a phrase that names an image, so that the phrase is sure to end there.
+"""What may follow a phrase that refers to an image, so that the phrase surely ends there.
 
-"Image 1 shows" names an image, "Image 1 News" is a name; "the first image, a dog" is a reference, "the first image that
-comes to mind" is none.
+"Image 1 shows" refers to an image, "Image 1 News" is a name; "the first image, a dog" is a reference, "the first image
+that comes to mind" is not.
 """
 
 from blender.data.references.words import BLANK, CONNECTIVES, GAP, NUMERAL, STEM, VERBS, compiled

@@ -1,8 +1,8 @@
-"""A text as a reader sees it: without what hides a reference from patterns.
+"""The visible text: without markup, entities and invisible characters, which would hide a reference from patterns.
 
-"Image **2**", "Image&nbsp;2" and "Image ２" all name image 2, and so does "Image 2" with an invisible character inside.
-A text is read with its markup, entities and invisible characters taken away, and every reference is then looked up in
-the text itself. One that is the same in both is rewritten; one that is written otherwise keeps its record in front.
+"Image **2**", "Image&nbsp;2" and "Image ２" all refer to image 2, and so does "Image 2" with an invisible character
+inside. References are found in the visible text and then looked up in the original. A reference that reads the same in
+both can be rewritten; any other makes its record not renumberable.
 """
 
 import re
@@ -34,7 +34,7 @@ _PIECE = re.compile(
 
 @dataclass(frozen=True)
 class Folded:
-    """A text as a reader sees it, and where each of its characters stands in the text itself."""
+    """The visible text, and the span of each of its characters in the original."""
 
     original: str
     text: str
@@ -42,7 +42,7 @@ class Folded:
     ends: list[int]
 
     def unfold(self, reference: Reference) -> Reference:
-        """Find a reference in the original text; one that is written otherwise there is not understood."""
+        """Find a reference in the original text; one that is written in another way there cannot be rewritten."""
         start, end = self.starts[reference.start], self.ends[reference.end - 1]
         if self.original[start:end] == self.text[reference.start : reference.end] or reference.reason == "language":
             return Reference(start, end, reference.parts, reference.reason)
@@ -50,7 +50,7 @@ class Folded:
 
 
 def fold(text: str) -> Folded | None:
-    """Take away what hides references; None where there is nothing of the kind."""
+    """Return the visible text; None if it is the text itself."""
     if not _FOLDABLE.search(text):
         return None
     pieces, starts, ends, done = list[str](), list[int](), list[int](), 0
@@ -66,7 +66,7 @@ def fold(text: str) -> Folded | None:
 
 
 def _seen(match: re.Match[str]) -> str:
-    """What a reader sees of markup, an entity or an unusual character."""
+    """Return the visible form of markup, an entity or an unusual character."""
     if match["nothing"]:
         return ""
     if match["blank"]:

@@ -1,7 +1,7 @@
-"""Phrases that begin like a sign of an image, and are known to point at something else.
+"""Phrases that begin like a cue to an image and are known to mean something else: "at first", "two dogs", "each other".
 
-A list of what is harmless can be too short, which costs a place behind other images; a list of what is not would let
-untruths pass. ``TAKEN`` stands for an understood reference.
+A phrase that is missing here makes a record not renumberable, which costs little. A list of harmful phrases instead
+would let a false reference pass where it is incomplete. ``TAKEN`` marks the characters of an understood reference.
 """
 
 from blender.data.references.words import (
@@ -17,7 +17,7 @@ from blender.data.references.words import (
     listed,
 )
 
-#: stands for every character of an understood reference
+#: replaces every character of an understood reference
 TAKEN = "\ue000"
 ORDERS = (
     rf"(?:{ORDINAL}|previous|prior(?!{GAP}to\b)|preceding|next(?!{GAP}to\b)|remaining|penultimate|initial|subsequent"
@@ -89,7 +89,7 @@ HARMLESS = compiled(
         )
     )
 )
-#: words that harmless phrases begin with, beside signs
+#: words that harmless phrases begin with, beside those of cues
 HEADS = listed(
     "every no more less fewer rather later better earlier at from on in above after not to of with by for through "
     "during under over vitamin near along same"

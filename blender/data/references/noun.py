@@ -46,16 +46,18 @@ class Noun:
         """Where in the text the noun begins, or a phrase found in ``before``."""
         return self.match.start() - (len(self.before) - phrase.start() if phrase else 0)
 
-    def lost(self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference:
-        """A reference that cannot be renumbered."""
+    def unclear(self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference:
+        """Return a reference that cannot be renumbered."""
         return Reference(self.start(phrase), end or self.end, reason=reason)
 
-    def doubtful(self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None) -> Reference | None:
-        """A phrase that is a reference in a record of several images, and prose in a record of one."""
-        return self.lost(reason, phrase, end) if self.several else None
+    def unclear_if_several(
+        self, reason: Reason, phrase: re.Match[str] | None = None, end: int | None = None
+    ) -> Reference | None:
+        """Return a reference that cannot be renumbered; None in a record of one image, where the phrase is prose."""
+        return self.unclear(reason, phrase, end) if self.several else None
 
     def called(self, several: bool, capital: bool) -> str:
-        """The writer's noun, singular or plural, to put in place of a phrase that may have begun with a capital."""
+        """Return the noun, singular or plural, as the start of the rewritten phrase."""
         stem = self.match["stem"]
         noun = stem + ("S" if stem.isupper() else "s") * several
         return noun[0].upper() + noun[1:] if capital else noun

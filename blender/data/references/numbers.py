@@ -1,4 +1,4 @@
-"""References by numbers and letters behind the noun: "image 2", "images A and B", "photos no. 1 and no. 2"."""
+"""References by numbers and letters after the noun: "image 2", "images A and B", "photos no. 1 and no. 2"."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from blender.data.references.context import AFTER_NUMBER, AFTER_NUMBER_IN, IN, N
 from blender.data.references.noun import Noun
 from blender.data.references.options import begins_options
 from blender.data.references.reference import Part, Range, Reference
-from blender.data.references.words import BLANK, CARDINALS, CONNECTIVES, GAP, STEM, compiled, worth
+from blender.data.references.words import BLANK, CARDINALS, CONNECTIVES, GAP, STEM, compiled, number_of
 
 _SIGN = rf"(?:#|\b(?:no|nr)\b\.?|№|\bnumbers?\b){BLANK}{{0,2}}"
 _MARK = compiled(rf"(?P<sign>{BLANK}{{0,2}}(?:{_SIGN}(?=[0-9])|\bnumber{BLANK}{{1,2}}))|{BLANK}{{1,2}}|(?=[0-9])")
@@ -48,7 +48,7 @@ OTHER_LETTER = compiled(rf"\b{STEM}s?{BLANK}[b-h](?![\w'’&/-]|\.\w)")
 
 
 class _List(NamedTuple):
-    """Numbers or letters in a row, and what is written between them."""
+    """A list of numbers or letters, and the separators between them."""
 
     items: list[re.Match[str]]
     separators: list[str]
@@ -68,29 +68,29 @@ def numbered(noun: Noun) -> Reference | None:
     if certain is False:
         return None
     if begins_options(text, noun.match.start(), noun.end) or _SCORED.search(noun.before):
-        return noun.doubtful("spelling", end=end)
+        return noun.unclear_if_several("spelling", end=end)
     if file := _FILE.match(text, end):
-        return noun.lost("spelling", end=file.end())
+        return noun.unclear("spelling", end=file.end())
     if goes_on := _GOES_ON.match(text, end):
-        return noun.lost("number", end=goes_on.end())
+        return noun.unclear("number", end=goes_on.end())
     if certain is None:
-        return noun.doubtful("number", end=end)
-    values = [worth(item[0]) for item in listed.items]
+        return noun.unclear_if_several("number", end=end)
+    values = [number_of(item[0]) for item in listed.items]
     if not all(1 <= value <= noun.num_images for value in values) or not _ends(noun, listed):
-        return noun.lost("number", end=end)
+        return noun.unclear("number", end=end)
     return Reference(noun.start(), end, (text[noun.start() : first.start()], *chained(values, listed.separators)))
 
 
 def _unread(noun: Noun) -> Reference | None:
     """Find numbers and letters that are written in another way: "image 2.5", "image (2)", "image between 1 and 2"."""
     if unreadable := _UNREADABLE.match(noun.text, noun.end):
-        return noun.lost("number", end=unreadable.end())
+        return noun.unclear("number", end=unreadable.end())
     if bracketed := _BRACKETED.match(noun.text, noun.end):
         if begins_options(noun.text, noun.match.start(), noun.end):
-            return noun.doubtful("spelling", end=bracketed.end())
-        return noun.lost("spelling", end=bracketed.end())
+            return noun.unclear_if_several("spelling", end=bracketed.end())
+        return noun.unclear("spelling", end=bracketed.end())
     chosen = _CHOSEN_FROM.match(noun.text, noun.end)
-    return chosen and noun.doubtful("spelling", end=chosen.end())
+    return chosen and noun.unclear_if_several("spelling", end=chosen.end())
 
 
 def _ends(noun: Noun, listed: _List) -> bool:

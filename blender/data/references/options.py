@@ -1,4 +1,4 @@
-"""Answers to choose from, right behind a noun: "What is in the image A. cat B. dog"."""
+"""Options of a multiple-choice question right after a noun: "What is in the image A. cat B. dog"."""
 
 from blender.data.references.words import BLANK, GAP, STEM, compiled
 
@@ -11,7 +11,7 @@ _REACH = 300
 
 
 def begins_options(text: str, start: int, end: int) -> bool:
-    """Whether a letter or number behind the noun at ``start`` to ``end`` is the first of several answers' marks."""
+    """Whether the letter or number after the noun at ``start`` to ``end`` labels the first of several options."""
     first = _FIRST.match(text, end)
     if first is None or not _DETERMINED.search(text[max(0, start - 40) : start]):
         return False

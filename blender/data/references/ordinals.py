@@ -3,9 +3,9 @@
 from itertools import pairwise
 
 from blender.data.references.context import AFTER_ORDINAL
-from blender.data.references.elsewhere import is_elsewhere, is_superlative
 from blender.data.references.noun import Noun
 from blender.data.references.numbers import chained
+from blender.data.references.other_images import is_superlative, means_other_images
 from blender.data.references.reference import Reference
 from blender.data.references.words import (
     AROUND,
@@ -18,7 +18,7 @@ from blender.data.references.words import (
     PORTION,
     SIDE,
     compiled,
-    worth,
+    number_of,
 )
 
 _ORDERED = compiled(
@@ -54,8 +54,8 @@ def relative(noun: Noun) -> Reference | None:
         return None
     # of one image: "the first row of the image", or "an explanation of the subsequent image" right before it
     of_one = not noun.plural and (found.re is _PORTION or found[0].split()[-1].lower() == "subsequent")
-    unsure = of_one or is_elsewhere(noun)
-    return noun.doubtful("relative", found) if unsure else noun.lost("relative", found)
+    unsure = of_one or means_other_images(noun)
+    return noun.unclear_if_several("relative", found) if unsure else noun.unclear("relative", found)
 
 
 def ordered(noun: Noun) -> Reference | None:
@@ -67,29 +67,29 @@ def ordered(noun: Noun) -> Reference | None:
     if _AT.search(lead) and not found["determiner"]:
         return None
     if every := _EVERY.search(lead):
-        return noun.lost("some_image", every)
+        return noun.unclear("some_image", every)
     single = len(items) == 1 and not count
     mismatched = noun.plural if single else count and not noun.plural  # "the first images", "the first two image files"
-    if mismatched or _OWNED.search(lead) or is_elsewhere(noun) or is_superlative(noun):
-        return noun.doubtful("some_image", found)
-    values = [noun.num_images if (value := worth(item["word"])) == LAST else value for item in items]
+    if mismatched or _OWNED.search(lead) or means_other_images(noun) or is_superlative(noun):
+        return noun.unclear_if_several("some_image", found)
+    values = [noun.num_images if (value := number_of(item["word"])) == LAST else value for item in items]
     separators = [found["ordinals"][left.end() : right.start()] for left, right in pairwise(items)]
     parts = chained(values, separators)
     if count:
-        values = _run(items[0]["word"], worth(count), noun.num_images) if len(items) == 1 else []
+        values = _run(items[0]["word"], number_of(count), noun.num_images) if len(items) == 1 else []
         parts = [tuple(values)]
     if _COUNTED_FROM.match(noun.text, noun.end):
-        return noun.doubtful("some_image", found)
+        return noun.unclear_if_several("some_image", found)
     if not values or len({*values}) < len(values) or not all(1 <= value <= noun.num_images for value in values):
-        return noun.lost("number", found)
+        return noun.unclear("number", found)
     if _MAKING.search(lead) or not AFTER_ORDINAL.match(noun.text, noun.end):
-        return noun.lost("some_image", found)
+        return noun.unclear("some_image", found)
     several = len(values) > 1 and (noun.plural or "or" not in separators[-1])
     return Reference(noun.start(found), noun.end, (noun.called(several, found[0][0].isupper()), " ", *parts))
 
 
 def _run(ordinal: str, count: int, num_images: int) -> list[int]:
     """The images that "the first two" or "the last two" are; none when that cannot be said."""
-    if worth(ordinal) == LAST:
+    if number_of(ordinal) == LAST:
         return list(range(num_images - count + 1, num_images + 1)) if count > 0 else []
-    return list(range(1, count + 1)) if worth(ordinal) == 1 else []
+    return list(range(1, count + 1)) if number_of(ordinal) == 1 else []

@@ -1,6 +1,6 @@
-"""Which texts must be read: one pattern for each kind of sign, asked before the readers are.
+"""A cheap prefilter over whole columns: which texts of single-image records may contain a reference and must be read.
 
-Reading a text takes a tenth of a millisecond, and most texts of single-image data speak of no image by number.
+Reading a text takes a tenth of a millisecond, and most texts of single-image data refer to no image by number.
 """
 
 import polars as pl
@@ -59,7 +59,7 @@ PREFILTER = "(?i)" + "|".join(
 
 
 def must_be_read(text: pl.Expr) -> pl.Expr:
-    """Say of texts of single-image records whether anything could be found in them."""
+    """Return whether a text of a single-image record may contain a reference, as a polars expression."""
     is_ascii = text.str.len_bytes() == text.str.len_chars()
     plain = is_ascii & text.str.contains_any(list(PLAIN))
     return text.str.contains(PREFILTER) | text.str.contains(FOLDABLE) | (~plain & text.str.contains(FOREIGN_SIGN))

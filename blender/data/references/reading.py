@@ -1,43 +1,43 @@
-"""Read a text: its references, and what could be a reference and is not understood."""
+"""Find the references of a text: those that can be rewritten, and those that cannot."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from blender.data.references.collective import collective
+from blender.data.references.cues import find_cues
 from blender.data.references.folding import fold
 from blender.data.references.languages import is_english, is_plain, points_in_another_language
 from blender.data.references.noun import NOUN, Noun
 from blender.data.references.numbers import OTHER_LETTER, numbered
 from blender.data.references.ordinals import ordered, relative
 from blender.data.references.reference import Reason, Reference
-from blender.data.references.signs import signs
 from blender.data.references.spelling import spelled
 from blender.data.references.vague import vague
 
 _READERS = (numbered, relative, ordered, collective, vague)
 
 
-class Pin(NamedTuple):
-    """What keeps a text from standing behind other images than its record's."""
+class UnclearReference(NamedTuple):
+    """A phrase that may refer to an image and cannot be renumbered: it keeps other images from being put before."""
 
     reason: Reason
-    #: as it is written
+    #: as the text has it
     phrase: str
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says of images."""
+    """The references in a text."""
 
-    #: in the order of the text
+    #: those that can be renumbered, in the order of the text
     understood: list[Reference]
-    #: in the order of the text; empty where the text may stand behind other images
-    pins: list[Reference]
+    #: those that cannot, in the order of the text; empty if other images may be put before the text's own
+    unclear: list[Reference]
 
 
 def read(text: str, num_images: int, several: bool | None = None) -> Reading:
-    """Read a text.
+    """Find the references of a text.
 
     Args:
         text: A question or an answer.
@@ -49,24 +49,24 @@ def read(text: str, num_images: int, several: bool | None = None) -> Reading:
     if folded is None:
         return _read(text, num_images, several)
     reading = _read(folded.text, num_images, several)
-    found = [folded.unfold(reference) for reference in (*reading.understood, *reading.pins)]
-    pins = [reference for reference in found if not reference.parts]
-    return Reading([reference for reference in found if reference.parts], sorted(pins, key=_where))
+    found = [folded.unfold(reference) for reference in (*reading.understood, *reading.unclear)]
+    unclear = [reference for reference in found if not reference.parts]
+    return Reading([reference for reference in found if reference.parts], sorted(unclear, key=_where))
 
 
 def _read(text: str, num_images: int, several: bool) -> Reading:
     found = named_references(text, num_images, several)
     understood = [reference for reference in found if reference.parts]
-    pins = [reference for reference in found if not reference.parts]
+    unclear = [reference for reference in found if not reference.parts]
     # who writes "the first image" counts images; then "the other" is one of them, also in a record of one
     counting = several or bool(understood)
-    others = [*spelled(text, several), *(signs(text, understood, several) if counting else ())]
-    pins += [*_beside(sorted(others, key=_where), found), *_foreign(text, counting)]
-    return Reading(understood, sorted(pins, key=_where))
+    others = [*spelled(text, several), *(find_cues(text, understood, several) if counting else ())]
+    unclear += [*_beside(sorted(others, key=_where), found), *_foreign(text, counting)]
+    return Reading(understood, sorted(unclear, key=_where))
 
 
-def find_pin(text: str, num_images: int, several: bool | None = None) -> Pin | None:
-    """Find what first keeps a text from standing behind other images than its record's.
+def find_unclear_reference(text: str, num_images: int, several: bool | None = None) -> UnclearReference | None:
+    """Find the first reference of a text that cannot be renumbered.
 
     Args:
         text: A question or an answer.
@@ -74,15 +74,15 @@ def find_pin(text: str, num_images: int, several: bool | None = None) -> Pin | N
         several: Whether the record shows several, now or later; by default, whether it has by now.
 
     Returns:
-        None when the text is proved harmless: it speaks of no image by number, order or choice, or does so in ways that
-        :func:`rewrite_references` renumbers.
+        None if other images may be put before the text's own: it refers to no image by number, order or choice, or
+        only in ways that :func:`rewrite_references` renumbers.
     """
-    first = next(iter(read(text, num_images, several).pins), None)
-    return Pin(first.reason, text[first.start : first.end]) if first else None
+    first = next(iter(read(text, num_images, several).unclear), None)
+    return UnclearReference(first.reason, text[first.start : first.end]) if first else None
 
 
 def named_references(text: str, num_images: int, several: bool) -> list[Reference]:
-    """Find the references that hang on a noun for images, understood or not, in the order of the text."""
+    """Find the references that contain a noun for images, understood or not, in the order of the text."""
     found: list[Reference] = []
     named: frozenset[int] = frozenset()
     nouns = list(NOUN.finditer(text))
@@ -102,7 +102,7 @@ def _where(reference: Reference) -> tuple[int, int]:
 
 
 def _beside(others: Iterable[Reference], found: list[Reference]) -> Iterator[Reference]:
-    """Leave out what is part of a reference that hangs on a noun."""
+    """Leave out what is part of a reference with a noun."""
     taken = iter(found)
     now = next(taken, None)
     for reference in others:
@@ -113,7 +113,7 @@ def _beside(others: Iterable[Reference], found: list[Reference]) -> Iterator[Ref
 
 
 def _foreign(text: str, counting: bool) -> Iterator[Reference]:
-    """Find a text that is not recognised as English and may speak of images by number, order or choice."""
+    """Yield the whole text if it is not recognised as English and may refer to images by number, order or choice."""
     if counting:
         doubtful = not is_english(text)
     else:

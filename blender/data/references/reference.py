@@ -1,10 +1,10 @@
-"""A reference to images: where it stands, and what it is made of."""
+"""A reference to images: its position in a text, and the parts it consists of."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-#: why a text may not stand behind other images
+#: why a reference cannot be renumbered
 Reason = Literal[
     "number",  # an image number that the record does not have, or that cannot be read
     "relative",  # "the previous image": depends on what is shown around it
@@ -23,24 +23,24 @@ Reason = Literal[
 
 @dataclass(frozen=True)
 class Range:
-    """Neighbouring images, named by the first and the last of them."""
+    """Consecutive images, written as the first and the last of them: "2-4"."""
 
     first: int
     last: int
     between: str
 
 
-#: what a rewritten phrase is made of: words, a record's image, several of them, or a range of them
+#: a part of a phrase: words, an image number of the record, several of them, or a range of them
 Part = str | int | tuple[int, ...] | Range
 
 
 @dataclass(frozen=True)
 class Reference:
-    """A phrase that speaks of images by number, order or all together."""
+    """A phrase that refers to images by number, by order, or all together."""
 
     start: int
     end: int
-    #: the phrase with the record's image numbers in it; empty when it cannot be renumbered
+    #: the phrase, with the record's image numbers as numbers; empty if it cannot be renumbered
     parts: tuple[Part, ...] = ()
     #: why it cannot be renumbered
     reason: Reason = "number"
@@ -58,7 +58,7 @@ def _images(part: int | tuple[int, ...] | Range) -> tuple[int, ...]:
 
 
 def spell(part: Part, numbers: Sequence[int]) -> str:
-    """Write a part with the sample's numbers in place of the record's."""
+    """Write a part with the sample's image numbers in place of the record's."""
     if isinstance(part, str):
         return part
     moved = [numbers[k - 1] for k in _images(part)]

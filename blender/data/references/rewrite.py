@@ -1,4 +1,4 @@
-"""Renumber the references of a text."""
+"""Renumber the references of a text from a record's images to those of a sample."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ def rewrite_references(text: str, numbers: Sequence[int], num_shown: int) -> Rew
         num_shown: How many images the sample has shown up to this turn.
 
     Returns:
-        The text, changed in nothing but the references. A text that :func:`find_pin` finds something in stays as it is:
-        half of a text renumbered would count its images in two ways.
+        The text, changed in nothing but the references. A text in which :func:`find_unclear_reference` finds something
+        stays as it is: a text renumbered in part would count its images in two ways.
     """
     if num_shown == len(numbers) and all(number == k for k, number in enumerate(numbers, 1)):
         return Rewrite(text, 0)
     reading = read(text, len(numbers))
-    if reading.pins:
+    if reading.unclear:
         return Rewrite(text, 0)
     pieces, done, num_rewritten = [], 0, 0
     for reference in reading.understood:

@@ -1,6 +1,6 @@
-"""Spellings that may name an image, but are not rewritten: "Image-1", "Image I", "figure 2", "1st screenshot".
+"""Spellings that may refer to an image and are not rewritten: "Image-1", "Image I", "figure 2", "1st screenshot".
 
-They keep a record in front whatever the number of its images.
+They make a record not renumberable, however many images it has.
 """
 
 import re
@@ -19,7 +19,7 @@ MISSPELT = (
 NUMBERED_LIKE = (
     f"(?:{MISSPELT}|screen[ -]?shot|img|figure|fig|frame|slide|thumbnail|scene|panel|plate|exhibit|subfigure)"
 )
-#: nouns that may mean an image when an ordinal stands before; a frame or a panel may be a thing in the picture
+#: nouns that may mean an image after an ordinal; a frame or a panel may be a thing in the picture
 ORDERED_LIKE = f"(?:{MISSPELT}|screen[ -]?shot|img|figure|thumbnail|illustration|slide)"
 _OTHER_DIGIT = "[\u00b2\u00b3\u00b9\uff10-\uff19\u2460-\u2473\u2776-\u277f\u2160-\u216b]"
 _WORD = f"(?:{'|'.join(CARDINALS)})"
@@ -82,7 +82,7 @@ _NOUNS = re.compile(rf"(?<![a-z0-9])(?:{STEM}|{NUMBERED_LIKE}|{ORDERED_LIKE})")
 
 
 def spelled(text: str, several: bool) -> Iterator[Reference]:
-    """Find spellings that may name an image.
+    """Find spellings that may refer to an image.
 
     Args:
         text: A question or an answer.
@@ -111,14 +111,14 @@ _FIGURE_OF_SCENE = compiled(
 
 
 def _is_prose(text: str, noun: re.Match[str]) -> bool:
-    """Whether a noun of a record with one image is a thing in the picture, or stands before answers to choose from."""
+    """Whether a noun of a record with one image is a thing in the picture, or is followed by answers to choose from."""
     if _FIGURE_OF_SCENE.match(text, noun.start()) or begins_options(text, noun.start(), noun.end()):
         return True
     return _FIGURE_EIGHT.match(text, noun.start()) is not None and text[: noun.start()].endswith(("a ", "A "))
 
 
 def _small(text: str) -> str:
-    """Write a text in small letters, each where it was."""
+    """Lower the case of a text without moving any character."""
     small = text.lower()
     return (
         small if len(small) == len(text) else "".join(letter.lower() if letter < "\x7f" else letter for letter in text)

@@ -1,4 +1,4 @@
-"""Phrases that mean some image of several: "another image", "the left image", "the second street photo", "images"."""
+"""Phrases that refer to some image without saying which: "another image", "the left image", "the darker photo"."""
 
 import re
 
@@ -53,7 +53,7 @@ _BARE = compiled(
 
 
 def vague(noun: Noun) -> Reference | None:
-    """Read what points at some image of several, or may mean all of them."""
+    """Read a phrase that refers to some image of several, or perhaps to all of them."""
     if not noun.several:
         return None
     aside = _TO_THE_SIDE.match(noun.text, noun.end)
@@ -62,8 +62,8 @@ def vague(noun: Noun) -> Reference | None:
         found = _ANY_ONE.search(noun.before)
     aside = aside or _FURTHER.match(noun.text, noun.end)
     if found or aside:
-        return noun.lost("some_image", found, aside and aside.end())
-    return noun.lost("all_images") if noun.plural and _BARE.search(noun.before) and not _is_of(noun) else None
+        return noun.unclear("some_image", found, aside and aside.end())
+    return noun.unclear("all_images") if noun.plural and _BARE.search(noun.before) and not _is_of(noun) else None
 
 
 def _described(noun: Noun) -> re.Match[str] | None:

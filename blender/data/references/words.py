@@ -1,12 +1,12 @@
-"""The words that references are made of, as pieces of patterns."""
+"""Pieces of patterns: the words that references consist of."""
 
 import re
 
 CARDINALS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
-#: what "last", "final" and "latest" are worth: the number of images is known later
+#: the number of "last", "final" and "latest", until the number of images is known
 LAST = -1
-_WORTH = {word: number for words in (CARDINALS, _ORDINALS, "abcdefgh") for number, word in enumerate(words, 1)}
+_NUMBERS = {word: number for words in (CARDINALS, _ORDINALS, "abcdefgh") for number, word in enumerate(words, 1)}
 
 # white space is spelled out, and \w and \b stay out of the prefilter: Python and Rust take other characters for words
 BLANK = "[ \t\u00a0]"
@@ -62,7 +62,7 @@ LIKE_AN_IMAGE = (
 
 
 def listed(words: str) -> list[str]:
-    """Take words apart that are written one behind the other, each once."""
+    """Split words at white space, without repetitions."""
     return list(dict.fromkeys(words.split()))
 
 
@@ -72,7 +72,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE | re.ASCII)
 
 
-def worth(word: str) -> int:
-    """The number that a digit, letter, cardinal or ordinal stands for."""
+def number_of(word: str) -> int:
+    """Return the number of a digit, letter, cardinal or ordinal; :data:`LAST` for "last" and the like."""
     digits = word.rstrip("stndrhSTNDRH")
-    return int(digits) if digits.isdigit() else _WORTH.get(word.lower(), LAST)
+    return int(digits) if digits.isdigit() else _NUMBERS.get(word.lower(), LAST)

@@ -1,8 +1,8 @@
 """Which pictures look the same: first by a few numbers of each, then by looking at both.
 
-The numbers are those of a difference hash (``blender.data.images.looks``). They do not see a small thing that is there
-or not, which is what pairs for finding differences are made of. So two pictures whose numbers agree are opened again,
-and no part of one may differ from the same part of the other.
+The numbers are a perceptual hash (:mod:`blender.data.images.perceptual_hash`). They do not see a small thing that is
+there or not, which is what pairs for finding differences are made of. So two pictures whose numbers agree are opened
+again, and no part of one may differ from the same part of the other.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ import polars as pl
 
 from blender.core.errors import BlenderError
 from blender.core.pool import map_unordered
-from blender.data.images.looks import COLOUR_STEPS, Look, look_at, look_the_same
+from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, look_the_same, perceptual_hash
 from blender.inspect.lint.tables import Readable
 
 #: bits of 128 that near-duplicates may differ in
@@ -57,7 +57,7 @@ class ImagePair(NamedTuple):
 def look_at_all(
     wanted: Sequence[ImageToHash], workers: int, tell: Callable[[int, int], None] | None = None
 ) -> pl.DataFrame:
-    """Look at pictures, in processes.
+    """PerceptualHash at pictures, in processes.
 
     Args:
         wanted: The pictures.
@@ -89,14 +89,14 @@ def _rows(wanted: Sequence[ImageToHash]) -> Iterator[tuple[object, ...]]:
         except BlenderError:
             continue
         hashed = int.from_bytes(blake2b(content, digest_size=8).digest(), "big") if digest else None
-        yield image, hashed, *(_seen(content) if look else (None,) * len(Look._fields))
+        yield image, hashed, *(_seen(content) if look else (None,) * len(PerceptualHash._fields))
 
 
 def _seen(content: bytes) -> tuple[object, ...]:
     try:
-        return look_at(content)
+        return perceptual_hash(content)
     except OSError:
-        return (None,) * len(Look._fields)
+        return (None,) * len(PerceptualHash._fields)
 
 
 def are_alike(pairs: pl.DataFrame) -> pl.Series:
@@ -120,7 +120,7 @@ def are_alike(pairs: pl.DataFrame) -> pl.Series:
 
 
 def same_looking(pairs: Sequence[ImagePair], workers: int) -> pl.DataFrame:
-    """Look at pairs of pictures, in processes, and keep those that look the same.
+    """PerceptualHash at pairs of pictures, in processes, and keep those that look the same.
 
     Args:
         pairs: The pairs.

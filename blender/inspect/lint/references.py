@@ -11,7 +11,7 @@ from functools import cache
 
 import polars as pl
 
-from blender.data.references import PREFILTER, Pin, find_pin, must_be_read, named_references
+from blender.data.references import PREFILTER, UnclearReference, find_unclear_reference, must_be_read, named_references
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.record_images import entry_of, record_images
@@ -104,7 +104,7 @@ def is_not_understood(turns: pl.DataFrame) -> pl.Series:
     return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
 
 
-def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> Pin | None:
+def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> UnclearReference | None:
     """Find what in a text may mean an image of another record.
 
     Args:
@@ -115,8 +115,8 @@ def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> Pin
     """
     for reference in named_references(text, num_shown, num_own > 1):
         if any(number <= num_before for number in reference.named):
-            return Pin("number", text[reference.start : reference.end])
-    return find_pin(text, num_shown, num_own > 1)
+            return UnclearReference("number", text[reference.start : reference.end])
+    return find_unclear_reference(text, num_shown, num_own > 1)
 
 
 def _find_missing(material: LintTables) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """How the tests of references ask."""
 
-from blender.data.references import find_pin, rewrite_references
+from blender.data.references import find_unclear_reference, rewrite_references
 
 
 def behind(text, num_images, num_before=2):
@@ -9,13 +9,13 @@ def behind(text, num_images, num_before=2):
     return rewrite_references(text, numbers, num_before + num_images).text
 
 
-def pinned_by(text, num_images):
+def unclear_phrase(text, num_images):
     """Return the phrase that keeps a text in front; None where it may stand behind other images."""
-    pin = find_pin(text, num_images)
-    return pin and pin.phrase
+    unclear = find_unclear_reference(text, num_images)
+    return unclear and unclear.phrase
 
 
 def reason(text, num_images):
     """Return the word for what keeps a text in front; None where it may stand behind other images."""
-    pin = find_pin(text, num_images)
-    return pin and pin.reason
+    unclear = find_unclear_reference(text, num_images)
+    return unclear and unclear.reason

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from blender.data.references import PREFILTER, find_pin, must_be_read, rewrite_references
-from tests.data.references.reading import behind, pinned_by
+from blender.data.references import PREFILTER, find_unclear_reference, must_be_read, rewrite_references
+from tests.data.references.reading import behind, unclear_phrase
 from tests.data.references.soup import soup
 
 
@@ -39,7 +39,7 @@ def passes(text):
 @example("the first (left) image", 1)
 @example("the twenty-first image", 1)
 def test_whatever_can_be_found_in_a_record_of_one_image_passes(text, num_images):
-    if pinned_by(text, num_images) is not None or behind(text, num_images) != text:
+    if unclear_phrase(text, num_images) is not None or behind(text, num_images) != text:
         assert passes(text)
 
 
@@ -60,7 +60,7 @@ def test_the_identity_changes_nothing(text, num_images):
 
 @given(soup | st.text(), st.integers(0, 4))
 def test_what_keeps_a_text_in_front_is_part_of_it(text, num_images):
-    phrase = pinned_by(text, num_images)
+    phrase = unclear_phrase(text, num_images)
     assert phrase is None or (phrase and phrase in text)
 
 
@@ -103,8 +103,8 @@ def test_reading_takes_time_in_proportion_to_the_length(piece):
     def seconds(length):
         text = piece * (length // len(piece))
         begun = time.process_time()
-        find_pin(text, 3)
-        find_pin(text, 1)
+        find_unclear_reference(text, 3)
+        find_unclear_reference(text, 1)
         return time.process_time() - begun
 
     # ten times the length may take ten times as long; a square would take a hundred times

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.data.references import rewrite_references
-from tests.data.references.reading import behind, pinned_by
+from tests.data.references.reading import behind, unclear_phrase
 
 ONE_IMAGE = {
     "the first image": "image 3",
@@ -133,7 +133,7 @@ FOUR_IMAGES = {
 )
 def test_references_are_renumbered(text, expected, num_images):
     assert behind(text, num_images) == expected
-    assert pinned_by(text, num_images) is None
+    assert unclear_phrase(text, num_images) is None
 
 
 def test_each_changed_phrase_is_counted():
@@ -218,7 +218,7 @@ plain = st.text(alphabet=" \t,;:'\"“”*()", max_size=30) | st.sampled_from(
 def test_nothing_but_the_references_changes(sentence, before, after, num_before):
     text = f"{before} . {sentence[0][0]} . {after}"
     assert behind(text, 4, num_before) == f"{before} . {meant(sentence, num_before)} . {after}"
-    assert pinned_by(text, 4) is None
+    assert unclear_phrase(text, 4) is None
 
 
 @given(sentences(), st.integers(1, 4), st.integers(1, 4))

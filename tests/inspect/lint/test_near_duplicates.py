@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
-from blender.data.images.looks import look_at, look_the_same
+from blender.data.images.perceptual_hash import look_the_same, perceptual_hash
 from blender.inspect.lint.near_duplicates import LOOKS, are_alike
 
 
@@ -28,7 +28,7 @@ def with_a_ball(image):
 
 
 def are_numbers_alike(content, other):
-    rows = [(0, None, *look_at(content)), (1, None, *look_at(other))]
+    rows = [(0, None, *perceptual_hash(content)), (1, None, *perceptual_hash(other))]
     looks = pl.DataFrame(rows, schema=LOOKS, orient="row")
     return are_alike(looks[:1].join(looks[1:], how="cross", suffix="_other")).item()
 
@@ -75,4 +75,4 @@ def test_plain_pictures_are_told_by_their_colour():
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1", "I;16"])
 def test_every_kind_of_picture_is_looked_at(mode):
     image = Image.fromarray(np.arange(64 * 64, dtype=np.uint16).reshape(64, 64)) if mode == "I;16" else None
-    look_at(encoded(image or picture(1).convert(mode), "PNG"))
+    perceptual_hash(encoded(image or picture(1).convert(mode), "PNG"))

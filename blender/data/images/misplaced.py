@@ -13,7 +13,7 @@ NUM_TRIED = 20
 _NUM_FOLDERS = 100
 
 
-def find_elsewhere(store: str, root: Path, names: Sequence[str]) -> str | None:
+def find_misplaced(store: str, root: Path, names: Sequence[str]) -> str | None:
     """Say where names that are missing in a folder are, as a sentence; None when they are nowhere near.
 
     Args:

@@ -1,8 +1,8 @@
-"""Words that could point at one of several images, in what understood references leave of a text.
+"""Words that may point at one of several images and are in no understood reference: "the other", "which one", "A".
 
-Only for records of several images, and for texts that count the one image of theirs. Such a text may stand behind other
-images if every one of these words is known to point at something else ("at first", "two dogs", "each other", "one of
-images 3 and 4"); any other keeps its record in front.
+They are looked for in records of several images, and in texts that count the one image of their record. The record
+stays renumberable only if each of these words is in a phrase that is known to be harmless ("at first", "two dogs",
+"each other", "one of images 3 and 4").
 """
 
 import re
@@ -18,31 +18,31 @@ _STATED = "(?:has|have|had|shows?|contains?|features?|depicts?|makes?|includes?|
 _TO_NINTH = "(?:first|second|third|(?:four|fif|six|seven|eigh|nin)th)"
 
 
-class _Kind(NamedTuple):
+class _CueKind(NamedTuple):
     reason: Reason
     pattern: str
-    #: whether it is harmless in a sentence with an understood reference, in a text with one, or behind a plural noun
+    #: where the word is harmless: in a "sentence" or "text" with an understood reference, or behind a "plural" noun
     beside: str = ""
 
 
 _KINDS = (
-    _Kind("ordinal", rf"{ORDERS}(?![\w])|(?:firstly|secondly|thirdly|lastly)\b"
+    _CueKind("ordinal", rf"{ORDERS}(?![\w])|(?:firstly|secondly|thirdly|lastly)\b"
         rf"|(?:before|after)(?=[:,.;?!]|\Z|{BLANK}?/|{GAP}(?:and|vs\.?|or){GAP}after\b)|(?:the|and){GAP}(?:before|after)\b"
         rf"|then{GAP}and{GAP}now\b"),
-    _Kind("ordinal", rf"(?:eleventh|twelfth|[a-z]{{3,5}}teenth|twentieth|(?:twenty|thirty)-{_TO_NINTH})\b"),
-    _Kind("ordinal", r"(?-i:II|III|IV|VI{0,3})(?![\w'’-])|(?:i{1,3}|iv|v)(?=\))"),
-    _Kind("letter", rf"(?-i:A)(?={GAP}(?:{VERBS}|and|or|vs)\b"
+    _CueKind("ordinal", rf"(?:eleventh|twelfth|[a-z]{{3,5}}teenth|twentieth|(?:twenty|thirty)-{_TO_NINTH})\b"),
+    _CueKind("ordinal", r"(?-i:II|III|IV|VI{0,3})(?![\w'’-])|(?:i{1,3}|iv|v)(?=\))"),
+    _CueKind("letter", rf"(?-i:A)(?={GAP}(?:{VERBS}|and|or|vs)\b"
         rf"|[):,.](?:\s|\Z)|{BLANK}?[=–—>]|{BLANK}-{BLANK}|[\"'’”*]|\Z)|(?<=\()[a-h](?=\))"),
     # an order: BCAD, 2143
-    _Kind("letter", r"(?-i:[A-H]{2,8})(?=\.?\Z)|(?<!.)[1-8]{3,8}(?=\.?\Z)"),
-    _Kind("letter", r"(?-i:[B-HJ-Zb-hj-z])(?![\w'’-]|\.\w)"),
-    _Kind("count", rf"{NUMERAL}{GAP}(?:in|on|at|near|to|by){GAP}the{GAP}(?:far{GAP})?{SIDE}\b", "sentence"),
-    _Kind("count", rf"(?!0(?![0-9]))(?:[0-9]{{1,2}}(?![0-9%])|{NUMERAL}(?![\w-])|[a-z]{{1,12}}[0-9]{{1,2}}(?!\w))"),
-    _Kind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)])|(?<!.){SIDE}(?=[.!]?\s*\Z)"),
-    _Kind("side", rf"(?:left|right)(?={GAP}[a-z]+(?:{GAP}(?:{VERBS})\b|:))", "sentence"),
-    _Kind("side", rf"(?:on|to|at|in|from|the){GAP}(?:the{GAP})?(?:far{GAP}|very{GAP})?{SIDE}(?![\w-])", "sentence"),
-    _Kind("holder", r"which\b", "sentence"),
-    _Kind(
+    _CueKind("letter", r"(?-i:[A-H]{2,8})(?=\.?\Z)|(?<!.)[1-8]{3,8}(?=\.?\Z)"),
+    _CueKind("letter", r"(?-i:[B-HJ-Zb-hj-z])(?![\w'’-]|\.\w)"),
+    _CueKind("count", rf"{NUMERAL}{GAP}(?:in|on|at|near|to|by){GAP}the{GAP}(?:far{GAP})?{SIDE}\b", "sentence"),
+    _CueKind("count", rf"(?!0(?![0-9]))(?:[0-9]{{1,2}}(?![0-9%])|{NUMERAL}(?![\w-])|[a-z]{{1,12}}[0-9]{{1,2}}(?!\w))"),
+    _CueKind("side", rf"(?:left|right)most\b|(?:left|right){GAP}ones?\b|{SIDE}(?=[:)])|(?<!.){SIDE}(?=[.!]?\s*\Z)"),
+    _CueKind("side", rf"(?:left|right)(?={GAP}[a-z]+(?:{GAP}(?:{VERBS})\b|:))", "sentence"),
+    _CueKind("side", rf"(?:on|to|at|in|from|the){GAP}(?:the{GAP})?(?:far{GAP}|very{GAP})?{SIDE}(?![\w-])", "sentence"),
+    _CueKind("holder", r"which\b", "sentence"),
+    _CueKind(
         "holder",
         r"(?:both|either|neither|each|every|others?|another|ones|none|respectively|rest|everything|except|excluding)\b"
         rf"|(?:all|any|anything|nothing|everyone|nobody){GAP}but\b"
@@ -52,8 +52,8 @@ _KINDS = (
         rf"|in{GAP}(?:total|all(?=[,.;:?!]|\Z))|(?:altogether|combined|overall)(?=[,.;:?!]|\Z)"
         rf"|the{GAP}(?:original|(?:[a-z-]+{GAP})?version)\b|(?:in{GAP})?(?:(?:that|this|the|reverse|which){GAP})?order(?=[,.;:?!]|\Z)",
     ),
-    _Kind("holder", r"(?:they|them|their|theirs|these|those|together)\b", "plural"),
-    _Kind(
+    _CueKind("holder", r"(?:they|them|their|theirs|these|those|together)\b", "plural"),
+    _CueKind(
         "comparison",
         r"(?:than|compar(?:e|es|ed|ing|ison|isons)|differ|differs|difference|differences|similar|similarity|similarities"
         r"|dissimilar|alike|contrast|contrasts|versus|vs|unlike|likewise|identical|same|changed?|changes|changing|related?"
@@ -67,7 +67,7 @@ _KINDS = (
     ),
 )  # fmt: skip
 _ANY_KIND = compiled("|".join(f"(?P<kind{number}>{kind.pattern})" for number, kind in enumerate(_KINDS)))
-#: every word that a sign or a harmless phrase may begin with, but digits, single letters and "21st"
+#: every word that a cue or a harmless phrase may begin with, except digits, single letters and "21st"
 _FIRST_WORDS = frozenset(
     listed("""
     first second third fourth fifth sixth seventh eighth ninth tenth last final latest most previous prior
@@ -99,14 +99,14 @@ _PLURAL_NOUN = compiled(
 )
 
 
-def signs(text: str, understood: list[Reference], several: bool) -> Iterator[Reference]:
-    """Find the words that could point at an image and are in no understood reference.
+def find_cues(text: str, understood: list[Reference], several: bool) -> Iterator[Reference]:
+    """Find the words that may point at an image and are in no understood reference.
 
     Args:
-        text: A text that speaks of its record's images by number or order.
+        text: A text of a record with several images, or one that refers to its image by number or order.
         understood: Its references.
-        several: Whether the record has several images; in a record of one, numbers and letters elsewhere than in a
-            sentence with a reference are those of other things.
+        several: Whether the record has several images; in a record of one, numbers and letters count only in a
+            sentence with a reference.
     """
     rest = _without(text, understood)
     named = _PLURAL_NOUN.search(rest)
@@ -121,7 +121,7 @@ def signs(text: str, understood: list[Reference], several: bool) -> Iterator[Ref
                 done = max(harmless.end(), word.end())
                 continue
             behind = f"{beside} plural" if plural_from < word.start() else beside
-            found = _sign(rest, word.start(), behind)
+            found = _cue_at(rest, word.start(), behind)
             if found and (several or "sentence" in beside or found.reason not in ("count", "letter")):
                 yield found
 
@@ -137,7 +137,7 @@ def _may_begin(word: str) -> bool:
     )
 
 
-def _sign(text: str, start: int, beside: str) -> Reference | None:
+def _cue_at(text: str, start: int, beside: str) -> Reference | None:
     found = _ANY_KIND.match(text, start)
     if found is None or found.lastgroup is None:
         return None
@@ -148,12 +148,12 @@ def _sign(text: str, start: int, beside: str) -> Reference | None:
 
 
 def _is_count(text: str, start: int) -> bool:
-    """Whether a number says how many there are: "image 3 has two"."""
+    """Whether a number is a quantity: "image 3 has two"."""
     return _COUNT.match(text, start) is not None and _COUNTED.search(text[max(0, start - 20) : start]) is not None
 
 
 def _without(text: str, understood: list[Reference]) -> str:
-    """Put ``TAKEN`` in the place of every understood reference."""
+    """Replace every character of the understood references by ``TAKEN``."""
     pieces, done = [], 0
     text = text.replace(TAKEN, " ")
     for reference in understood:

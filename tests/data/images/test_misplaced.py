@@ -21,13 +21,13 @@ def told(folder):
 @pytest.mark.parametrize("inner", ["train2017", "a/b"])
 def test_images_one_or_two_folders_deeper_are_seen(tmp_path, inner):
     store = store_at(tmp_path, "coco", [f"coco/{inner}/{name}" for name in NAMES])
-    assert store.elsewhere(NAMES) == told(tmp_path / "coco" / inner)
+    assert store.find_misplaced(NAMES) == told(tmp_path / "coco" / inner)
 
 
 @pytest.mark.parametrize("inner", ["coco/empty", "coco/a/b"])
 def test_images_one_or_two_folders_higher_are_seen(tmp_path, inner):
     store = store_at(tmp_path, inner, [f"coco/{name}" for name in NAMES])
-    assert store.elsewhere(NAMES) == told(tmp_path / "coco")
+    assert store.find_misplaced(NAMES) == told(tmp_path / "coco")
 
 
 def test_names_with_a_folder_that_the_store_has_not_are_seen(tmp_path):
@@ -36,15 +36,15 @@ def test_names_with_a_folder_that_the_store_has_not_are_seen(tmp_path):
         f"{tmp_path / 'coco'} holds them directly, and their names have folders before them, such as gqa/0.jpg: "
         f"make a folder {tmp_path / 'coco/gqa'} of them, or take these folders out of the names"
     )
-    assert store.elsewhere([f"gqa/{name}" for name in NAMES]) == sentence
+    assert store.find_misplaced([f"gqa/{name}" for name in NAMES]) == sentence
 
 
 def test_images_that_are_nowhere_near_are_not_seen(tmp_path):
-    assert store_at(tmp_path, "coco", ["coco/x/other.jpg"]).elsewhere(NAMES) is None
-    assert store_at(tmp_path, "coco", ["coco/x/0.jpg"]).elsewhere(NAMES) is None, "one of six may be chance"
+    assert store_at(tmp_path, "coco", ["coco/x/other.jpg"]).find_misplaced(NAMES) is None
+    assert store_at(tmp_path, "coco", ["coco/x/0.jpg"]).find_misplaced(NAMES) is None, "one of six may be chance"
 
 
 def test_names_that_lead_elsewhere_are_not_tried(tmp_path):
     store = store_at(tmp_path, "coco/empty", ["secret.jpg"])
-    assert store.elsewhere(["../../secret.jpg", str(tmp_path / "secret.jpg"), "..\\..\\secret.jpg"]) is None
+    assert store.find_misplaced(["../../secret.jpg", str(tmp_path / "secret.jpg"), "..\\..\\secret.jpg"]) is None
     assert Path(tmp_path, "secret.jpg").is_file()

@@ -1,4 +1,4 @@
-"""Images that may be others than those shown: pictures on a wall, a photo album, the first photo someone ever took."""
+"""Nouns that may mean other images than those shown: pictures on a wall, a photo album, "the first photo he took"."""
 
 from blender.data.references.noun import Noun
 from blender.data.references.words import GAP, compiled
@@ -20,7 +20,7 @@ _SUPERLATIVE = compiled(
 )
 
 
-def is_elsewhere(noun: Noun) -> bool:
+def means_other_images(noun: Noun) -> bool:
     """Whether the noun's images may be others than those shown: pictures on a wall, a photo album."""
     return bool((_MANY_ELSEWHERE if noun.plural else _OTHER_THING).match(noun.text, noun.end))
 

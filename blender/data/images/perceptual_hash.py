@@ -27,7 +27,7 @@ _DIFFERENCE = 24
 COLOUR_STEPS = 24
 
 
-class Look(NamedTuple):
+class PerceptualHash(NamedTuple):
     """What a picture looks like."""
 
     across: int
@@ -38,7 +38,7 @@ class Look(NamedTuple):
     flat: bool
 
 
-def look_at(content: bytes) -> Look:
+def perceptual_hash(content: bytes) -> PerceptualHash:
     """Work out what a picture looks like.
 
     Args:
@@ -52,7 +52,7 @@ def look_at(content: bytes) -> Look:
     red, green, blue = np.asarray(colours, dtype=np.float64).mean(axis=(0, 1)).round().astype(int).tolist()
     across = np.diff(grey[:-1], axis=1) > 0
     down = np.diff(grey[:, :-1], axis=0) > 0
-    return Look(_packed(across), _packed(down), red, green, blue, bool(np.ptp(grey) < _FLAT))
+    return PerceptualHash(_packed(across), _packed(down), red, green, blue, bool(np.ptp(grey) < _FLAT))
 
 
 def look_the_same(content: bytes, other: bytes) -> bool:
