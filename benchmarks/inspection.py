@@ -26,11 +26,11 @@ from PIL import Image, ImageFilter
 from benchmarks import report
 from benchmarks.measure import measure
 from benchmarks.published import write_published
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.manifest import Manifest, ManifestCount, ManifestShard, encode_manifest
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 
 ROOT = Path(__file__).parents[1]
 _PER_SHARD = 1_000
@@ -128,9 +128,9 @@ def _sample(
     def text(length: int) -> str:
         return " ".join(words[place] for place in random.integers(0, len(words), length))
 
-    images = [SampleImage("coco", f"{image:012d}.jpg", *size) for image in shown]
+    images = [ImageRef("coco", f"{image:012d}.jpg", *size) for image in shown]
     turns = [
-        SampleTurn(list(range(1, len(shown) + 1)) if place == 0 else [], text(12), text(60), 0)
+        Turn(list(range(1, len(shown) + 1)) if place == 0 else [], text(12), text(60), 0)
         for place in range(int(random.integers(1, 5)))
     ]
     template = TEMPLATES["deepspeed-visualchat"]

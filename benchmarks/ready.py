@@ -18,10 +18,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from blender.data.sample import Sample
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import read_pixel_spec
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import Encoded, Encoder, encode_sample
 from blender.stream.pixels import decode_image

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from blender.core.screen import Screen
+    from blender.data.sample import Sample
     from blender.inspect.views import TokensView
     from blender.shards.manifest import Manifest
     from blender.shards.read import Blend
-    from blender.shards.sample import Sample
 
 
 #: options, by their parameters' names, that need another one

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from blender.blend.plan import Plan
+    from blender.data.sample import Sample
     from blender.inspect.preview import PreviewSample
     from blender.inspect.views import TokensView
-    from blender.shards.sample import Sample
 
 
 def add_to(app: typer.Typer) -> None:

@@ -8,9 +8,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from blender.data.sample import Sample
     from blender.inspect.lint import TokenCounter
     from blender.inspect.views import TokensView
-    from blender.shards.sample import Sample
 
 
 @dataclass(frozen=True)

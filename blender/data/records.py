@@ -10,30 +10,15 @@ taken apart into lists, and are only made for who asks for them.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from typing import Self
 
 from msgspec import Struct
 
+from blender.data.sample import Turn
+
 #: items that travel together
 BATCH_SIZE = 8_192
-
-
-class Turn(Struct, frozen=True, gc=False):
-    """One round: images newly shown, then a question, then its answer.
-
-    References to images inside the texts count the images of this conversation alone, from 1, in the order shown
-    ("image 2" is the second image of the conversation); the blend rewrites them when it puts other images before.
-    """
-
-    #: names of the images shown with this turn, in order; empty when the turn is about earlier images, or about none
-    images: tuple[str, ...]
-    question: str
-    answer: str
-    #: index, in :attr:`Conversation.records`, of the file's record that this turn was read from
-    record: int = 0
-    #: instruction that stands before the question, as a message of its own; empty where there is none
-    system: str = ""
 
 
 class Record(Struct, frozen=True, gc=False):
@@ -48,6 +33,8 @@ class Record(Struct, frozen=True, gc=False):
 class Conversation(Struct, frozen=True, gc=False):
     """One conversation, read from one record of a file, or from several that belong together."""
 
+    #: names of the images in the order shown, which a turn's numbers count from 1
+    images: tuple[str, ...]
     turns: tuple[Turn, ...]
     records: tuple[Record, ...]
     #: False when the turns stand beside each other and may be asked in any order (MIMIC-IT); the first turn shows
@@ -89,7 +76,7 @@ class Batch:
     answers: list[str] = field(default_factory=list)
     #: length of :attr:`Turn.images`
     num_shown: list[int] = field(default_factory=list)
-    #: :attr:`Turn.record`
+    #: :attr:`Turn.source`
     record: list[int] = field(default_factory=list)
 
     #: :attr:`Turn.system` of the turns that have one, by their place in the lists above
@@ -126,8 +113,8 @@ class Batch:
             self.questions.append(turn.question)
             self.answers.append(turn.answer)
             self.num_shown.append(len(turn.images))
-            self.record.append(turn.record)
-            self.names.extend(turn.images)
+            self.record.append(turn.source)
+        self.names.extend(item.images)
 
     def items(self) -> Iterator[Conversation | Skip]:
         """Make the objects."""
@@ -140,11 +127,13 @@ class Batch:
         ):
             yield from self._skips(records, done, first)
             done = first + num_records
+            numbers = count(1)
             own = [
-                Turn(tuple(islice(names, num_shown)), question, answer, record, self.systems.get(place, ""))
+                Turn(list(islice(numbers, num_shown)), question, answer, record, self.systems.get(place, ""))
                 for place, (question, answer, record, num_shown) in islice(turns, num_turns)
             ]
-            yield Conversation(tuple(own), tuple(records[first:done]), ordered)
+            images = tuple(islice(names, next(numbers) - 1))
+            yield Conversation(images, tuple(own), tuple(records[first:done]), ordered)
         yield from self._skips(records, done, len(records))
 
     def _skips(self, records: list[Record], start: int, end: int) -> Iterator[Skip]:

@@ -19,18 +19,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol
 
-from msgspec import Struct
+from blender.data.sample import Span
 
 #: stands where the features of an image go
 IMAGE = "<image>"
-
-
-class Span(Struct, frozen=True, gc=False):
-    """A piece of the rendered conversation."""
-
-    text: str
-    #: whether loss falls on it
-    train: bool
 
 
 class Round(Protocol):

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from blender.core.errors import StreamError
-from blender.data.template import CHAT, IMAGE, TEMPLATES, Round, Span, Template
+from blender.data.sample import Span
+from blender.data.template import CHAT, IMAGE, TEMPLATES, Round, Template
 from blender.encoding.drafting import Markup
 
 SYSTEM = "You are a powerful vision-language assistant."

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blender.data.template import IMAGE, Span
+from blender.data.sample import Span
+from blender.data.template import IMAGE
 from blender.encoding.encoded import UnusableTextError
 
 #: stands for an image, the end of an answer or a forced cut while a text is tokenised; a noncharacter of Unicode

@@ -28,7 +28,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer
 
 from blender.core.errors import StreamError
-from blender.data.template import Span
+from blender.data.sample import Span
 from blender.encoding.drafting import CUT_MARK, END_MARK, IMAGE_MARK, MARK, Draft, Drafting, Markup, Special, Tokens
 from blender.encoding.encoded import EncodedText, UnusableTextError
 

@@ -87,11 +87,12 @@ def _dialogue(
     path: str, dataset: str, name: str, record: records.Conversation, finder: ImageFinder
 ) -> EvalConversation:
     whose = f"{path}, dialogue {name}"
-    found = [finder.require(each, whose) for turn in record.turns for each in turn.images]
-    last = itertools.accumulate(len(turn.images) for turn in record.turns)
+    found = [finder.require(each, whose) for each in record.images]
     rounds = [
-        Question(tuple(range(end - len(turn.images) + 1, end + 1)), turn.images, turn.question, turn.answer)
-        for turn, end in zip(record.turns, last, strict=True)
+        Question(
+            tuple(turn.images), tuple(record.images[number - 1] for number in turn.images), turn.question, turn.answer
+        )
+        for turn in record.turns
     ]
     return EvalConversation(name, dataset, tuple(rounds), reader_of(found))
 

@@ -18,11 +18,11 @@ import polars as pl
 from msgspec import Struct
 
 from blender.core.pool import map_unordered
+from blender.data.sample import Sample
 from blender.inspect.lint.stored import StoredSamples
 from blender.inspect.lint.tables import SampleChunk
 from blender.shards.manifest import Manifest
 from blender.shards.read import Blend
-from blender.shards.sample import Sample
 
 #: what of a sample may be altered, each with what is hashed of it
 _ASPECTS: dict[str, Callable[[Sample], object]] = {

@@ -8,12 +8,12 @@ import polars as pl
 from msgspec import Struct
 
 from blender.core.errors import InspectionError
+from blender.data.sample import Sample
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.samples import read_table
 from blender.inspect.search_index import open_search_index
 from blender.recipe.places import suggestion
 from blender.shards.read import Blend
-from blender.shards.sample import Sample
 
 #: words, and phrases between quotation marks, as a catalogue reads them
 _TERM = re.compile(r'"([^"]+)"|(\S+)')

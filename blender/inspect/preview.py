@@ -18,6 +18,7 @@ from blender.blend.summary import summarise
 from blender.core.errors import InspectionError, StoreError
 from blender.data.images import ImageLimits, ImageStore, open_store, survey_image
 from blender.data.images.names import shown_name
+from blender.data.sample import ImageRef, Sample
 from blender.inspect.overview import plan_overview
 from blender.inspect.page import Setup, report_page
 from blender.inspect.report import facets_of, pick_rows, write_file
@@ -26,7 +27,6 @@ from blender.inspect.thumbnails import SIZES, Size, Thumbnail, make_thumbnail
 from blender.inspect.views import TokensView, view_of
 from blender.shards.job import lay_down_texts, open_job, shard_path
 from blender.shards.make import Made, make_samples
-from blender.shards.sample import Sample, SampleImage
 
 _UNLOOKED = "Images were not opened for the plan: samples whose images turn out to be broken will be dropped."
 
@@ -112,7 +112,7 @@ class _Looks:
         sample = replace(made.sample, images=[fact for fact, _ in looked])
         return PreviewSample(sample, tuple(image for _, image in looked), split, shard_path(split, shard))
 
-    def _look(self, image: dict[str, Any]) -> tuple[SampleImage, PreviewImage]:
+    def _look(self, image: dict[str, Any]) -> tuple[ImageRef, PreviewImage]:
         width, height = image["width"] or 0, image["height"] or 0
         store, member = self._store(image["store"]), image["member"]
         content, fault = None, None
@@ -124,7 +124,7 @@ class _Looks:
             info = survey_image(store, member, self.limits)
             width, height, fault = info.width, info.height, info.detail
             content = store.read(member) if fault is None else None
-        return SampleImage(image["store"], image["name"], width, height), PreviewImage(content, fault)
+        return ImageRef(image["store"], image["name"], width, height), PreviewImage(content, fault)
 
     def _store(self, name: str) -> ImageStore | StoreError:
         if name not in self.stores:

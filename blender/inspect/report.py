@@ -16,6 +16,7 @@ from blender.core.errors import InspectionError
 from blender.core.files import write_whole
 from blender.core.pool import map_unordered
 from blender.core.randomness import generator
+from blender.data.sample import Sample
 from blender.inspect.overview import blend_overview
 from blender.inspect.page import Facets, Setup, report_page
 from blender.inspect.samples import Place, SampleTable, read_table
@@ -24,7 +25,6 @@ from blender.inspect.statistics import blend_figures, scan_ledger, with_images
 from blender.inspect.thumbnails import Size, Thumbnail, choose_size, make_thumbnail
 from blender.inspect.views import SampleView, TokensView, view_of
 from blender.shards.read import Blend
-from blender.shards.sample import Sample
 
 #: bytes that the pictures of a report take at most, before they are written as text
 _PICTURE_BYTES = 24_000_000

@@ -13,11 +13,11 @@ import polars as pl
 from blender.blend.mix import SPLITS
 from blender.core.errors import ShardError
 from blender.data.images.files import ByteFile
+from blender.data.sample import Sample
 from blender.shards import tar
 from blender.shards.index import INDEX_NAME, SCHEMA
 from blender.shards.location import open_shard, read_block
 from blender.shards.read import Blend
-from blender.shards.sample import Sample
 
 #: where a header says the bytes of its member, in octal digits
 _SIZE = slice(124, 136)

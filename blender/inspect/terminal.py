@@ -6,11 +6,11 @@ from rich.console import Group, RenderableType
 
 from blender.core.screen import Screen
 from blender.core.screen import VisibleText as Text
+from blender.data.sample import Sample
 from blender.inspect.halfblocks import render_halfblocks
 from blender.inspect.preview import PreviewImage, PreviewSample
 from blender.inspect.views import TokenPiece, TokensView
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample
 
 _TRAINED = "bold green"
 _PICTURE_COLUMNS, _PICTURE_ROWS = 48, 14

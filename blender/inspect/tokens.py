@@ -6,8 +6,8 @@ Only the text part of the stream is used, which knows no torch; the encoder come
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
+from blender.data.sample import Sample
 from blender.inspect.views import TokenPiece, TokensView
-from blender.shards.sample import Sample
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -9,8 +9,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from blender.data.template import TEMPLATES, Span, Template
-from blender.shards.sample import Sample, SampleTurn
+from blender.data.sample import Sample, Span, Turn
+from blender.data.template import TEMPLATES, Template
 
 #: what a piece of text is; ``frame`` is the template's own words
 Kind = Literal["frame", "question", "answer"]
@@ -144,7 +144,7 @@ def _unparted(sample: Sample) -> list[TurnView]:
     return [TurnView(list(range(1, len(sample.images) + 1)), None, pieces)]
 
 
-def _ask(span: Span, turn: SampleTurn, template: Template | None) -> list[Piece]:
+def _ask(span: Span, turn: Turn, template: Template | None) -> list[Piece]:
     """Find the question in the text before an answer; it stands right before the template's last words."""
     if template is None or not span.text.endswith(template.ask(turn.images, turn.question)):
         return [Piece("frame", span.text)]

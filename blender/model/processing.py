@@ -15,7 +15,8 @@ from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from blender.core.errors import ModelError, StreamError
 from blender.core.hub import load_named
-from blender.data.template import IMAGE, Span, Template
+from blender.data.sample import Span
+from blender.data.template import IMAGE, Template
 from blender.encoding.chat import ChatTemplate, find_template
 from blender.encoding.encoded import EncodedText, UnusableTextError
 from blender.encoding.encoder import TextEncoder, make_text_encoder

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 import polars as pl
 from msgspec import inspect
 
+from blender.data.sample import Sample
 from blender.shards.card_text import EXAMPLE_CHARACTERS, as_yaml, card_text, published_parts
 from blender.shards.location import shard_location
 from blender.shards.manifest import Manifest
 from blender.shards.read import read_sample
-from blender.shards.sample import Sample
 
 #: the last line of a card: tells whether somebody has written on it since
 _SEAL = "<!-- visualchat card {} -->"

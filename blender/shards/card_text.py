@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import yaml
 
+from blender.data.sample import Sample
 from blender.shards.manifest import Manifest, ManifestCount
 from blender.shards.published import Published, published_as
-from blender.shards.sample import Sample
 
 #: characters of the example, at most
 EXAMPLE_CHARACTERS = 2_400

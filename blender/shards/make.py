@@ -7,8 +7,9 @@ from typing import Any
 
 import polars as pl
 
+from blender.data.sample import ImageRef, Sample
+from blender.shards.build import Ingredient, build_sample
 from blender.shards.job import OpenJob
-from blender.shards.sample import Ingredient, Sample, SampleImage, build_sample
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def make_samples(tables: OpenJob, rows: pl.DataFrame) -> Iterator[Made]:
     for key, dataset, num_turns, image_turns in columns.iter_rows():
         records, parts = zip(*islice(ingredients, num_turns), strict=True)
         images = list(islice(image_rows, len(image_turns)))
-        facts = [SampleImage(row["store"], row["name"], row["width"] or 0, row["height"] or 0) for row in images]
+        facts = [ImageRef(row["store"], row["name"], row["width"] or 0, row["height"] or 0) for row in images]
         sample, counts = build_sample(key, dataset, parts, facts, image_turns, tables.template)
         rewritten: dict[int, int] = {}
         for record, count in zip(records, counts, strict=True):

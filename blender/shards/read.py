@@ -10,10 +10,10 @@ import polars as pl
 
 from blender.blend.mix import SPLITS
 from blender.core.errors import ShardError
+from blender.data.sample import Sample
 from blender.shards.index import INDEX_NAME, empty_index
 from blender.shards.location import fetch_tables, open_shard, read_block, shard_location
 from blender.shards.manifest import Manifest
-from blender.shards.sample import Sample
 
 
 @dataclass(frozen=True)

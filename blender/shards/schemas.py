@@ -4,8 +4,8 @@ import json
 
 import msgspec
 
+from blender.data.sample import Sample
 from blender.shards.manifest import Manifest
-from blender.shards.sample import Sample
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -21,11 +21,11 @@ from blender.core.errors import BlenderError, ShardError
 from blender.core.faults import folder_fault
 from blender.core.files import sync
 from blender.data.images.identity import content_hash
+from blender.data.sample import Sample
 from blender.shards import tar
 from blender.shards.index import SCHEMA
 from blender.shards.job import Job, OpenJob, ShardTask, open_job
 from blender.shards.make import make_samples
-from blender.shards.sample import Sample
 
 #: small members are gathered up to this many bytes before they are handed to the system
 _GATHER = 1 << 18

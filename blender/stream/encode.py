@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 import torch
 
+from blender.data.sample import Sample
 from blender.data.template import IMAGE, Template
 from blender.encoding.chat import ChatTemplate
 from blender.encoding.encoded import EncodedText, UnusableTextError
 from blender.encoding.encoder import TextEncoder
 from blender.encoding.image_processor import PixelSpec
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample
 from blender.stream.pixels import stack_images
 from blender.stream.sample_text import SampleTextEncoder
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from blender.data.template import Span, Template
+from blender.data.sample import Sample, Span
+from blender.data.template import Template
 from blender.encoding.chat import ChatTemplate
 from blender.encoding.encoded import EncodedText
 from blender.encoding.encoder import TextEncoder
-from blender.shards.sample import Sample
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from blender.data.sample import Sample
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample
 from blender.stream.dealing import SingleDeal
 from blender.stream.loader import Loader, LoaderSettings
 from blender.stream.slots import Bytes, Sent, Slots, Span

@@ -12,9 +12,9 @@ import msgspec
 
 from blender.core.errors import StreamError
 from blender.data.images.formats import format_of
+from blender.data.sample import Sample
 from blender.shards import tar
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample
 
 _NAME, _SIZE, _CHECKSUM = slice(0, 100), slice(124, 135), slice(148, 156)
 _EMPTY = tar.header("", 0)

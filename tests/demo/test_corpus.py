@@ -78,7 +78,7 @@ def test_pictures_are_jpegs_of_the_size_that_the_scene_says(drawn):
 def test_our_readers_read_every_record(drawn, name):
     known = {scene for _, scene in drawn.scenes()} | {scene.removesuffix(".jpg") for _, scene in drawn.scenes()}
     for each in conversations(drawn, name):
-        assert all(image in known for turn in each.turns for image in turn.images)
+        assert all(image in known for image in each.images)
 
 
 def test_the_summary_counts_what_is_there(drawn):
@@ -119,7 +119,7 @@ def test_cgd_instructions_of_a_pair_name_each_other_and_nothing_else(drawn):
 
 def test_most_first_pictures_of_pairs_occur_in_llava_and_some_second_ones_nowhere_else(drawn):
     told = {record["image"] for name, format in SOURCES.items() if format == "llava" for record in drawn.read(name)}
-    pairs = [each.turns[0].images for each in conversations(drawn, "MIMIC-IT/CGD_instructions.json")]
+    pairs = [each.images for each in conversations(drawn, "MIMIC-IT/CGD_instructions.json")]
     share = sum(first in told for first, _ in pairs) / len(pairs)
     assert 0.7 < share < 1
     assert any(second not in told for _, second in pairs)
@@ -128,7 +128,7 @@ def test_most_first_pictures_of_pairs_occur_in_llava_and_some_second_ones_nowher
 def test_pictures_that_share_a_text_form_small_groups(drawn):
     group = {}
     for each in chain.from_iterable(conversations(drawn, name) for name in SOURCES):
-        images = [image for turn in each.turns for image in turn.images]
+        images = each.images
         joined = set(images).union(*(group.get(image, ()) for image in images))
         group |= {image: joined for image in joined}
     assert max(map(len, group.values())) <= 5

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.core.errors import StreamError
+from blender.data.sample import Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.encoding.chat import SYSTEM, find_template, make_chat_template
 from blender.encoding.drafting import Markup
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import PixelSpec
-from blender.shards.sample import Sample, SampleTurn
 from blender.stream.encode import Encoder, count_tokens
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
@@ -36,7 +36,7 @@ def encoder(kind):
 
 
 def turn(question, answer, images=()):
-    return SampleTurn(list(images), question, answer, 0)
+    return Turn(list(images), question, answer, 0)
 
 
 def messages(turns, kind):
@@ -149,7 +149,7 @@ def test_a_system_text_cannot_make_structure_either(kind):
 
 
 def with_systems(*systems):
-    return [SampleTurn([], f"Question {n}?", f"Answer {n}.", 0, text) for n, text in enumerate(systems)]
+    return [Turn([], f"Question {n}?", f"Answer {n}.", 0, text) for n, text in enumerate(systems)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

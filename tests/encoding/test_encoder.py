@@ -12,7 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from blender.core.errors import BlenderError
-from blender.data.template import IMAGE, TEMPLATES, Span
+from blender.data.sample import Span
+from blender.data.template import IMAGE, TEMPLATES
 from blender.encoding.drafting import MARK
 from blender.encoding.encoded import UnusableTextError
 from blender.encoding.encoder import make_text_encoder

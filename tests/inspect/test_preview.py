@@ -6,9 +6,9 @@ import pytest
 
 from blender.blend.plan import make_plan
 from blender.core.errors import InspectionError
+from blender.data.sample import Sample
 from blender.inspect.preview import preview_rows, preview_samples
 from blender.recipe import load_recipe
-from blender.shards.sample import Sample
 from tests import corpora
 
 

@@ -3,9 +3,9 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.data.template import TEMPLATES, Span
+from blender.data.sample import ImageRef, Sample, Span, Turn
+from blender.data.template import TEMPLATES
 from blender.inspect.views import search_text, view_of
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 
 texts = st.lists(
     st.sampled_from(
@@ -22,10 +22,10 @@ def samples(draw):
     for _ in range(draw(st.integers(1, 3))):
         num_images = draw(st.integers(0, 2))
         numbers = list(range(shown + 1, shown + num_images + 1))
-        turns.append(SampleTurn(numbers, draw(texts), draw(texts), 0))
+        turns.append(Turn(numbers, draw(texts), draw(texts), 0))
         shown += num_images
     template = TEMPLATES[draw(st.sampled_from(sorted(TEMPLATES)))]
-    images = [SampleImage("coco", f"{number}.jpg", 4, 3) for number in range(shown)]
+    images = [ImageRef("coco", f"{number}.jpg", 4, 3) for number in range(shown)]
     return Sample("train-0", "llava", ["a/b/1"], images, turns, template.name, template.render(turns))
 
 
@@ -50,8 +50,8 @@ def test_answers_are_the_trained_spans_and_questions_are_found(sample):
 
 def test_spans_of_another_program_are_shown_as_they_are():
     spans = [Span("It shows <image>. ", False), Span("A cat.", True), Span(" Bye.", False)]
-    turns = [SampleTurn([1], "What?", "A cat.", 0)]
-    sample = Sample("k", "d", ["s"], [SampleImage("coco", "1.jpg", 1, 1)], turns, "unheard-of", spans)
+    turns = [Turn([1], "What?", "A cat.", 0)]
+    sample = Sample("k", "d", ["s"], [ImageRef("coco", "1.jpg", 1, 1)], turns, "unheard-of", spans)
     (turn,) = view_of(sample, "train").turns
     assert [(piece.kind, piece.text) for piece in turn.pieces] == [
         ("frame", "It shows <image>. "),
@@ -63,7 +63,7 @@ def test_spans_of_another_program_are_shown_as_they_are():
 
 
 def test_a_search_looks_at_texts_names_and_records():
-    turns = [SampleTurn([1], "What IS it?", "Ein Häuschen.", 0)]
-    sample = Sample("k", "d", ["llava/A.json/7"], [SampleImage("coco", "Cat.JPG", 1, 1)], turns, "plain", [])
+    turns = [Turn([1], "What IS it?", "Ein Häuschen.", 0)]
+    sample = Sample("k", "d", ["llava/A.json/7"], [ImageRef("coco", "Cat.JPG", 1, 1)], turns, "plain", [])
     for word in ("what is it?", "häuschen", "cat.jpg", "llava/a.json/7"):
         assert word in search_text(sample)

@@ -6,7 +6,7 @@ from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
 from blender.core.errors import ModelError
-from blender.data.template import Span
+from blender.data.sample import Span
 from blender.encoding.encoder import make_text_encoder
 from blender.model import VisualChatProcessor, read_config
 from tests.model.parts import language_model, vision_tower

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.encoding.drafting import MARK
 from blender.encoding.image_processor import read_pixel_spec
 from blender.model import VisualChatProcessor
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Round, Session
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
 from blender.stream.models import load_text_encoder
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
@@ -54,8 +54,8 @@ def doors(kind, template):
 def ids_before_the_last_answer(training, rounds):
     """Encode a conversation as training does; return what comes before its last answer."""
     count = sum(len(one.images) for one in rounds)
-    turns = [SampleTurn(list(one.images), one.question, one.answer, 0) for one in rounds]
-    images = [SampleImage("s", str(number), 9, 9) for number in range(count)]
+    turns = [Turn(list(one.images), one.question, one.answer, 0) for one in rounds]
+    images = [ImageRef("s", str(number), 9, 9) for number in range(count)]
     whole = training.encode(Sample("k", "d", ["s"], images, turns, "t", []))
     before = whole.turn_ends[-2] if len(whole.turn_ends) > 1 else 0
     start = before + int(whole.loss_mask[before:].argmax())

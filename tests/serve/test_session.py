@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from blender.core.errors import SessionError
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Round, Session, TooLongError, ask_together
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import encode_sample
 from blender.stream.pixels import decode_image
 from tests.serve.tiny_models import save_model
@@ -68,8 +68,8 @@ def answers(loaded, talk, keep=True):
 def trained_sample(loaded, rounds, images):
     """Encode a conversation as the training stream does."""
     encoder = loaded.encoder
-    turns = [SampleTurn(list(one.images), one.question, one.answer, 0, one.system) for one in rounds]
-    places = [SampleImage("s", f"{number}.png", 40, 40) for number in range(len(images))]
+    turns = [Turn(list(one.images), one.question, one.answer, 0, one.system) for one in rounds]
+    places = [ImageRef("s", f"{number}.png", 40, 40) for number in range(len(images))]
     sample = Sample("k", "d", ["s/f/r"], places, turns, "", encoder.template.render(turns))
     return encode_sample(StoredSample(sample, tuple(images), "train", ""), encoder)
 

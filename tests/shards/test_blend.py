@@ -10,7 +10,7 @@ import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
 from blender.core.errors import FolderError, PlanError, RecipeError, ShardError
-from blender.shards.sample import Sample
+from blender.data.sample import Sample
 from tests import corpora
 
 

@@ -5,10 +5,10 @@ import pytest
 import yaml
 
 from blender import load_recipe, open_blend, write_blend
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.shards.card import choose_example, dataset_card, is_untouched
 from blender.shards.published import published_as
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 from tests import corpora
 
 
@@ -114,9 +114,9 @@ NASTY = "``` </details> <script>alert(1)</script> | [x](javascript:1) ````"
 
 
 def test_texts_and_names_of_strangers_stay_text(blend):
-    turns = [SampleTurn([1], NASTY, f"{NASTY}\n```\n# heading", 0)]
+    turns = [Turn([1], NASTY, f"{NASTY}\n```\n# heading", 0)]
     template = TEMPLATES["plain"]
-    image = SampleImage("s", "a`b|c.jpg", 1, 1)
+    image = ImageRef("s", "a`b|c.jpg", 1, 1)
     sample = Sample("k", "d", [f"s/f/{NASTY}"], [image], turns, "plain", template.render(turns))
     card = dataset_card(blend.manifest, index_of(blend), sample)
     example = card[card.index("## Example") : card.index("## Sources")]

@@ -7,7 +7,7 @@ import pytest
 
 from blender import load_recipe, make_plan, open_blend, write_blend
 from blender.core.errors import RecipeError
-from blender.shards.sample import SampleTurn
+from blender.data.sample import Turn
 
 
 def said(*texts, system=None):
@@ -84,7 +84,7 @@ def test_limits_count_system_texts(tmp_path):
 
 
 def test_a_turn_without_a_system_text_is_stored_as_it_always_was():
-    assert msgspec.json.encode(SampleTurn([1], "Q", "A", 0)) == b'{"images":[1],"question":"Q","answer":"A","source":0}'
+    assert msgspec.json.encode(Turn([1], "Q", "A", 0)) == b'{"images":[1],"question":"Q","answer":"A","source":0}'
 
 
 def test_how_a_source_is_read_decides_the_fingerprint_only_where_it_is_unusual(tmp_path):

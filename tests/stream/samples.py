@@ -6,11 +6,11 @@ from functools import cache
 from PIL import Image
 from transformers import CLIPImageProcessorPil
 
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import read_pixel_spec
 from blender.shards.read import StoredSample
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 from blender.stream.encode import Encoder
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
@@ -36,9 +36,9 @@ def stored_sample(turns, key="train-000000000", first=0, dataset="llava", templa
     """Make a sample of (number of images, question, answer); images are painted from ``first`` on."""
     rounds, shown = [], 0
     for num_images, question, answer in turns:
-        rounds.append(SampleTurn(list(range(shown + 1, shown + num_images + 1)), question, answer, 0))
+        rounds.append(Turn(list(range(shown + 1, shown + num_images + 1)), question, answer, 0))
         shown += num_images
-    images = [SampleImage("coco", f"{first + number}.jpg", 24, 20) for number in range(shown)]
+    images = [ImageRef("coco", f"{first + number}.jpg", 24, 20) for number in range(shown)]
     spans = TEMPLATES[template].render(rounds)
     sample = Sample(key, dataset, ["llava/a.json/1"], images, rounds, template, spans)
     return StoredSample(sample, tuple(painted(first + n) for n in range(shown)), "train", "train/train-000000.tar")

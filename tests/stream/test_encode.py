@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.data.template import TEMPLATES, Span
+from blender.data.sample import Span
+from blender.data.template import TEMPLATES
 from blender.stream.encode import Dropped, Encoded, count_tokens, encode_sample
 from tests.stream.samples import IMAGE_POSITIONS, SPEC, number_painted, stored_sample, tiny_encoder
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer

@@ -6,10 +6,11 @@ The choices follow the question on a line of their own; the answer is the right 
 from collections.abc import Iterator
 
 from blender.core.characters import has_visible
-from blender.data.records import Conversation, Skip, Turn
+from blender.data.records import Conversation, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, UnusableRecord, as_read, conversations, require_own_marks
+from blender.data.sources.dialogue import Dialogue, Unread, UnusableRecord, as_read, conversations, require_own_marks
 from blender.data.sources.shapes import RecordLayout, RecordShape
 
 
@@ -38,10 +39,10 @@ def read_aokvqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
         SourceError: The file is not of this format.
     """
     entries = decode_records(annotations, raw_array(annotations), _LAYOUT)
-    return conversations(entries, lambda entry: entry.own_id(), _turns)
+    return conversations(entries, lambda entry: entry.own_id(), _dialogue)
 
 
-def _turns(read: _AokvqaRecord | Unread) -> list[Turn]:
+def _dialogue(read: _AokvqaRecord | Unread) -> Dialogue:
     entry = as_read(read)
     right = entry.correct_choice_idx
     if right is None or not 0 <= right < len(entry.choices):
@@ -50,7 +51,8 @@ def _turns(read: _AokvqaRecord | Unread) -> list[Turn]:
     if not has_visible(question) or not has_visible(choice):
         raise UnusableRecord("empty_text", f"the {'right choice' if has_visible(question) else 'question'} is empty")
     require_own_marks([question])
-    return [Turn(entry.image_names(), f"{question}\n{_offer(entry.choices)}", _answer(choice, entry))]
+    turn = Turn([1], f"{question}\n{_offer(entry.choices)}", _answer(choice, entry), 0)
+    return entry.image_names(), [turn]
 
 
 def _offer(choices: list[str]) -> str:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from msgspec import Raw, Struct
 
-from blender.data.records import Conversation, Skip, Turn
+from blender.data.records import Conversation, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, UnusableRecord, as_read, conversations, require_names
+from blender.data.sources.dialogue import Dialogue, Unread, UnusableRecord, as_read, conversations, require_names
 from blender.data.sources.shapes import RecordLayout, RecordShape
 
 QUESTIONS = (
@@ -64,7 +65,7 @@ def read_coco_caption(annotations: Annotations) -> Iterator[Conversation | Skip]
         SourceError: The file is not of this format.
     """
     records = RawRecords(decode_top(annotations, _CocoFile).images, "$.images")
-    return conversations(_captions(decode_records(annotations, records, _LAYOUT)), _name, _turns)
+    return conversations(_captions(decode_records(annotations, records, _LAYOUT)), _name, _dialogue)
 
 
 def _captions(images: Iterator[_CocoImage | Unread]) -> Iterator[_Caption]:
@@ -83,7 +84,7 @@ def _name(caption: _Caption) -> str | int | None:
     return caption.sentence.sentid
 
 
-def _turns(caption: _Caption) -> list[Turn]:
+def _dialogue(caption: _Caption) -> Dialogue:
     image = as_read(caption.image)
     if caption.sentence is None:
         raise UnusableRecord("no_turns", "the image has no caption")
@@ -91,4 +92,4 @@ def _turns(caption: _Caption) -> list[Turn]:
         raise UnusableRecord("other_split", f'the image belongs to the part "{image.split}"')
     require_names([image.filename])
     question = QUESTIONS[caption.place % len(QUESTIONS)]
-    return [Turn((image.filename,), question, caption.sentence.raw.strip())]
+    return [image.filename], [Turn([1], question, caption.sentence.raw.strip(), 0)]

@@ -10,10 +10,13 @@ from typing import TypeVar
 from msgspec import Struct
 
 from blender.core.characters import has_visible
-from blender.data.records import Conversation, Record, Skip, Turn
+from blender.data.records import Conversation, Record, Skip
+from blender.data.sample import Turn
 from blender.data.sources.media import foreign_mark
 
 Entry = TypeVar("Entry")
+#: names of the images in the order shown, and the turns that show them
+Dialogue = tuple[Sequence[str], Sequence[Turn]]
 
 
 class UnusableRecord(Exception):
@@ -102,7 +105,7 @@ class Numbering:
 def conversations(
     entries: Iterable[Entry],
     name: Callable[[Entry], str | int | None],
-    turns: Callable[[Entry], Sequence[Turn]],
+    dialogue: Callable[[Entry], Dialogue],
     ordered: bool = True,
 ) -> Iterator[Conversation | Skip]:
     """Make one conversation, or one skip, of every entry.
@@ -110,25 +113,25 @@ def conversations(
     Args:
         entries: The file's records, decoded.
         name: Gives the id of an entry.
-        turns: Gives the turns of an entry, or raises :class:`UnusableRecord`.
+        dialogue: Gives the images and turns of an entry, or raises :class:`UnusableRecord`.
         ordered: Whether the turns follow on each other.
     """
     numbering = Numbering()
     for entry in entries:
         record = numbering.next(name(entry))
-        yield converted(entry, record, turns, ordered)
+        yield converted(entry, record, dialogue, ordered)
 
 
 def converted(
-    entry: Entry, record: Record, turns: Callable[[Entry], Sequence[Turn]], ordered: bool = True
+    entry: Entry, record: Record, dialogue: Callable[[Entry], Dialogue], ordered: bool = True
 ) -> Conversation | Skip:
     """Make one conversation, or one skip, as :func:`conversations` does."""
     try:
-        usable = tuple(turns(entry))
-        require_text(usable)
+        images, turns = dialogue(entry)
+        require_text(turns)
     except UnusableRecord as fault:
         return Skip(record, fault.reason, fault.detail)
-    return Conversation(usable, (record,), ordered)
+    return Conversation(tuple(images), tuple(turns), (record,), ordered)
 
 
 def require_text(turns: Sequence[Turn]) -> None:

@@ -12,19 +12,20 @@ time, the others one by one.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, compress
+from itertools import chain, compress, islice
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct, field
-from msgspec.structs import replace
 
 from blender.core.characters import has_visible
-from blender.data.records import Batch, Record, Skip, Turn
+from blender.data.records import Batch, Record, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_batches
 from blender.data.sources.dialogue import (
+    Dialogue,
     Numbering,
     Unread,
     UnusableRecord,
@@ -106,8 +107,8 @@ def read_llava(annotations: Annotations) -> Iterator[Batch]:
     for read in decode_batches(annotations, raw_array(annotations), _LAYOUT):
         unread = {place: entry for place, entry in enumerate(read) if isinstance(entry, Unread)}
         entries = [_LlavaRecord([], id=entry.own_id()) if isinstance(entry, Unread) else entry for entry in read]
-        turns = partial(_turns, options=annotations.options)
-        yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread, turns)
+        dialogue = partial(_dialogue, options=annotations.options)
+        yield _batch(entries, *numbering.many([entry.id for entry in entries]), unread, dialogue)
 
 
 def _batch(
@@ -115,7 +116,7 @@ def _batch(
     indices: Sequence[int],
     ids: Sequence[str],
     unread: Mapping[int, Unread],
-    turns: Callable[[_LlavaRecord], list[Turn]],
+    dialogue: Callable[[_LlavaRecord], Dialogue],
 ) -> Batch:
     batch, messages = Batch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
@@ -138,7 +139,7 @@ def _batch(
             for place in range(first, end):
                 record, fault = Record(indices[place], ids[place]), unread.get(place)
                 skip = Skip(record, fault.reason, fault.detail) if fault else None
-                batch.add(skip or converted(entries[place], record, turns))
+                batch.add(skip or converted(entries[place], record, dialogue))
             continue
         questions = slice(starts[first], starts[end - 1] + num_messages[end - 1], 2)
         batch.first_record.extend(range(len(batch.ids), len(batch.ids) + end - first))
@@ -158,7 +159,7 @@ def _batch(
 def _plain(
     images: Sequence[_Images], roles: Sequence[str], texts: Sequence[str], num_messages: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Find the entries that :func:`_turns` would make nothing special of; (N,).
+    """Find the entries that :func:`_dialogue` would make nothing special of; (N,).
 
     They have rounds of two, words in all of them, at most one image, and either nothing in a question that could be a
     tag, or the one tag of that image, on a line of its own at an edge of the first.
@@ -193,7 +194,7 @@ def _runs(values: npt.NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
     yield from zip(bounds[:-1], bounds[1:], strict=True)
 
 
-def _turns(entry: _LlavaRecord, options: ReadOptions) -> list[Turn]:
+def _dialogue(entry: _LlavaRecord, options: ReadOptions) -> Dialogue:
     messages = [(message.role, message.value) for message in entry.conversations]
     if options.system == "keep" and entry.system is not _NO_SYSTEM:
         messages = [*_system_messages(entry), *messages]
@@ -204,9 +205,12 @@ def _turns(entry: _LlavaRecord, options: ReadOptions) -> list[Turn]:
     require_names(images)
     texts = [messages[place][1].strip() for place in rounds.places]
     require_own_marks(texts[0::2], own=_TAG)
-    shown = _shown(texts[0::2], images)
-    turns = [Turn(names, text, answer) for (text, names), answer in zip(shown, texts[1::2], strict=True)]
-    return [replace(turn, system=rounds.systems.get(number, "")) for number, turn in enumerate(turns)]
+    shown = _shown(texts[0::2], len(images))
+    numbers = iter(range(1, len(images) + 1))
+    return images, [
+        Turn(list(islice(numbers, num_images)), question, answer, 0, rounds.systems.get(number, ""))
+        for number, ((question, num_images), answer) in enumerate(zip(shown, texts[1::2], strict=True))
+    ]
 
 
 def _system_messages(entry: _LlavaRecord) -> list[tuple[str, str]]:
@@ -240,49 +244,41 @@ def _image_names(image: _Images) -> tuple[str, ...]:
     return (image,) if isinstance(image, str) else tuple(image)
 
 
-def _shown(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """Give each question its images and take the tags out of it.
+def _shown(texts: Sequence[str], num_images: int) -> list[tuple[str, int]]:
+    """Take the tags out of each question, and count the images that it shows.
 
     Raises:
         UnusableRecord: `image_tags`: the tags cannot be told apart among the images.
     """
-    if not images and (num_tags := sum(1 for text in texts for _ in unquoted(text, _TAGS))):
+    if not num_images and (num_tags := sum(1 for text in texts for _ in unquoted(text, _TAGS))):
         raise UnusableRecord("image_tags", f"no image, but {num_tags} {_TAG} in the questions")
     first, *later = texts
     question = _without_edges(first)
-    if question.edges == len(images) and _TAG not in "\n".join(later):  # nearly always so
-        return [(question.text, images), *((text, ()) for text in later)]
+    if question.edges == num_images and _TAG not in "\n".join(later):  # nearly always so
+        return [(question.text, num_images), *((text, 0) for text in later)]
     questions = [question, *(_without_edges(text) for text in later)]
     num_edges = sum(question.edges for question in questions)
-    if num_edges == len(images):
-        return _dealt(questions, images)
+    if num_edges == num_images:  # tags inside are text
+        return [(question.text, question.edges) for question in questions]
     num_tags = num_edges + sum(question.inner for question in questions)
     if not num_tags:
-        return [(question.text, () if later else images) for later, question in enumerate(questions)]
-    if num_tags != len(images):
-        raise UnusableRecord("image_tags", f"{_count(images, 'image')}, but {num_tags} {_TAG} in the questions")
-    return _written(texts, images)
+        return [(question.text, 0 if later else num_images) for later, question in enumerate(questions)]
+    if num_tags != num_images:
+        images = f"{num_images} {'image' if num_images == 1 else 'images'}"
+        raise UnusableRecord("image_tags", f"{images}, but {num_tags} {_TAG} in the questions")
+    return _written(texts)
 
 
-def _dealt(questions: Sequence[_UntaggedQuestion], images: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """Deal the images out by the tags at the edges; tags inside are text."""
-    dealt, at = [], 0
-    for question in questions:
-        dealt.append((question.text, images[at : at + question.edges]))
-        at += question.edges
-    return dealt
-
-
-def _written(texts: Sequence[str], images: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
-    """Deal the images out by all tags; those that stand in a line with words become "image n"."""
-    written, at = [], 0
+def _written(texts: Sequence[str]) -> list[tuple[str, int]]:
+    """Let every tag show an image; those that stand in a line with words become "image n"."""
+    written, num_before = [], 0
     for text in texts:
         question = _without_edges(text, own_lines=True)
-        first = at + question.head + 1
+        first = num_before + question.head + 1
         mentions = [Mention(*tag.span(), first + n) for n, tag in enumerate(_TAGS.finditer(question.text))]
         num_shown = question.edges + len(mentions)
-        written.append((written_out(question.text, mentions), images[at : at + num_shown]))
-        at += num_shown
+        written.append((written_out(question.text, mentions), num_shown))
+        num_before += num_shown
     return written
 
 
@@ -309,7 +305,3 @@ def _edge(pattern: re.Pattern[str], text: str, own_lines: bool) -> int:
     if own_lines and match.end() < len(text):
         return match.group().rfind("\n") + 1
     return match.end()
-
-
-def _count(things: Sequence[object], noun: str) -> str:
-    return f"{len(things)} {noun}" + ("" if len(things) == 1 else "s")

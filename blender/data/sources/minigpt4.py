@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from msgspec import Raw, Struct
 
-from blender.data.records import Conversation, Skip, Turn
+from blender.data.records import Conversation, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top
 from blender.data.sources.decoding import decode_records
-from blender.data.sources.dialogue import Unread, as_read, conversations, require_names
+from blender.data.sources.dialogue import Dialogue, Unread, as_read, conversations, require_names
 from blender.data.sources.shapes import RecordLayout, RecordShape
 
 QUESTIONS = (
@@ -49,11 +50,11 @@ def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
     """
     records = RawRecords(decode_top(annotations, _MiniGpt4File).annotations, "$.annotations")
     entries = enumerate(decode_records(annotations, records, _LAYOUT))
-    return conversations(entries, lambda entry: entry[1].own_id(), _turns)
+    return conversations(entries, lambda entry: entry[1].own_id(), _dialogue)
 
 
-def _turns(entry: tuple[int, _MiniGpt4Record | Unread]) -> list[Turn]:
+def _dialogue(entry: tuple[int, _MiniGpt4Record | Unread]) -> Dialogue:
     place, described = entry[0], as_read(entry[1])
     require_names([str(described.image_id)])
     question = QUESTIONS[place % len(QUESTIONS)]
-    return [Turn(described.image_names(), question, described.caption.strip())]
+    return described.image_names(), [Turn([1], question, described.caption.strip(), 0)]

@@ -10,10 +10,12 @@ from urllib.parse import urlsplit
 
 from msgspec import Raw, field
 
-from blender.data.records import Conversation, Skip, Turn
+from blender.data.records import Conversation, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
 from blender.data.sources.decoding import decode_records
 from blender.data.sources.dialogue import (
+    Dialogue,
     Unread,
     UnusableRecord,
     as_read,
@@ -50,7 +52,7 @@ def read_ocr_vqa(annotations: Annotations) -> Iterator[Conversation | Skip]:
     first_uses = dict(zip(reversed(keys), reversed(range(len(keys))), strict=True))
     firsts = [first_uses[key] == place for place, key in enumerate(keys)]
     entries = zip(keys, firsts, decode_records(annotations, records, _LAYOUT), strict=True)
-    return conversations(entries, lambda item: item[0], _turns, ordered=False)
+    return conversations(entries, lambda item: item[0], _dialogue, ordered=False)
 
 
 def _records(annotations: Annotations) -> RawRecords:
@@ -61,7 +63,7 @@ def _records(annotations: Annotations) -> RawRecords:
     return RawRecords(list(covers.values()), "$", list(covers))
 
 
-def _turns(item: tuple[str, bool, _OcrVqaRecord | Unread]) -> list[Turn]:
+def _dialogue(item: tuple[str, bool, _OcrVqaRecord | Unread]) -> Dialogue:
     name, is_first, entry = item[0], item[1], as_read(item[2])
     if not is_first:
         raise UnusableRecord("duplicate_id", f'"{name}" is also the id of an earlier cover')
@@ -72,7 +74,7 @@ def _turns(item: tuple[str, bool, _OcrVqaRecord | Unread]) -> list[Turn]:
     require_names([name])
     require_own_marks(entry.questions)
     image = name + PurePosixPath(urlsplit(entry.address).path).suffix
-    return [
-        Turn(() if place else (image,), question.strip(), answer.strip())
+    return [image], [
+        Turn([] if place else [1], question.strip(), answer.strip(), 0)
         for place, (question, answer) in enumerate(zip(entry.questions, entry.answers, strict=True))
     ]

@@ -10,10 +10,12 @@ from functools import partial
 
 from msgspec import Struct
 
-from blender.data.records import Conversation, Skip, Turn
+from blender.data.records import Conversation, Skip
+from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_records
 from blender.data.sources.dialogue import (
+    Dialogue,
     Unread,
     UnusableRecord,
     as_read,
@@ -67,11 +69,11 @@ def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
         SourceError: The file is not of this format.
     """
     entries = decode_records(annotations, raw_array(annotations), _LAYOUT)
-    turns = partial(_turns, options=annotations.options)
-    return conversations(entries, lambda entry: entry.own_id(), turns)
+    dialogue = partial(_dialogue, options=annotations.options)
+    return conversations(entries, lambda entry: entry.own_id(), dialogue)
 
 
-def _turns(read: _SparklesDialogue | Unread, options: ReadOptions) -> list[Turn]:
+def _dialogue(read: _SparklesDialogue | Unread, options: ReadOptions) -> Dialogue:
     entry = as_read(read)
     rounds = spoken([(message.role, message.content) for message in entry.dialogue], _ROLES, options)
     if any(message.images for message in entry.dialogue if message.role not in _ROLES.asking):
@@ -85,7 +87,7 @@ def _turns(read: _SparklesDialogue | Unread, options: ReadOptions) -> list[Turn]
         for number, (question, answer) in enumerate(zip(messages[0::2], messages[1::2], strict=True))
     ]
     require_own_marks(turn.question for turn in turns)
-    return turns
+    return [f"{name}.jpg" for name in numbers], turns
 
 
 def _turn(question: _SparklesMessage, answer: _SparklesMessage, numbers: dict[str, int], system: str) -> Turn:
@@ -95,9 +97,8 @@ def _turn(question: _SparklesMessage, answer: _SparklesMessage, numbers: dict[st
     require_names(new)
     for name in new:
         numbers[name] = len(numbers) + 1
-    names = tuple(f"{name}.jpg" for name in new)
     asked, said, before = (_worded(text, numbers) for text in (question.content, answer.content, system))
-    return Turn(names, asked, said, system=before)
+    return Turn([numbers[name] for name in new], asked, said, 0, before)
 
 
 def _require_images_of_signs(question: _SparklesMessage) -> None:

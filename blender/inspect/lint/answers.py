@@ -3,10 +3,10 @@
 import polars as pl
 
 from blender.core.characters import has_visible
+from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.tables import LintTables, hits_in
-from blender.shards.sample import Sample
 
 #: so many times within a dataset an answer is repeated in any case
 _MANY_TIMES = 1_000

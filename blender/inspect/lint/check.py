@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from blender.data.sample import Sample
 from blender.inspect.lint.findings import Severity
 from blender.inspect.lint.tables import LintTables
-from blender.shards.sample import Sample
 
 
 @dataclass(frozen=True)

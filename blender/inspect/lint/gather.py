@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from blender.core.pool import map_unordered
+from blender.data.sample import ImageRef, Sample
 from blender.inspect.lint import answers, markers, references, texts, unshown
 from blender.inspect.lint.record_images import entry_of, record_images
 from blender.inspect.lint.tables import AnnotationFile, SampleChunk, Samples
 from blender.inspect.tokens import SampleEncoder
 from blender.recipe.stores import store_locations
-from blender.shards.sample import Sample, SampleImage
 
 #: an answer of fewer than five words may be repeated by chance
 _TELLING = r"\S(?:\s+\S+){4}"
@@ -157,7 +157,7 @@ def _showings(sample: Sample, number: int, places: Mapping[str, str]) -> list[tu
     ]
 
 
-def _number(image: SampleImage, places: Mapping[str, str]) -> int:
+def _number(image: ImageRef, places: Mapping[str, str]) -> int:
     """Number an image by where it is kept, so that two stores at one place hold the same images."""
     said = f"{places.get(image.store, image.store)}\n{image.name}".encode()
     return int.from_bytes(hashlib.blake2b(said, digest_size=8).digest(), "big")

@@ -6,10 +6,10 @@ something only when its answer is long enough not to be repeated by chance: "Is 
 
 import polars as pl
 
+from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.tables import LintTables, hits_in
-from blender.shards.sample import Sample
 
 
 def _in_both(material: LintTables, table: pl.DataFrame, column: str) -> pl.DataFrame:

@@ -10,13 +10,13 @@ from itertools import chain
 
 import polars as pl
 
+from blender.data.sample import Sample
 from blender.data.sources.quoted import unquoted
 from blender.data.template import IMAGE, TEMPLATES
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.tables import LintTables, hits_in
 from blender.inspect.lint.texts import TEXTS, texts_of
-from blender.shards.sample import Sample
 
 #: words that make a mark alone
 _MEDIA = "images?|img|videos?|audios?|speech|vision|photos?|pics?|imagehere|videohere|audiohere"

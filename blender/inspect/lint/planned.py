@@ -9,10 +9,10 @@ import polars as pl
 
 from blender.blend.plan import Plan
 from blender.data.images import ImageStore, open_store
+from blender.data.sample import Sample
 from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
 from blender.shards.job import Job, lay_down_texts, open_job
 from blender.shards.make import make_samples
-from blender.shards.sample import Sample
 
 _CHUNK = 1_000
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from blender.shards.sample import Sample
+from blender.data.sample import Sample
 
 
 @dataclass(frozen=True)

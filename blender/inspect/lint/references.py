@@ -12,11 +12,11 @@ from functools import cache
 import polars as pl
 
 from blender.data.references import PREFILTER, UnclearReference, find_unclear_reference, must_be_read, named_references
+from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.record_images import entry_of, record_images
 from blender.inspect.lint.tables import LintTables, hits_in
-from blender.shards.sample import Sample
 
 #: numbers above this are taken for years and sizes
 _MOST = 99

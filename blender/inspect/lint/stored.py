@@ -7,10 +7,10 @@ from typing import Any
 
 import polars as pl
 
+from blender.data.sample import Sample
 from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
 from blender.inspect.samples import Place, SampleTable, decode_sample, read_table
 from blender.shards.read import Blend
-from blender.shards.sample import Sample
 
 _CHUNK = 1_000
 

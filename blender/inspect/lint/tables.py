@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 import polars as pl
 
-from blender.shards.sample import Sample
+from blender.data.sample import Sample
 
 
 class AnnotationFile(NamedTuple):

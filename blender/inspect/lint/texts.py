@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import polars as pl
 
 from blender.core.characters import CONTROL, find_control
+from blender.data.sample import Sample, Turn
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.tables import LintTables, hits_in
-from blender.shards.sample import Sample, SampleTurn
 
 #: columns of a table of turns that hold texts, as far as it has them
 TEXTS = "^(question|answer|system)$"
@@ -78,7 +78,7 @@ def _read_back(run: str) -> str:
     return content.decode("utf-8", "ignore")
 
 
-def texts_of(turn: SampleTurn) -> Iterator[tuple[str, str]]:
+def texts_of(turn: Turn) -> Iterator[tuple[str, str]]:
     """Yield what a turn's texts are called, and these texts."""
     yield "question", turn.question
     yield "answer", turn.answer

@@ -9,10 +9,10 @@ import re
 
 import polars as pl
 
+from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.tables import LintTables, hits_in
-from blender.shards.sample import Sample
 
 _NOUN = "(?:image|picture|photograph|photo|pic|snapshot|screenshot)s?"
 _ONE_WORD = r"(?:[a-z-]+\s+)?"

@@ -57,5 +57,7 @@ def only_skip(read: Iterable[Read]) -> Skip:
 
 
 def shown_and_asked(conversation: Conversation) -> list[tuple[tuple[str, ...], str]]:
-    """Return each turn's images and question."""
-    return [(turn.images, turn.question) for turn in conversation.turns]
+    """Return the names of each turn's images, and its question."""
+    return [
+        (tuple(conversation.images[number - 1] for number in turn.images), turn.question) for turn in conversation.turns
+    ]

@@ -163,7 +163,7 @@ def test_a_byte_order_mark_is_no_fault(save: Save) -> None:
 def test_remote_files_are_read() -> None:
     with fsspec.open("memory://bucket/llava.json", "wb") as file:
         file.write(msgspec.json.encode([GOOD]))
-    assert only_conversation(read_file("llava", "memory://bucket/llava.json")).turns[0].images == ("a.jpg",)
+    assert only_conversation(read_file("llava", "memory://bucket/llava.json")).images == ("a.jpg",)
     assert "does not exist" in fault("llava", "memory://bucket/other.json").message
     assert "cannot be read" in fault("llava", "nosuch://bucket/other.json").message
 

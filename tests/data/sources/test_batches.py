@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.core.errors import SourceError
-from blender.data.records import Batch, Conversation, Record, Skip, Turn
+from blender.data.records import Batch, Conversation, Record, Skip
+from blender.data.sample import Turn
 from blender.data.sources import open_source_file, read_batches, read_file
 from tests.data.sources.conftest import Save
 from tests.data.sources.entries import Read, instruction, llava, mimicit
@@ -62,13 +63,15 @@ def test_most_entries_are_read_many_at_a_time(save: Save, monkeypatch: pytest.Mo
     ]
     first, second, third, fourth = read_file("llava", save(published))
     assert isinstance(first, Conversation)
-    assert first.turns == (Turn(("a.jpg",), "What is it?", "A kite."), Turn((), "Whose?", "A boy's."))
+    assert first.turns == (Turn([1], "What is it?", "A kite.", 0), Turn([], "Whose?", "A boy's.", 0))
+    assert first.images == ("a.jpg",)
     assert isinstance(second, Conversation)
-    assert second.turns == (Turn(("b.jpg",), "What is it?", "A kite with <image> on it."),)
+    assert second.turns == (Turn([1], "What is it?", "A kite with <image> on it.", 0),)
+    assert second.images == ("b.jpg",)
     assert isinstance(third, Conversation)
-    assert third.turns[0].images == ("c.jpg",)
+    assert third.images == ("c.jpg",)
     assert isinstance(fourth, Conversation)
-    assert fourth.turns[0].images == ()
+    assert fourth.images == ()
 
 
 images = st.sampled_from(["SD_IMG_1", "CGD_IMG_000000000009", "CGD_IMG_0000000000000009", ""])
@@ -139,17 +142,26 @@ def test_an_instruction_that_is_not_there_joins_nothing(save: Save) -> None:
     assert len(list(read_file("mimicit", path))) == 3
 
 
+def conversation(turns: list[tuple[list[str], str, str, int]], records: list[Record], ordered: bool) -> Conversation:
+    """Make a conversation of turns that hold the names of their images."""
+    images, numbered = list[str](), list[Turn]()
+    for names, *rest in turns:
+        numbered.append(Turn([len(images) + number for number in range(1, len(names) + 1)], *rest))
+        images += names
+    return Conversation(tuple(images), tuple(numbered), tuple(records), ordered)
+
+
 items = st.lists(
     st.one_of(
         st.builds(Skip, st.builds(Record, st.integers(0, 9), words), words, words),
         st.builds(
-            Conversation,
+            conversation,
             st.lists(
-                st.builds(Turn, st.lists(words, max_size=2).map(tuple), words, words, st.integers(0, 2)),
+                st.tuples(st.lists(words, max_size=2), words, words, st.integers(0, 2)),
                 min_size=1,
                 max_size=3,
-            ).map(tuple),
-            st.lists(st.builds(Record, st.integers(0, 9), words), min_size=1, max_size=3).map(tuple),
+            ),
+            st.lists(st.builds(Record, st.integers(0, 9), words), min_size=1, max_size=3),
             st.booleans(),
         ),
     ),

@@ -11,7 +11,7 @@ def test_minigpt4_asks_for_a_description(save: Save) -> None:
     conversation, skip = read_file("minigpt4", path)
     assert isinstance(conversation, Conversation) and isinstance(skip, Skip)
     (turn,) = conversation.turns
-    assert (turn.images, turn.answer) == (("2.jpg",), "A dog runs.")
+    assert (conversation.images, turn.images, turn.answer) == (("2.jpg",), [1], "A dog runs.")
     assert turn.question
     assert (skip.record.id, skip.reason) == ("3", "empty_text")
 

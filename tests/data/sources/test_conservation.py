@@ -71,11 +71,13 @@ def assert_conserved(found: list[Read], num_records: int) -> None:
     assert len({record.id for record in records(found)}) == num_records
     for each in found:
         if isinstance(each, Conversation):
-            assert {turn.record for turn in each.turns} == set(range(len(each.records)))
+            assert {turn.source for turn in each.turns} == set(range(len(each.records)))
+            assert "" not in each.images
+            numbers = [number for turn in each.turns for number in turn.images]
+            assert numbers == list(range(1, len(each.images) + 1))
             for turn in each.turns:
                 assert turn.question == turn.question.strip() != ""
                 assert turn.answer == turn.answer.strip() != ""
-                assert "" not in turn.images
 
 
 @given(st.lists(llava_entries, min_size=1, max_size=6))
@@ -85,8 +87,7 @@ def test_llava(entries: list[dict[str, object]]) -> None:
     for each, entry in zip(found, entries, strict=True):
         given_images = entry["image"] if isinstance(entry["image"], list) else [entry["image"] or None]
         if isinstance(each, Conversation):
-            shown = [image for turn in each.turns for image in turn.images]
-            assert shown == [image for image in given_images if image is not None]
+            assert list(each.images) == [image for image in given_images if image is not None]
 
 
 @given(st.lists(st.tuples(keys, mimicit_entries), min_size=1, max_size=8))
@@ -106,8 +107,7 @@ def test_sparkles(entries: list[dict[str, object]]) -> None:
     assert_conserved(found, len(entries))
     for each in found:
         if isinstance(each, Conversation):
-            shown = [image for turn in each.turns for image in turn.images]
-            assert shown and len(shown) == len(set(shown))
+            assert each.images and len(each.images) == len(set(each.images))
 
 
 RECORDS: dict[str, dict[str, object]] = {

@@ -77,7 +77,7 @@ def test_a_tag_beside_those_of_the_images_is_text_and_so_is_any_tag_of_an_answer
     assert [turn.question for turn in with_image.turns] == ["What does <image> mean in HTML?"]  # type: ignore[union-attr]
     assert [turn.answer for turn in with_image.turns] == ["<image>\nis no tag. <image>"]  # type: ignore[union-attr]
     assert [turn.answer for turn in without.turns] == ["<image> is no tag.", "No.\n<image>"]  # type: ignore[union-attr]
-    assert [turn.images for turn in without.turns] == [(), ()]  # type: ignore[union-attr]
+    assert [turn.images for turn in without.turns] == [[], []]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

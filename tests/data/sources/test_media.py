@@ -29,7 +29,7 @@ def test_images_is_read_as_image(save: Save) -> None:
 
 def test_image_and_images_may_say_the_same_but_not_differ(save: Save) -> None:
     same = llava("<image>\nWhat?", "A dog.", image="a.jpg", images=["a.jpg"])
-    assert only_conversation(read_file("llava", save([same]))).turns[0].images == ("a.jpg",)
+    assert only_conversation(read_file("llava", save([same]))).images == ("a.jpg",)
     differ = llava("<image>\nWhat?", "A dog.", image="a.jpg", images=["b.jpg"])
     assert only_skip(read_file("llava", save([differ]))).reason == "images_differ"
 
@@ -112,7 +112,7 @@ def test_an_empty_key_or_one_about_something_else_skips_nothing(save: Save, key:
 def test_another_name_of_the_images_that_are_shown_is_no_loss(save: Save) -> None:
     more = {"image_url": "http://host/7.jpg", "image_id": 7, "img": "x/a.jpg", "file_name": "b.jpg", "video_id": "v"}
     path = save([llava("<image>\nWhat?", "A dog.", image="a.jpg", **more)])
-    assert only_conversation(read_file("llava", path)).turns[0].images == ("a.jpg",)
+    assert only_conversation(read_file("llava", path)).images == ("a.jpg",)
     for key, value in {"image_paths": ["a.jpg", "b.jpg"], "img": "b.jpg", "image2": "b.jpg", "video": "v"}.items():
         path = save([llava("<image>\nWhat?", "A dog.", image="a.jpg", **{key: value})])
         assert only_skip(read_file("llava", path)).reason == "unread_media", key

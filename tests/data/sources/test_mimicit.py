@@ -6,7 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from blender.data.records import Conversation, Record, Skip, Turn
+from blender.data.records import Conversation, Record, Skip
+from blender.data.sample import Turn
 from blender.data.sources import read_file
 from blender.data.sources.mimicit import coco_name
 from tests.data.sources.conftest import Save
@@ -23,14 +24,15 @@ def test_related_instructions_are_one_conversation_in_any_order(save: Save) -> N
     )
     pair, single = read_file("mimicit", path)
     assert pair == Conversation(
+        images=("SD_IMG_1", "SD_IMG_2"),
         turns=(
-            Turn(("SD_IMG_1", "SD_IMG_2"), "What differs?", "The dog.", record=0),
-            Turn((), "Who left?", "A man.", record=1),
+            Turn([1, 2], "What differs?", "The dog.", source=0),
+            Turn([], "Who left?", "A man.", source=1),
         ),
         records=(Record(0, "SD_INS_0"), Record(2, "SD_INS_2")),
         ordered=False,
     )
-    assert isinstance(single, Conversation) and single.turns[0].images == ("SD_IMG_9",)
+    assert isinstance(single, Conversation) and single.images == ("SD_IMG_9",)
 
 
 def test_being_named_is_enough_and_reaches_through_others(save: Save) -> None:
@@ -72,7 +74,8 @@ def test_the_first_usable_instruction_shows_the_images(save: Save) -> None:
     path = save(mimicit(a=instruction(related=["b"], instruction=""), b=instruction(related=["a"])))
     skip, conversation = read_file("mimicit", path)
     assert isinstance(skip, Skip) and isinstance(conversation, Conversation)
-    assert conversation.turns == (Turn(("SD_IMG_1", "SD_IMG_2"), "What differs?", "The dog.", 0),)
+    assert conversation.turns == (Turn([1, 2], "What differs?", "The dog.", 0),)
+    assert conversation.images == ("SD_IMG_1", "SD_IMG_2")
 
 
 @pytest.mark.parametrize(

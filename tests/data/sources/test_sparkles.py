@@ -131,4 +131,4 @@ def test_images_may_be_null_and_captions_too(save: Save) -> None:
         {"role": "user", "content": "IMAGE#1?", "images": [{"image_id": 1, "caption": None}]},
         {"role": "assistant", "content": "Yes.", "images": None},
     ]
-    assert only_conversation(read_file("sparkles", save([{"dialogue": messages}]))).turns[0].images == ("1.jpg",)
+    assert only_conversation(read_file("sparkles", save([{"dialogue": messages}]))).images == ("1.jpg",)

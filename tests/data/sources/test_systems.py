@@ -90,7 +90,7 @@ def test_images_stay_with_their_questions(save: Save) -> None:
     record = said(SYSTEM, GPT, {"from": "human", "value": "<image>\nQ?"}, GPT, image="a.jpg")
     each = only(save, record, system="keep", leading_answer="drop")
     assert systems(each) == [("Be kind.", "Q?")]
-    assert isinstance(each, Conversation) and each.turns[0].images == ("a.jpg",)
+    assert isinstance(each, Conversation) and each.images == ("a.jpg",)
 
 
 def test_sparkles_has_system_messages_too(save: Save) -> None:

@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blender.data.sample import ImageRef, Sample, Turn
 from blender.inspect.lint import LintSettings
 from blender.inspect.lint.references import find_missing, find_untrue, is_not_understood, names_missing
 from blender.inspect.lint.run import lint_samples
-from blender.shards.sample import Sample, SampleImage, SampleTurn
 from tests.inspect.lint.blends import ask, details, found
 
 
@@ -125,9 +125,9 @@ def sample(*turns):
     records, made, shown = list(dict.fromkeys(record for record, _, _ in turns)), [], 0
     for record, num_images, text in turns:
         numbers = list(range(shown + 1, shown + num_images + 1))
-        made.append(SampleTurn(numbers, text, "It is a dog in a park, or so.", records.index(record)))
+        made.append(Turn(numbers, text, "It is a dog in a park, or so.", records.index(record)))
         shown += num_images
-    images = [SampleImage("photos", f"{number}.jpg", 64, 64) for number in range(shown)]
+    images = [ImageRef("photos", f"{number}.jpg", 64, 64) for number in range(shown)]
     return Sample("train-0", "made", records, images, made, "plain", [])
 
 

@@ -1,54 +1,11 @@
-"""A sample as it stands in a shard, and how a row of the plan becomes one."""
+"""Make a sample of turns: number its images, rewrite references to them, render the text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from msgspec import Struct
-
 from blender.data.references import rewrite_references
-from blender.data.template import Span, Template
-
-
-class SampleImage(Struct, frozen=True, gc=False):
-    """Where an image came from, and its size."""
-
-    #: image store of the recipe
-    store: str
-    #: name in the store
-    name: str
-    #: pixels as stored in the file; a rotation noted in EXIF is not applied
-    width: int
-    height: int
-
-
-class SampleTurn(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One round of a sample."""
-
-    #: numbers, from 1, of the images newly shown with this turn
-    images: list[int]
-    question: str
-    answer: str
-    #: index in the sample's ``sources`` of the record that the turn came from
-    source: int
-    #: instruction before the question, from the source; that of the first turn stands in place of the template's own
-    system: str = ""
-
-
-class Sample(Struct, frozen=True, gc=False):
-    """The JSON member of a sample."""
-
-    key: str
-    #: the blend entry that made it
-    dataset: str
-    #: the records it was made of, each ``source/file/record`` as in the ledger
-    sources: list[str]
-    #: the images in the order shown
-    images: list[SampleImage]
-    turns: list[SampleTurn]
-    #: the template that ``spans`` were rendered with
-    template: str
-    #: the rendered conversation; ``<image>`` where features go
-    spans: list[Span]
+from blender.data.sample import ImageRef, Sample, Turn
+from blender.data.template import Template
 
 
 @dataclass(frozen=True)
@@ -70,7 +27,7 @@ def build_sample(
     key: str,
     dataset: str,
     ingredients: Sequence[Ingredient],
-    images: Sequence[SampleImage],
+    images: Sequence[ImageRef],
     image_turns: Sequence[int],
     template: Template,
 ) -> tuple[Sample, list[int]]:
@@ -95,7 +52,7 @@ def build_sample(
             shown += 1
         (question, answer, system), count = _renumber(part, shown)
         numbers = list(range(first + 1, shown + 1))
-        turns.append(SampleTurn(numbers, question, answer, sources.index(part.source), system))
+        turns.append(Turn(numbers, question, answer, sources.index(part.source), system))
         rewritten.append(count)
     assert shown == len(images), key
     spans = template.render(turns)
