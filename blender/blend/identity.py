@@ -7,7 +7,6 @@ in size, pixels and sketch (``blender.data.images.identity``) are read whole, al
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import polars as pl
@@ -15,7 +14,7 @@ import polars as pl
 from blender.core.components import components
 from blender.core.errors import StoreError
 from blender.core.pool import map_unordered
-from blender.data.images import ImageStore, open_store
+from blender.data.images import kept_store, open_store
 from blender.data.images.identity import content_hash
 from blender.recipe import Recipe
 
@@ -124,14 +123,9 @@ def _read_all(
             on_progress(done, total)
 
 
-@cache
-def _store(name: str, location: str) -> ImageStore:
-    return open_store(name, location)
-
-
 def _read_some(chunk: _Chunk) -> list[tuple[int, bytes]]:
     """Hash files; one that can no longer be read is equal to none, and fails the blend when it is written."""
-    store, hashes = _store(chunk.store, chunk.location), []
+    store, hashes = kept_store(chunk.store, chunk.location), []
     for image, member in chunk.images:
         try:
             hashes.append((image, content_hash(store.read(member))))

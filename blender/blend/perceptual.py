@@ -7,7 +7,6 @@ of equal bands are compared.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ from blender.blend.pool import Ints
 from blender.core.components import components
 from blender.core.errors import StoreError
 from blender.core.pool import map_unordered
-from blender.data.images import ImageStore, open_store
+from blender.data.images import ImageStore, kept_store
 from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, perceptual_hash
 from blender.recipe import Recipe
 
@@ -92,14 +91,9 @@ def _chunks(images: pl.DataFrame, recipe: Recipe) -> list[_Chunk]:
     return chunks
 
 
-@cache
-def _store(name: str, location: str) -> ImageStore:
-    return open_store(name, location)
-
-
 def _look_at_some(chunk: _Chunk) -> list[tuple[int, *tuple[int | bool, ...]]]:
     """PerceptualHash at images; one that cannot be decoded looks like no other."""
-    store = _store(chunk.store, chunk.location)
+    store = kept_store(chunk.store, chunk.location)
     looks = [(image, _look(store, member)) for image, member in chunk.images]
     return [(image, *look) for image, look in looks if look is not None]
 

@@ -6,7 +6,6 @@ the recipe's ``pixels.check`` says.
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import polars as pl
 
@@ -14,7 +13,7 @@ from blender.blend.corpus import Corpus
 from blender.blend.reasons import LISTED
 from blender.core.errors import StoreError
 from blender.core.pool import map_unordered
-from blender.data.images import Check, ImageLimits, ImageStore, open_store, survey_image
+from blender.data.images import Check, ImageLimits, ImageStore, kept_store, open_store, survey_image
 from blender.data.images.misplaced import NUM_TRIED
 from blender.data.images.names import fault_as_name, shown_name
 from blender.recipe import Recipe
@@ -179,14 +178,9 @@ def _believe(chunks: list[_Chunk]) -> Iterator[_Row]:
             yield image, member, None, None, None, None, None, None, None
 
 
-@cache
-def _store(name: str, location: str) -> ImageStore:
-    return open_store(name, location)
-
-
 def _survey_chunk(chunk: _Chunk) -> list[_Row]:
     rows: list[_Row] = []
-    store = _store(chunk.store, chunk.location)
+    store = kept_store(chunk.store, chunk.location)
     for image, name, member in chunk.images:
         info = survey_image(store, member, chunk.limits, chunk.check)
         reason = f"image_{info.reason}" if info.reason else None

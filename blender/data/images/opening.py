@@ -1,5 +1,6 @@
-"""From a location to the store that it is."""
+"""Open the image store at a path or URL, whatever kind it is of."""
 
+from functools import cache
 from pathlib import PurePosixPath
 
 from blender.core.errors import StoreError
@@ -33,6 +34,12 @@ def open_store(name: str, location: str) -> ImageStore:
             raise
         raise StoreError(f"image store {name}: {error.message}", error.hint) from error
     return store
+
+
+@cache
+def kept_store(name: str, location: str) -> ImageStore:
+    """Open an image store as :func:`open_store` does, once in this process, where it stays open."""
+    return open_store(name, location)
 
 
 def _store(name: str, location: str) -> ImageStore:

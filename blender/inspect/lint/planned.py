@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from blender.blend.plan import Plan
-from blender.data.images import ImageStore, open_store
+from blender.data.images import kept_store
 from blender.data.sample import Sample
 from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
 from blender.shards.job import Job, lay_down_texts, open_job
@@ -45,12 +45,7 @@ class StoredPicture:
         Raises:
             StoreError: It cannot be read.
         """
-        return _store(self.store, self.location).read(self.member)
-
-
-@cache
-def _store(name: str, location: str) -> ImageStore:
-    return open_store(name, location)
+        return kept_store(self.store, self.location).read(self.member)
 
 
 @dataclass(frozen=True)
