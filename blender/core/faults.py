@@ -1,7 +1,7 @@
-"""Faults of the system, as sentences: a full disk, an unwritable folder, a URL for a path, a killed worker.
+"""Errors of the operating system as sentences: a full disk, a read-only folder, a URL for a path, a killed worker.
 
-Libraries pass an error of the system on in ways of their own: as ``OSError`` with or without a number, or as an error
-of theirs with the system's words in it. All of them are recognised here.
+Libraries report such an error in different ways: as an ``OSError`` with or without a number, or as an exception of
+their own that quotes the system's message. All of them are recognised here.
 """
 
 import errno

@@ -1,7 +1,7 @@
-"""Write files so that nobody ever sees a part of one: under a name aside first, then renamed.
+"""Write files atomically: under a temporary name first, then renamed, so that nobody ever sees a part of one.
 
-What is written is on the disk before it gets its final name, and the name is on the disk before the call returns: after
-a power cut a file is there whole or not at all.
+The bytes are on the disk (fsync) before the file gets its final name, and the name is on the disk before the call
+returns: after a power cut a file is there whole or not at all.
 """
 
 import errno
@@ -14,15 +14,15 @@ from pathlib import Path
 
 from blender.core.faults import demand_local
 
-#: the name of a file while it is being written; a kill leaves it
+#: the temporary name of a file that is being written; a kill leaves it behind
 _ASIDE = re.compile(r"\.(?P<name>.+)\.\d+")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a path to write to; what was written there is at ``path`` when the block ends well.
+    """Yield a temporary path; the file written there is renamed to ``path`` when the block ends without an error.
 
-    After a fault nothing is left, and what was at ``path`` before still is.
+    After an error the temporary file is removed, and a file that was at ``path`` before is unchanged.
 
     Raises:
         OSError: The file cannot be written.

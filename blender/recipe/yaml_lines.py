@@ -1,9 +1,13 @@
-"""YAML text → plain data and the line of every value.
+"""Read YAML with the line of every value.
 
-PyYAML's own loaders lose lines, take the last of two equal keys in silence, and follow YAML 1.1, where ``no`` is false,
-``on:`` is a key named True and ``1e3`` is text. Here its composer only builds the node tree; scalars are read by the
-rules of YAML 1.2 (as editors do), keys are text exactly as written, and no tag can make anything but plain data.
-A number with a leading zero stays text: 1.1 and 1.2 disagree about it.
+PyYAML's own loaders lose lines, silently take the last of two equal keys, and follow YAML 1.1, where ``no`` is false,
+``on:`` is a key named True and ``1e3`` is text. Here only its composer is used, which builds a tree of nodes with their
+lines. Scalars are read by the rules of YAML 1.2 (as editors do), keys are text exactly as written, and no tag can
+create anything but plain data. A number with a leading zero stays text, because 1.1 and 1.2 disagree about it.
+
+ruamel.yaml would replace the composer alone: its loaders stop at the first key that is given twice and do not bound
+aliases, so the walk over nodes stays; its 1.2 rules take ``1_000``, ``010`` and dates for other things than text, it
+takes twice the time, and PyYAML is needed to write cards in any case.
 """
 
 import re
@@ -21,8 +25,8 @@ MAX_DEPTH = 50
 _TAG = "tag:yaml.org,2002:"
 
 
-class _Loader(yaml.SafeLoader):
-    """A loader that tells scalars apart by YAML 1.2."""
+class _Yaml12Loader(yaml.SafeLoader):
+    """A loader that recognises the types of scalars by YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -38,7 +42,7 @@ for _name, _pattern, _first in (
         list("-+.0123456789"),
     ),
 ):
-    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
+    _Yaml12Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 def _float(text: str) -> float:
@@ -55,7 +59,7 @@ _SCALARS: dict[str, Callable[[str], Plain]] = {
 
 
 class Unreadable(Exception):
-    """YAML that gives no data at all.
+    """A text that is not YAML, or too large.
 
     Args:
         message: One sentence.
@@ -78,9 +82,9 @@ def parse_yaml(text: str) -> tuple[Document, list[Problem]]:
         Unreadable: The text is not YAML, is nested in itself, or is far too large.
     """
     try:
-        node = yaml.compose(text, Loader=_Loader)
-        walk = _Walk()
-        data = walk.read(node, (), frozenset()) if node else None
+        node = yaml.compose(text, Loader=_Yaml12Loader)
+        conversion = _Conversion()
+        data = conversion.read(node, (), frozenset()) if node else None
     except yaml.MarkedYAMLError as error:
         raise _unreadable(error, text) from error
     except yaml.reader.ReaderError as error:
@@ -88,7 +92,7 @@ def parse_yaml(text: str) -> tuple[Document, list[Problem]]:
         raise Unreadable(f"holds a character that YAML does not allow (U+{error.character:04X})", line) from error
     except RecursionError as error:
         raise Unreadable("is nested too deeply") from error
-    return Document(data, walk.lines), walk.problems
+    return Document(data, conversion.lines), conversion.problems
 
 
 def _unreadable(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
@@ -107,8 +111,8 @@ def _unreadable(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
 
 
 @dataclass
-class _Walk:
-    """Turns nodes into data, noting lines and problems on the way."""
+class _Conversion:
+    """Converts nodes to plain data, and records lines and problems."""
 
     lines: dict[Place, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Look at one picture: format, size, and whether it can be used. Survey and ``verify`` share this.
+"""Check one image: its format, its size, and whether it can be used. Survey and ``verify`` share this.
 
 Three levels, each seeing more than the one before:
 
@@ -36,7 +36,7 @@ class ImageLimits(Struct, frozen=True):
 
 @dataclass
 class Examined:
-    """What has been found out about a picture, perhaps before it turned out to be damaged."""
+    """What is known of an image so far; also if it then turns out to be damaged."""
 
     num_bytes: int = 0
     size: tuple[int, int] = (0, 0)

@@ -1,9 +1,10 @@
-"""Read any part of a file, wherever it lies: on disk, behind a URL, inside another file, or in memory.
+"""Read any part of a file: on disk, behind a URL, inside another file, or in memory.
 
-Image stores and the survey need nothing but "these bytes, please", so that is all there is: :meth:`ByteFile.read_at`.
-Local files are read with ``pread``, without buffers, because a blend reads hundreds of thousands of small ones. Remote
-files are read by byte ranges through the machine's block cache, so that a picture that is surveyed and then written is
-fetched once; a server that ignores ranges sends everything, which is then kept.
+Image stores and the survey need one operation, "these bytes, please": :meth:`ByteFile.read_at`. Local files are read
+with ``pread`` and without buffers, because a blend reads hundreds of thousands of small ones. Remote files are read by
+byte ranges through the block cache of the machine (:mod:`blender.core.block_cache`, which also says why it is not
+fsspec's), so that an image that is surveyed and later written is fetched once. A server that ignores ranges sends the
+whole file, which is then cached.
 """
 
 import io
@@ -20,11 +21,11 @@ from urllib.parse import quote, urlsplit
 from blender.core.block_cache import RemoteVersion, block_cache, run_id
 from blender.core.errors import StoreError
 
-#: what may pass is tried so often, with pauses in seconds in between, each twice as long as the one before
+#: tries of a request that may succeed later, and the first pause between two in seconds; each further one is doubled
 _TRIES, _FIRST_PAUSE = 4, 0.5
 #: packages whose own errors are about connections
 _OF_CONNECTIONS = ("aiohttp", "botocore", "urllib3", "requests")
-#: what file systems of fsspec call that which changes with a file's content
+#: keys of fsspec's file information whose values change with the content of a file
 _VALIDATORS = (
     "ETag",
     "etag",
@@ -46,7 +47,7 @@ _REMOTE_HINT = 'install what this kind of address needs with pip install "visual
 
 
 class UnreachableError(StoreError):
-    """A server that does not answer, or not as it should, at several tries; it may at another time."""
+    """A server that did not answer, or sent errors, in several tries; it may answer later."""
 
 
 class ByteFile(ABC):
@@ -263,9 +264,9 @@ def join_remote(system: Any, folder: str, path: str) -> str:
 
 
 def ask_version(system: Any, path: str) -> RemoteVersion:
-    """Ask what a remote file holds: its size, and what tells its content from earlier ones.
+    """Ask for the version of a remote file: its size, and what identifies its content.
 
-    A server that does not say how long the file is sends it; the bytes are kept.
+    From a server that does not say how long the file is, it is fetched whole and cached.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -284,13 +285,13 @@ def ask_version(system: Any, path: str) -> RemoteVersion:
 
 
 def version_in(path: str, info: Mapping[str, Any]) -> RemoteVersion | None:
-    """Read the version of a file out of what fsspec tells of it; None where its size is not told."""
+    """Return the version of a file from fsspec's information about it; None if that has no size."""
     size = info.get("size")
     return None if size is None else RemoteVersion(path, _validators(info), int(size))
 
 
 def remembered_version(system: Any, path: str) -> RemoteVersion:
-    """Ask what a remote file holds, once in a run of the program: all of its processes see the same content.
+    """Ask for the version of a remote file, once in a run of the program, so that all of its processes see one content.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -305,7 +306,7 @@ def remembered_version(system: Any, path: str) -> RemoteVersion:
 
 
 def _validators(info: Mapping[str, Any]) -> str:
-    """Join what a server tells to know a content again; the run where it tells nothing of the kind."""
+    """Join the values that identify a content; the id of this run if the server sends none."""
     known = [f"{name}={info[name]}" for name in _VALIDATORS if info.get(name)]
     return " ".join(known) or f"run={run_id()}"
 
@@ -361,11 +362,11 @@ def is_missing_from_web(error: BaseException) -> bool:
 
 
 def _ask(system: Any, path: str, question: Callable[[], Any], num_tries: int = _TRIES) -> Any:
-    """Ask a remote system, again where what goes wrong may pass.
+    """Send a request to a remote system, and repeat it after errors that may be temporary.
 
     Raises:
         FileNotFoundError: There is no such file.
-        UnreachableError: What goes wrong may pass, and has not.
+        UnreachableError: All tries failed with errors that may be temporary.
         StoreError: The server refuses, or its library raises whatever else.
     """
     for attempt in range(num_tries):
@@ -391,7 +392,7 @@ def _may_pass(error: BaseException) -> bool:
 
 
 def _ask_once(system: Any, path: str, question: Callable[[], Any]) -> Any:
-    """Ask a remote system; whatever its library raises becomes a missing file or a sentence."""
+    """Send one request; turn whatever its library raises into FileNotFoundError or StoreError."""
     try:
         return question()
     except FileNotFoundError as error:

@@ -1,8 +1,8 @@
 """When two image files are the same image: when their bytes are equal, whatever they are called and wherever they are.
 
-Comparing all images would read every byte. So a survey takes a *sketch* of each file out of the bytes that it reads
-anyway; only files of equal size and sketch are then read whole and compared by their *content hash*. Writers of shards,
-who read every image, note the content hash of each, so that what planning decided can be checked.
+Comparing all images would read every byte. So the survey takes a *sketch* of each file, a hash of its first and last
+bytes, which are read anyway. Only files of equal size and sketch are then read whole and compared by their *content
+hash*. Writers of shards read every image and note its content hash, so that the decisions of the plan can be checked.
 """
 
 from hashlib import blake2b

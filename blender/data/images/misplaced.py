@@ -1,6 +1,6 @@
-"""Where the pictures of a folder lie when nearly all of them are missing: a folder too high or too low.
+"""Find the folder in which the images of a store are, when nearly all are missing: one or two folders higher or deeper.
 
-Only asked about a few names, and only looks whether they are there; nothing is read from outside of a store.
+It tries a few names and only checks whether the files exist; nothing outside of a store is read.
 """
 
 import os

@@ -1,9 +1,13 @@
-"""What a picture looks like, in a few numbers, and whether two pictures look the same.
+"""Perceptual hashes: a few numbers per image, which are nearly the same for images that look the same.
 
-A difference hash (Krawetz, "Kind of Like That", 2013): the picture is made grey and 9 x 9 pixels small, and each bit
-says whether brightness rises to the next pixel, 64 of them across and 64 down. Copies that were compressed, resized or
-brightened differ in a few bits, other pictures in about half. The mean colour keeps a blue box from an orange one of
-the same shape; a picture without any shape, whose bits are noise, is compared by its colour alone.
+A difference hash (Krawetz, "Kind of Like That", 2013): the image is made grey and 9 x 9 pixels small, and each bit says
+whether brightness rises to the next pixel, 64 of them across and 64 down. Copies that were compressed, resized or
+brightened differ in a few bits, other images in about half. The mean colour tells a blue box from an orange one of the
+same shape. An image without any shape, whose bits are noise, is compared by its colour alone.
+
+The ``imagehash`` package computes the same kind of hash. It is not used: its resampling gives other bits than blends
+were split by, it is as fast only if the JPEG is opened at an eighth of its size as here (3.1 ms against 3.0 ms for
+640 x 480; else 6.7 ms), and it installs scipy and PyWavelets, 120 MB, for the few lines below.
 """
 
 from typing import NamedTuple
@@ -15,11 +19,11 @@ from PIL import Image
 from blender.data.images.decoding import explaining_damage, open_image
 
 _SIDE = 9
-#: brightness that a picture's darkest and lightest ninths must differ by for its bits to mean anything
+#: least difference in brightness between pixels of the small image for its bits to mean anything
 _FLAT = 6
 #: pixels of a side at which two pictures are compared, and of the parts whose means are
 _COMPARED, _PART = 64, 4
-#: steps of 255 by which the colour of a part may differ: brightening takes up to 20, a small thing more than 35
+#: steps of 255 by which the colour of a part may differ: brightening changes up to 20, a small object more than 35
 _DIFFERENCE = 24
 
 
@@ -28,7 +32,7 @@ COLOUR_STEPS = 24
 
 
 class PerceptualHash(NamedTuple):
-    """What a picture looks like."""
+    """The hash of an image: 2 x 64 bits, its mean colour, and whether it is flat."""
 
     across: int
     down: int
@@ -39,7 +43,7 @@ class PerceptualHash(NamedTuple):
 
 
 def perceptual_hash(content: bytes) -> PerceptualHash:
-    """Work out what a picture looks like.
+    """Compute the perceptual hash of an image.
 
     Args:
         content: The image file's bytes.

@@ -1,10 +1,10 @@
-"""What every image store can do, whatever it is made of.
+"""The interface of all image stores.
 
-A *name* is what an annotation calls an image; a *member* is what the store calls it. :meth:`ImageStore.resolve` leads
-from the one to the other and is the only step that may need the store's table of contents. A member says by itself
-where its bytes are (``train2017/000000442786.jpg@1024+163840`` in a tar), so a worker process that is handed members
-reads from a store of gigabytes without listing it. For the same reason a pickled store is nothing but its name and
-location: it is opened anew, on first use, wherever it arrives.
+A *name* is what an annotation calls an image; a *member* is what the store calls it. :meth:`ImageStore.resolve` turns a
+name into a member, and is the only step that may need the store's table of contents. A member contains the position of
+its bytes (``train2017/000000442786.jpg@1024+163840`` in a tar), so a worker process that receives members reads from a
+store of gigabytes without listing it. For the same reason a pickled store is only its name and location: it is opened
+again, on first use, in the process that unpickles it.
 """
 
 from abc import ABC, abstractmethod
@@ -51,12 +51,12 @@ class ImageStore(ABC):
         self.close()
 
     def resolve(self, name: str) -> str | None:
-        """Give the member for the name that an annotation uses; None when there is none that fits it alone."""
+        """Return the member for the name that an annotation uses; None if none fits, or more than one."""
         inside = self._inside(name)
         return None if fault_of_name(inside) else self._find(plain_path(inside))
 
     def refusal(self, name: str) -> str | None:
-        """Say in a sentence why a name may not be looked up here; None when it may (and may still be missing)."""
+        """Return why a name may not be looked up here, as a sentence; None if it may (it may still be missing)."""
         inside = self._inside(name)
         fault = fault_of_name(inside) or self._fault_of_link(plain_path(inside))
         return (
@@ -66,12 +66,12 @@ class ImageStore(ABC):
         )
 
     def suggest(self, name: str) -> str | None:
-        """Say what a name that is not here may have meant, as the end of a sentence; None when nothing is like it."""
+        """Return what a missing name may have meant, as the end of a sentence; None if no name is similar."""
         suggestions = self._suggestions(plain_path(self._inside(name)))
         return suggestions.suggest(name) if suggestions else None
 
     def find_misplaced(self, names: Sequence[str]) -> str | None:
-        """Say where images are that are nearly all missing here, as a sentence; None when they are nowhere near."""
+        """Return a sentence that says where images are that are nearly all missing here; None if they are not near."""
         return None
 
     def read(self, member: str) -> bytes:
@@ -105,7 +105,7 @@ class ImageStore(ABC):
 
     @contextmanager
     def explaining(self, member: str) -> Iterator[None]:
-        """Turn whatever goes wrong while a member is read into a sentence that names the store and the image.
+        """Turn errors while a member is read into a StoreError that names the store and the image.
 
         Raises:
             VanishedError: The member is not there any more.
@@ -133,7 +133,7 @@ class ImageStore(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Look whether this is such a store at all, without reading its table of contents.
+        """Check that this is a store of this kind, without reading its table of contents.
 
         Raises:
             StoreError: It is not there, may not be read, or is something else.

@@ -1,8 +1,8 @@
-"""What a name that is not in a store may have meant: a sentence for people, never an answer.
+"""Suggest what a name that is not in a store may have meant: a sentence for people, never used to find an image.
 
-An index is made once from the names that there are; a name then costs a few lookups, and a comparison with its
-neighbours in sorted order. Numbers must agree: 000000000012.jpg is another picture than 000000000013.jpg, however
-alike the two look.
+An index is built once from the names in the store. A name then costs a few lookups, and a comparison with its
+neighbours in sorted order. Numbers must agree: 000000000012.jpg is another image than 000000000013.jpg, however similar
+the names.
 """
 
 import re

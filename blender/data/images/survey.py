@@ -1,7 +1,7 @@
-"""Look at one image of a store: its size, its format, and whether it can be used.
+"""Survey one image of a store: its size, its format, and whether it can be used.
 
-Every image of a blend is surveyed before anything is written. What cannot be used gets a word for counting and a
-sentence for reading; nothing is raised for an image.
+Every image of a blend is surveyed before anything is written. An image that cannot be used gets a reason, a word that
+is counted, and a sentence that explains it; no exception is raised for an image.
 """
 
 from msgspec import Struct
