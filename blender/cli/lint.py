@@ -130,8 +130,8 @@ def _lint_recipe(name: str, overrides: "Sequence[str]", settings: "LintSettings"
 
 
 def _suppression(said: str) -> "Suppression":
+    from blender.recipe.document import quoted, suggestion
     from blender.recipe.lint import LINT_CHECKS, Suppression
-    from blender.recipe.places import quoted, suggestion
 
     check, _, dataset = said.partition(":")
     if check not in LINT_CHECKS:

@@ -12,7 +12,7 @@ from blender.data.sample import Sample
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.samples import read_table
 from blender.inspect.search_index import open_search_index
-from blender.recipe.places import suggestion
+from blender.recipe.document import suggestion
 from blender.shards.read import Blend
 
 #: words, and phrases between quotation marks, as a catalogue reads them

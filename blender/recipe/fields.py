@@ -1,7 +1,6 @@
-"""The kinds of value that a recipe's keys take, each with its check, its sentence and its JSON Schema.
+"""Types of the values in a recipe, each with its check, its error message and its JSON Schema.
 
-Checks raise ``ValueError`` with a sentence of their own; types are strict, so that ``true`` is no number and ``"8"`` is
-not 8.
+Checks raise ``ValueError`` with a sentence; types are strict, so that ``true`` is not a number and ``"8"`` is not 8.
 """
 
 import re
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, TypeAdapter, ValidationError, WithJsonSchema
 
-from blender.recipe.places import quoted
+from blender.recipe.document import quoted
 from blender.recipe.variables import VARIABLE_NAME, Value
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -23,7 +22,7 @@ _BYTES: TypeAdapter[ByteSize] = TypeAdapter(ByteSize)
 
 
 def as_list(value: Any) -> Any:
-    """Take one text for a list of one, and a list for a tuple; leave the rest to be checked."""
+    """Make a tuple of one text or of a list; return other values unchanged, to be refused later."""
     if isinstance(value, str):
         return (value,)
     return tuple(value) if isinstance(value, list) else value
@@ -90,7 +89,7 @@ def _variable(value: Any) -> Value:
 
 
 def described(value: object) -> str:
-    """Say what kind of value stands somewhere, in words for a message."""
+    """Describe a value for a message: text in quotes, numbers as they are, other values by their kind."""
     match value:
         case None:
             return "nothing"

@@ -1,7 +1,7 @@
 """The ``lint`` section of a recipe: findings of ``visualchat lint`` that are meant to be so.
 
-The checks themselves (``blender.inspect.lint``) stand far above recipes. Their names stand here, so that a name that
-is misspelt is a fault of the recipe, with its line, and not a suppression that never works.
+The checks themselves (``blender.inspect.lint``) are in a layer above recipes. Their names are listed here, so that a
+misspelt name is a fault of the recipe, with its line, instead of a suppression that never works.
 """
 
 from typing import Annotated, Any
@@ -39,15 +39,15 @@ LINT_CHECKS = (
 
 
 class Suppression(Section):
-    """Findings that are not told."""
+    """Findings of `visualchat lint` that are counted but not reported."""
 
-    check: str = Field(description="The check whose findings are not told, such as answer_one_word.")
+    check: str = Field(description="The check whose findings are not reported, such as answer_one_word.")
     dataset: Name | None = Field(default=None, description="Only those in this output dataset; all by default.")
     because: str | None = Field(default=None, description="Why that is as it should be.")
 
 
 def _suppressions(value: Any) -> Any:
-    """Take a check's name for a suppression of all its findings."""
+    """Make a suppression of a check's name alone."""
     values = [value] if isinstance(value, str | dict) else value
     if not isinstance(values, list | tuple):
         raise ValueError(f"expected a list of checks, got {described(value)}")
@@ -55,8 +55,8 @@ def _suppressions(value: Any) -> Any:
 
 
 class Lint(Section):
-    """What `visualchat lint` need not tell."""
+    """Findings that `visualchat lint` does not report."""
 
     suppress: Annotated[tuple[Suppression, ...], BeforeValidator(_suppressions)] = Field(
-        default=(), description="Checks by name, or check and dataset, whose findings are counted and not told."
+        default=(), description="Checks by name, or check and dataset, whose findings are counted and not reported."
     )

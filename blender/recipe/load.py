@@ -1,7 +1,7 @@
 """A recipe's file → a checked recipe of its kind, or all of its faults at once.
 
-The stations: find the file, read its YAML, apply overrides, write out variables, check types and rules. Only a file
-that gives no data at all ends the way early; otherwise every station adds its faults, and they are reported together.
+The steps: find the file, read its YAML, apply overrides, substitute variables, check types and rules. A file that gives
+no data at all ends the loading at once; otherwise every step adds its faults, and all are reported together.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from blender.core.errors import Fault, RecipeError
+from blender.recipe.document import Document, Plain, Problem
 from blender.recipe.fields import described
 from blender.recipe.model import BLEND, Recipe
 from blender.recipe.overrides import override
-from blender.recipe.places import Document, Plain, Problem
 from blender.recipe.section import R, RecipeKind
 from blender.recipe.sentences import keys_of, problems_of
 from blender.recipe.shipped import find_recipe
@@ -48,14 +48,14 @@ def load_kind(kind: RecipeKind[R], name_or_path: str | Path, overrides: Sequence
     """
     origin, path = str(name_or_path), find_recipe(name_or_path, kind.name)
     try:
-        document, found = parse_yaml(_read(path))
+        document, misread = parse_yaml(_read(path))
     except Unreadable as error:
         raise RecipeError(origin, [Fault(error.line, "", f"the file {error.message}")]) from error
     if not isinstance(document.data, dict):
         content = "is empty" if document.data is None else f"holds {described(document.data)}"
         raise RecipeError(origin, [Fault(1, "", f"the file {content}, where keys such as 'name: ...' are expected")])
     document, refused = override(document, overrides, keys_of(kind.model))
-    return _checked(kind, document, origin, [*found, *refused])
+    return _checked(kind, document, origin, [*misread, *refused])
 
 
 def recipe_from(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
@@ -63,7 +63,7 @@ def recipe_from(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
 
     Args:
         data: What the YAML of a recipe gives; what :meth:`Recipe.resolved` gives will do.
-        origin: How messages call it.
+        origin: Its name in messages.
 
     Raises:
         RecipeError: The recipe cannot be used; holds all of its faults.
@@ -96,14 +96,14 @@ def _read(path: Path) -> str:
 
 
 def _checked(kind: RecipeKind[R], document: Document, origin: str, earlier: Iterable[Problem]) -> R:
-    """Run the stations that plain data goes through, and gather what all of them found."""
+    """Run the steps that plain data goes through, and gather the problems of all of them."""
     problems = list(earlier)
     data, undefined, broken = substitute(document.data)
     document = Document(data, document.lines)
-    silent = broken | {problem.place for problem in problems if problem.spoils}
+    silent = broken | {problem.key_path for problem in problems if problem.loses_value}
     recipe, mistaken = _validated(kind.model, data)
     later = [*mistaken, *kind.broken_rules(data)]
-    problems += [*undefined, *(problem for problem in later if problem.place not in silent)]
+    problems += [*undefined, *(problem for problem in later if problem.key_path not in silent)]
     if problems or recipe is None:
         faults = sorted(map(document.fault, problems), key=lambda fault: fault.line or 0)
         raise RecipeError(origin, faults)

@@ -1,7 +1,6 @@
-"""Where a recipe's files are: on this machine or behind a URL, one path or a pattern of many.
+"""Locations of files in a recipe: a path on this machine or a URL, of one file or a pattern of many.
 
-Names on this machine are looked at; remote ones are left alone until they are opened, but for patterns, which have to
-be listed.
+Local paths are checked before anything is read. URLs are checked when they are opened; only patterns are listed.
 """
 
 import re
@@ -10,25 +9,25 @@ from pathlib import Path
 import fsspec
 
 from blender.core.errors import SourceError
-from blender.recipe.places import quoted
+from blender.recipe.document import quoted
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _PATTERN = re.compile(r"[*?\[]")
 
 
 def local_path(location: str) -> Path | None:
-    """Give the path of what is kept on this machine; None for what is behind a URL."""
+    """Return the path of a local location; None for a URL."""
     location = re.sub(r"^(?:file|local)://", "", location)
     return None if "::" in location or _URL.match(location) else Path(location)
 
 
 def is_pattern(location: str) -> bool:
-    """Tell a glob pattern from a name; web addresses have ``?`` of their own and cannot be listed."""
+    """Tell whether a location is a glob pattern. Web addresses never are: they may contain ``?`` of their own."""
     return bool(_PATTERN.search(location)) and not location.startswith(("http://", "https://"))
 
 
 def expand(location: str) -> list[str]:
-    """List what a path, URL or pattern names, sorted; a name stands for itself, there or not.
+    """List the files that a path, URL or pattern names, sorted; a name without a pattern is returned as it is.
 
     A file whose own name looks like a pattern is taken by its name.
 
@@ -40,7 +39,7 @@ def expand(location: str) -> list[str]:
         return [location]
     if path is None:
         return _remote_matches(location)
-    # the names of folders that are there are taken as they are, brackets and all
+    # names of existing folders are no patterns, even if they contain brackets
     folder = next((parent for parent in path.parents if parent.is_dir()), Path(path.anchor))
     found = folder.glob(str(path.relative_to(folder)))
     # hidden files are none of the data: macOS leaves a ._part-0.json beside each part-0.json
@@ -64,7 +63,7 @@ def _remote_matches(location: str) -> list[str]:
 
 
 def missing(location: str, *, folder: bool = False) -> str | None:
-    """Say in a sentence why something on this machine cannot be read; None when it is there, or is not local.
+    """Return a sentence that says why a local location cannot be read; None if it can, or is not local.
 
     Args:
         location: A path, URL or pattern.
@@ -86,14 +85,14 @@ def missing(location: str, *, folder: bool = False) -> str | None:
 
 
 def _absent_folder(path: Path) -> str:
-    """Name the outermost folder on the way that is not there."""
+    """Name the outermost folder of a path that does not exist."""
     folders = [folder for folder in reversed(path.parents) if not is_pattern(str(folder))]
     absent = next((folder for folder in folders if not folder.is_dir()), None)
     return f": there is no folder {quoted(str(absent))}" if absent else ""
 
 
 def _neighbour(path: Path) -> str:
-    """Name what lies beside it under the same name but for the suffix: a folder's archive, a file's compressed form."""
+    """Name a file of the same stem beside a path: an archive of the folder, a compressed form of the file."""
     stem = path.name.split(".")[0]
     same = sorted(file.name for file in path.parent.iterdir() if file.name.split(".")[0] == stem)
     return f"; did you mean {quoted(same[0])}?" if stem and same else ""

@@ -1,7 +1,7 @@
-"""What a blend recipe says, as frozen pydantic models; defaults live here and nowhere else.
+"""The blend recipe as frozen pydantic models; defaults are defined here and nowhere else.
 
-Keys that hang on each other (a source must exist, an entry has one kind) are checked by ``rules``, not here: pydantic
-skips such checks once any field is wrong, and all faults are to be reported together.
+Rules between keys (a source must exist, an entry has one kind) are checked by ``rules``, not here: pydantic skips such
+checks once any field is wrong, and all faults are to be reported together.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from blender.core.errors import Fault
 from blender.data.sources.options import LeadingAnswer, OnBadRecord, ReadOptions, System
+from blender.recipe.document import KeyPath, Problem
 from blender.recipe.fields import (
     MOST,
     Count,
@@ -29,7 +30,6 @@ from blender.recipe.fields import (
 )
 from blender.recipe.lint import Lint
 from blender.recipe.locations import expand, local_path, missing
-from blender.recipe.places import Place, Problem
 from blender.recipe.rules import broken_rules
 from blender.recipe.section import BaseRecipe, RecipeKind, Section
 from blender.recipe.split import SplitRules
@@ -39,7 +39,7 @@ Kind = Literal["plain", "concatenate", "image_match"]
 
 
 class Source(Section):
-    """A published format's reader, its files and its images."""
+    """Annotation files of one format, and their image store."""
 
     format: str = Field(description="The reader of the files, such as llava, mimicit or sparkles.")
     files: Locations = Field(
@@ -79,7 +79,7 @@ class Source(Section):
 
 
 class ImageMatch(Section):
-    """Conversations of one source, preceded by those of others about the same images."""
+    """Conversations of base sources, preceded by those of other sources about the same images."""
 
     base: SourceNames = Field(description="Source, or list of sources, whose conversations are built upon.")
     with_: SourceNames = Field(
@@ -129,7 +129,7 @@ class BlendEntry(Section):
 
 
 class Limits(Section):
-    """What a sample, and an image, may have at most."""
+    """Limits on samples and images."""
 
     images: Count = Field(default=8, description="Images of one sample.")
     characters: Count | None = Field(default=None, description="Characters of the questions and answers of one sample.")
@@ -157,7 +157,7 @@ class Limits(Section):
 
 
 class Pixels(Section):
-    """How closely images are looked at before they are taken."""
+    """How closely images are checked before they are used."""
 
     check: Literal["header", "auto", "decode"] = Field(
         default="auto",
@@ -167,7 +167,7 @@ class Pixels(Section):
 
 
 class Shards(Section):
-    """How large the written files become."""
+    """The size of shards."""
 
     max_samples: Count = Field(default=1000, description="Samples of one shard.")
     max_bytes: Size = Field(default=1_000_000_000, description="Size of one shard: a number of bytes, or 1GB.")
@@ -200,7 +200,7 @@ class Recipe(BaseRecipe):
     )
     split: SplitRules = Field(default_factory=SplitRules, description="What is kept back for evaluation.")
     shards: Shards = Field(default_factory=Shards, description="How large the written files become.")
-    lint: Lint | None = Field(default=None, description="What `visualchat lint` need not tell.")
+    lint: Lint | None = Field(default=None, description="What `visualchat lint` does not report.")
 
     def read_options(self, source: str) -> ReadOptions:
         """Say how a source's files are read."""
@@ -224,7 +224,7 @@ class Recipe(BaseRecipe):
 
     @property
     def warnings(self) -> list[str]:
-        """What is allowed but was hardly meant: sources and image stores that nothing uses."""
+        """Sentences about what is allowed but probably a mistake: sources and image stores that nothing uses."""
         used = {name for entry in self.blend for name in entry.sources}
         stores = {source.images for source in self.sources.values()} | set(self.same_stores.values())
         return [
@@ -235,13 +235,13 @@ class Recipe(BaseRecipe):
     def hash(self) -> str:
         """Hash what determines the samples.
 
-        Comments, the order of keys, what lint need not tell, how much may be dropped, what is done with records that
-        cannot be read, and variables and defaults being spelled out or not make no difference. The order of sources, of
-        their files and of the entries does, as do all paths: other files are other samples.
+        These make no difference: comments, the order of keys, `lint`, `on_bad_record`, how much may be dropped, and
+        whether variables and defaults are written out. The order of sources, of their files and of the entries does
+        matter, as do all paths: other files are other samples.
         """
         content = {key: value for key, value in self.resolved().items() if key not in ("lint", "on_bad_record")}
         sources = {
-            # usual ways to read are left out, so that recipes keep their hashes
+            # default values of later keys are left out, so that older recipes keep their hashes
             name: {
                 key: value
                 for key, value in source.items()
@@ -255,7 +255,7 @@ class Recipe(BaseRecipe):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def decisive_limits(self) -> dict[str, Any]:
-        """Give the limits that samples depend on: not how much may be dropped, nor how to cut where nothing is cut."""
+        """Return the limits that samples depend on: without `dropped`, and without `cut` where nothing is cut."""
         limits = self.limits
         idle = {"dropped"} if limits.characters or limits.tokens else {"dropped", "cut"}
         return limits.model_dump(mode="json", exclude_none=True, exclude=idle)
@@ -266,12 +266,12 @@ class Recipe(BaseRecipe):
         Returns:
             A fault, with its line, for each file that is not there and each pattern that matches none.
         """
-        wanted: list[tuple[Place, str]] = [
+        wanted: list[tuple[KeyPath, str]] = [
             (("sources", name, "files", number), location)
             for name, source in self.sources.items()
             for number, location in enumerate(source.files)
         ]
-        problems = [Problem(place, text) for place, location in wanted if (text := missing(location))]
+        problems = [Problem(key_path, text) for key_path, location in wanted if (text := missing(location))]
         return self.faults([*problems, *self._missing_tokenizer(), *self._missing_list()])
 
     def missing_stores(self) -> list[Fault]:

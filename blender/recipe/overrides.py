@@ -7,7 +7,7 @@ a recipe but one of its variables means the variable: ``data=/mnt/data``. Values
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import deepcopy
 
-from blender.recipe.places import Document, Place, Plain, Problem, quoted, suggestion
+from blender.recipe.document import Document, KeyPath, Plain, Problem, quoted, suggestion
 from blender.recipe.yaml_lines import Unreadable, parse_yaml
 
 
@@ -33,9 +33,9 @@ def override(document: Document, overrides: Sequence[str], top_keys: Collection[
         try:
             if not (equals and path):
                 raise _Refused(f"cannot be used: {quoted(text)} is not of the form key.path=value")
-            place = _place(data, path.split("."), top_keys)
-            _put(data, place, _read(value, _at(data, place) if place[0] == "variables" else None))
-            lines = {at: line for at, line in lines.items() if at[: len(place)] != place}
+            key_path = _find_key_path(data, path.split("."), top_keys)
+            _put(data, key_path, _read(value, _at(data, key_path) if key_path[0] == "variables" else None))
+            lines = {at: line for at, line in lines.items() if at[: len(key_path)] != key_path}
         except _Refused as refusal:
             problems.append(Problem((), f"the override {quoted(path or text)} {refusal}"))
     return Document(data, lines), problems
@@ -52,7 +52,7 @@ def _read(text: str, old: Plain) -> Plain:
     return text if isinstance(old, str) and not isinstance(document.data, str) else document.data
 
 
-def _place(data: Plain, words: list[str], top_keys: Collection[str]) -> Place:
+def _find_key_path(data: Plain, words: list[str], top_keys: Collection[str]) -> KeyPath:
     """Find what a dotted path means in this recipe."""
     if not isinstance(data, dict):
         raise _Refused("cannot be applied: the recipe has no keys")
@@ -62,17 +62,17 @@ def _place(data: Plain, words: list[str], top_keys: Collection[str]) -> Place:
         return ("variables", words[0])
     if words[0] not in top_keys and words[0] not in data:
         raise _Refused(f"means nothing: no such key or variable{suggestion(words[0], [*names, *top_keys])}")
-    place: Place = ()
+    key_path: KeyPath = ()
     here: Plain = data
     while words:
         step, words = _step(here, words)
-        place = (*place, step)
+        key_path = (*key_path, step)
         here = _at(here, (step,))
-    return place
+    return key_path
 
 
 def _step(here: Plain, words: list[str]) -> tuple[str | int, list[str]]:
-    """Take the next key or list number off a path; names may hold dots, so the longest one that fits is taken."""
+    """Split the next key or list number off a dotted path; names may contain dots, so the longest match is taken."""
     if isinstance(here, dict) or here is None:
         key, rest = _longest(words, here or ())
         return key or words[0], rest if key else words[1:]
@@ -96,8 +96,8 @@ def _longest(words: list[str], known: Iterable[str]) -> tuple[str | None, list[s
     return None, words
 
 
-def _at(data: Plain, place: Place) -> Plain:
-    for step in place:
+def _at(data: Plain, key_path: KeyPath) -> Plain:
+    for step in key_path:
         if isinstance(data, dict):
             data = data.get(str(step))
         else:
@@ -105,9 +105,9 @@ def _at(data: Plain, place: Place) -> Plain:
     return data
 
 
-def _put(data: Plain, place: Place, value: Plain) -> None:
-    """Put a value at a place, making the mappings on the way."""
-    *way, last = place
+def _put(data: Plain, key_path: KeyPath, value: Plain) -> None:
+    """Set the value at a key path, and create missing mappings on the way."""
+    *way, last = key_path
     for step in way:
         if _at(data, (step,)) is None:
             _put(data, (step,), {})

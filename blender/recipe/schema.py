@@ -13,7 +13,7 @@ from blender.recipe.lint import LINT_CHECKS
 from blender.recipe.model import Recipe
 from blender.recipe.variables import VARIABLE_NAME
 
-#: stands for whatever a variable may be, wherever a value is narrower than text
+#: a reference to a variable, allowed wherever a value is not free text
 _REFERENCE = {"$ref": "#/$defs/Reference"}
 
 
@@ -39,19 +39,19 @@ def blend_recipe_schema() -> dict[str, Any]:
 
 
 def _let_checks_stand_alone(definitions: dict[str, Any]) -> None:
-    """Let the name of a check stand where a suppression does, and one suppression where a list of them does."""
+    """Allow the name of a check in place of a suppression, and one suppression in place of a list."""
     definitions["LintCheck"] = {"description": "A check.", "type": "string", "enum": list(LINT_CHECKS)}
-    name, told = {"$ref": "#/$defs/LintCheck"}, {"$ref": "#/$defs/Suppression"}
+    name, suppression = {"$ref": "#/$defs/LintCheck"}, {"$ref": "#/$defs/Suppression"}
     check = definitions["Suppression"]["properties"]["check"]
     definitions["Suppression"]["properties"]["check"] = {**name, "description": check["description"]}
     suppress = definitions["Lint"]["properties"]["suppress"]
-    several = {"type": "array", "items": {"anyOf": [name, told]}}
+    several = {"type": "array", "items": {"anyOf": [name, suppression]}}
     kept = {key: suppress[key] for key in ("description", "default")}
-    definitions["Lint"]["properties"]["suppress"] = {"anyOf": [name, told, several], **kept}
+    definitions["Lint"]["properties"]["suppress"] = {"anyOf": [name, suppression, several], **kept}
 
 
 def finish_schema(title: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """Make of what pydantic says of a recipe's model a schema that lets references to variables stand for values."""
+    """Extend the JSON Schema of a model so that references to variables are allowed in place of values."""
     schema = dict(_opened(schema))
     schema["$defs"]["Reference"] = {
         "description": "The value of a variable.",
@@ -71,10 +71,10 @@ def _given(key: str) -> dict[str, Any]:
 
 
 def _opened(schema: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Let a reference to a variable stand for numbers, names and words, and drop pydantic's titles."""
+    """Allow a reference to a variable in place of numbers, names and words, and drop pydantic's titles."""
     if _narrow(schema):
-        told = {key: value for key, value in schema.items() if key in ("description", "default")}
-        schema = {"anyOf": [{key: value for key, value in schema.items() if key not in told}], **told}
+        notes = {key: value for key, value in schema.items() if key in ("description", "default")}
+        schema = {"anyOf": [{key: value for key, value in schema.items() if key not in notes}], **notes}
     for key, value in schema.items():
         match key:
             case "title":
@@ -99,5 +99,5 @@ def _choices(choices: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _narrow(schema: dict[str, Any]) -> bool:
-    """Tell a value that is a number, a name or one of some words from free text and from what holds other values."""
+    """Tell whether a value is a number, a name or one of some words: neither free text nor a container."""
     return schema.get("type") in ("integer", "number") or "enum" in schema or "pattern" in schema

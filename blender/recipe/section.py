@@ -1,4 +1,4 @@
-"""What every kind of recipe is made of: strict, frozen sections, and a root that knows where it was loaded from."""
+"""Base classes of all recipes: strict, frozen sections, and a root that knows the file it was loaded from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from typing import Annotated, Any, Generic, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from blender.core.errors import Fault
+from blender.recipe.document import Document, Plain, Problem
 from blender.recipe.fields import Name, Variable, VariableName
-from blender.recipe.places import Document, Plain, Problem
 
 
 class Section(BaseModel):
-    """Keys that stand together."""
+    """A mapping with known keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -24,7 +24,7 @@ class BaseRecipe(Section):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = Field(default=0, description="Seed of everything that is drawn.")
     variables: Mapping[VariableName, Variable] = Field(
         default_factory=dict,
-        description="Values that other places use as ${name}; --set name=value replaces one. $${ is a literal ${.",
+        description="Values that are written as ${name} elsewhere; --set name=value replaces one. $${ is a literal ${.",
     )
 
     _document: Document = PrivateAttr(default_factory=lambda: Document(None, {}))
@@ -36,7 +36,7 @@ class BaseRecipe(Section):
         return self._origin
 
     def loaded_from(self, document: Document, origin: str) -> None:
-        """Remember where the recipe came from; for those who load it."""
+        """Remember the document that the recipe was loaded from; called by the loader."""
         self._document, self._origin = document, origin
 
     def resolved(self) -> dict[str, Any]:
@@ -44,7 +44,7 @@ class BaseRecipe(Section):
         return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"variables"})
 
     def faults(self, problems: Iterable[Problem]) -> list[Fault]:
-        """Give problems their lines, in the order of these."""
+        """Turn problems into faults, in the order of their lines."""
         return sorted(map(self._document.fault, problems), key=lambda fault: fault.line or 0)
 
 
@@ -53,7 +53,7 @@ R = TypeVar("R", bound=BaseRecipe)
 
 @dataclass(frozen=True)
 class RecipeKind(Generic[R]):
-    """A kind of recipe: what one may hold, and what must hold between its keys."""
+    """A kind of recipe (blend, train): its model and its rules."""
 
     #: a word for messages, such as ``blend``
     name: str

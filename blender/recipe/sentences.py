@@ -1,7 +1,7 @@
-"""pydantic's errors → problems told in plain sentences.
+"""Convert pydantic's errors to problems in plain sentences.
 
-pydantic speaks of inputs, instances and parsing, and points to its own site. A recipe's reader wants to know what was
-expected, what stands there, and which key was probably meant.
+pydantic's messages speak of inputs, instances and parsing, and link to its own site. A user needs to know what was
+expected, what was found, and which key was probably meant.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,8 +10,8 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from blender.recipe.document import KeyPath, Problem, quoted, suggestion
 from blender.recipe.fields import described
-from blender.recipe.places import Place, Problem, quoted, suggestion
 
 #: what was expected, by pydantic's word for the fault; fields in braces come from pydantic
 _EXPECTED = {
@@ -35,7 +35,7 @@ _EXPECTED = {
 
 
 def problems_of(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
-    """Tell everything that pydantic found wrong with a recipe, whose model says which keys there are."""
+    """Convert all errors of a validation; the model gives the known keys for suggestions."""
     every = error.errors(include_url=False)
     # a list whose items are all wrong is also called too short
     return [_problem(details, model) for details in every if details["type"] != "too_short" or not details["input"]]
@@ -47,13 +47,13 @@ def keys_of(model: type[BaseModel]) -> list[str]:
 
 
 def _problem(details: ErrorDetails, model: type[BaseModel]) -> Problem:
-    place: Place = tuple(step for step in details["loc"] if step != "[key]")
+    key_path: KeyPath = tuple(step for step in details["loc"] if step != "[key]")
     if details["type"] == "missing":
-        return Problem(place[:-1], f"the key '{place[-1]}' is missing")
+        return Problem(key_path[:-1], f"the key '{key_path[-1]}' is missing")
     if details["type"] == "extra_forbidden":
-        known = _known_keys(model, place[:-1])
-        return Problem(place, f"unknown key {quoted(str(place[-1]))}{suggestion(str(place[-1]), known)}")
-    return Problem(place, _sentence(details))
+        known = _known_keys(model, key_path[:-1])
+        return Problem(key_path, f"unknown key {quoted(str(key_path[-1]))}{suggestion(str(key_path[-1]), known)}")
+    return Problem(key_path, _sentence(details))
 
 
 def _sentence(details: ErrorDetails) -> str:
@@ -75,17 +75,17 @@ def _sentence(details: ErrorDetails) -> str:
     return f"cannot be used as it is: {got}"
 
 
-def _known_keys(model: type[BaseModel], place: Place) -> Iterable[str]:
-    """List the keys that could stand in the section at a place."""
-    found: Any = model
-    for step in place:
-        if _is_section(found):
-            fields = {field.alias or name: field.annotation for name, field in found.model_fields.items()}
-            found = fields.get(str(step))
+def _known_keys(model: type[BaseModel], key_path: KeyPath) -> Iterable[str]:
+    """List the keys of the section at a key path."""
+    kind: Any = model
+    for step in key_path:
+        if _is_section(kind):
+            fields = {field.alias or name: field.annotation for name, field in kind.model_fields.items()}
+            kind = fields.get(str(step))
         else:
-            found = next((item for item in _items(found)), None)
-        found = next((choice for choice in _choices(found) if _is_section(choice) or _holds(choice)), None)
-    return keys_of(found) if _is_section(found) else ()
+            kind = next((item for item in _items(kind)), None)
+        kind = next((choice for choice in _choices(kind) if _is_section(choice) or _holds(choice)), None)
+    return keys_of(kind) if _is_section(kind) else ()
 
 
 def _is_section(kind: Any) -> bool:
@@ -93,12 +93,12 @@ def _is_section(kind: Any) -> bool:
 
 
 def _holds(kind: Any) -> bool:
-    """Tell lists and mappings."""
+    """Tell whether an annotation is a list or a mapping."""
     return any(True for _ in _items(kind))
 
 
 def _choices(kind: Any) -> Iterator[Any]:
-    """List what an annotation allows: itself, or each side of a union, without what only annotates."""
+    """List the types that an annotation allows: itself, or the members of a union, without metadata."""
     if hasattr(kind, "__metadata__"):
         yield from _choices(kind.__origin__)
     elif _holds(kind) or not get_args(kind):
@@ -109,7 +109,7 @@ def _choices(kind: Any) -> Iterator[Any]:
 
 
 def _items(kind: Any) -> Iterator[Any]:
-    """Give what the items of a list or the values of a mapping are."""
+    """Yield the type of the items of a list or of the values of a mapping."""
     if get_origin(kind) in (tuple, list):
         yield get_args(kind)[0]
     elif get_origin(kind) in (dict, Mapping):

@@ -1,12 +1,12 @@
 """The recipes that come with the program.
 
-They lie in ``recipes/`` of a checkout; building the package copies them into it.
+They are in ``recipes/`` of a checkout; building the package copies them into it.
 """
 
 from pathlib import Path
 
 from blender.core.errors import Fault, RecipeError
-from blender.recipe.places import quoted, suggestion
+from blender.recipe.document import quoted, suggestion
 
 #: what the names of shipped recipes begin with that are of another kind than ``blend``
 _PREFIXES = {"train": "train-"}

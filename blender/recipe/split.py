@@ -41,7 +41,7 @@ def amount_of(value: Any) -> float | int:
 
 
 def _eval(value: Any) -> Any:
-    """Read one amount, or one of each source; those of sources are checked by ``rules``, each with its line."""
+    """Read one amount, or one for each source; the latter are checked by ``split_rules``, each with its line."""
     if not isinstance(value, Mapping):
         return amount_of(value)
     if not value:
@@ -91,6 +91,6 @@ class SplitRules(Section):
 
     @model_serializer(mode="wrap")
     def _without_default(self, write: SerializerFunctionWrapHandler) -> Any:
-        """Leave out what a list stands in place of."""
+        """Leave out ``eval`` if a list is given in its place."""
         content = write(self)
         return {key: value for key, value in content.items() if key != "eval" or self.list_ is None}

@@ -1,4 +1,4 @@
-"""Image stores as a recipe names them: a location alone, or a location and the store whose images these are, too."""
+"""Image stores in a recipe: a location, or a location and another store that holds the same images."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -10,7 +10,7 @@ from blender.recipe.section import Section
 
 
 class Store(Section):
-    """An image store, and how its images are known elsewhere."""
+    """An image store, and the store with the same images, if there is one."""
 
     path: Location = Field(description="A folder, .zip, .tar, .parquet or base64 .json; a path or a URL.")
     same_as: Name | None = Field(

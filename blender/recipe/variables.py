@@ -1,4 +1,4 @@
-"""``${data}`` in a recipe's texts → the value of the variable.
+"""Substitute variables: ``${data}`` in a recipe's texts becomes the value of the variable.
 
 A text that is nothing but one reference becomes the variable's value with its type, so that a number can be a variable
 too; inside a longer text the value is written out. ``$${`` stands for a literal ``${``. Variables may use each other.
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+from blender.recipe.document import KeyPath, Plain, Problem, quoted, suggestion
 
 #: how a variable may be called
 VARIABLE_NAME = r"[A-Za-z_][A-Za-z0-9_]*"
@@ -24,7 +24,7 @@ _REFERENCE = re.compile(r"(?P<escape>\$\$\{)|\$\{(?P<name>[^{}]*)(?P<end>\}?)")
 
 
 class _UnusableValue(Exception):
-    """A text that cannot be written out; without a message where the fault is already told elsewhere."""
+    """A text in which a variable cannot be substituted; without a message if the fault is reported elsewhere."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message)
@@ -33,11 +33,11 @@ class _UnusableValue(Exception):
 
 @dataclass
 class _Variables:
-    """The recipe's variables, worked out when first used."""
+    """The recipe's variables, evaluated when first used."""
 
     raw: Mapping[str, Plain]
     values: dict[str, Value | _UnusableValue] = field(default_factory=dict)
-    #: variables being worked out, outermost first
+    #: variables that are being evaluated, outermost first
     open: list[str] = field(default_factory=list)
 
     def value(self, name: str) -> Value:
@@ -52,7 +52,7 @@ class _Variables:
         return value
 
     def own(self, name: str) -> Value | _UnusableValue:
-        """Work out a variable itself; its fault is told here and not again where the variable is used."""
+        """Evaluate a variable; its fault is reported here, and not again where the variable is used."""
         if name not in self.values:
             self.open.append(name)
             self.values[name] = self._work_out(self.raw[name])
@@ -67,11 +67,11 @@ class _Variables:
                 return self.expand(raw)
             except _UnusableValue as fault:
                 return fault
-        # what is neither text nor number is told with the other wrong types
+        # a value that is neither text nor number is reported with the other wrong types
         return raw if isinstance(raw, int | float) and not isinstance(raw, bool) else _UnusableValue()
 
     def expand(self, text: str) -> Value:
-        """Write out every reference of a text."""
+        """Substitute every reference of a text."""
         whole = _REFERENCE.fullmatch(text)
         if whole and whole["end"]:
             return self.value(whole["name"])
@@ -88,42 +88,42 @@ class _Variables:
         return str(self.value(match["name"]))
 
 
-def substitute(data: Plain) -> tuple[Plain, list[Problem], set[Place]]:
-    """Write out the variables of a recipe everywhere.
+def substitute(data: Plain) -> tuple[Plain, list[Problem], set[KeyPath]]:
+    """Substitute the variables of a recipe everywhere.
 
     Args:
         data: A recipe, a mapping.
 
     Returns:
-        The recipe without references; what is wrong with them; and the places whose value could not be worked out,
-        where no further fault should be looked for.
+        The recipe without references; the problems with them; and the key paths whose value could not be evaluated,
+        for which no further problem should be reported.
     """
     raw = data.get("variables") if isinstance(data, dict) else None
     variables = _Variables(raw if isinstance(raw, dict) else {})
     problems: list[Problem] = []
-    broken: set[Place] = set()
+    broken: set[KeyPath] = set()
 
-    def written(text: str, place: Place) -> Value:
-        if place[:1] != ("variables",) or len(place) != 2 or place[1] not in variables.raw:
+    def written(text: str, key_path: KeyPath) -> Value:
+        if key_path[:1] != ("variables",) or len(key_path) != 2 or key_path[1] not in variables.raw:
             return variables.expand(text)
-        value = variables.own(str(place[1]))
+        value = variables.own(str(key_path[1]))
         if isinstance(value, _UnusableValue):
             raise value
         return value
 
-    def walk(value: Plain, place: Place) -> Plain:
+    def walk(value: Plain, key_path: KeyPath) -> Plain:
         if isinstance(value, dict):
-            return {key: walk(item, (*place, key)) for key, item in value.items()}
+            return {key: walk(item, (*key_path, key)) for key, item in value.items()}
         if isinstance(value, list):
-            return [walk(item, (*place, number)) for number, item in enumerate(value)]
+            return [walk(item, (*key_path, number)) for number, item in enumerate(value)]
         if not isinstance(value, str):
             return value
         try:
-            return written(value, place)
+            return written(value, key_path)
         except _UnusableValue as fault:
-            broken.add(place)
+            broken.add(key_path)
             if fault.message:
-                problems.append(Problem(place, fault.message))
+                problems.append(Problem(key_path, fault.message))
             return value
 
     return walk(data, ()), problems, broken

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import yaml
 
-from blender.recipe.places import Document, Place, Plain, Problem, quoted
+from blender.recipe.document import Document, KeyPath, Plain, Problem, quoted
 
 #: far above any recipe; stop aliases of aliases of aliases
 MAX_VALUES = 50_000
@@ -114,35 +114,35 @@ def _unreadable(error: yaml.MarkedYAMLError, text: str) -> Unreadable:
 class _Conversion:
     """Converts nodes to plain data, and records lines and problems."""
 
-    lines: dict[Place, int] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     num_values: int = 0
 
-    def read(self, node: yaml.Node, place: Place, above: frozenset[int]) -> Plain:
+    def read(self, node: yaml.Node, key_path: KeyPath, above: frozenset[int]) -> Plain:
         line = node.start_mark.line + 1
         self.num_values += 1
         if id(node) in above:
             raise Unreadable("holds an alias of a value inside that value", line)
-        if len(place) > MAX_DEPTH:
+        if len(key_path) > MAX_DEPTH:
             raise Unreadable("is nested too deeply", line)
         if self.num_values > MAX_VALUES:
             raise Unreadable(f"holds more than {MAX_VALUES:,} values; a recipe is a short file", line)
         above |= {id(node)}
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
-            return self._mapping(node, place, above)
+            return self._mapping(node, key_path, above)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
-            return self._sequence(node, place, above)
-        return self._scalar(node, place, line)
+            return self._sequence(node, key_path, above)
+        return self._scalar(node, key_path, line)
 
-    def _mapping(self, node: yaml.MappingNode, place: Place, above: frozenset[int]) -> Plain:
+    def _mapping(self, node: yaml.MappingNode, key_path: KeyPath, above: frozenset[int]) -> Plain:
         data: dict[str, Plain] = {}
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self.problems.append(Problem(place, "a key must be a plain word", line))
+                self.problems.append(Problem(key_path, "a key must be a plain word", line))
                 continue
             key = key_node.value
-            here = (*place, key)
+            here = (*key_path, key)
             if key in data:
                 message = f"the key {quoted(key)} is given twice, first on line {self.lines[here]}"
                 self.problems.append(Problem(here, message, line))
@@ -150,24 +150,24 @@ class _Conversion:
             data[key] = self.read(value_node, here, above)
         return data
 
-    def _sequence(self, node: yaml.SequenceNode, place: Place, above: frozenset[int]) -> Plain:
+    def _sequence(self, node: yaml.SequenceNode, key_path: KeyPath, above: frozenset[int]) -> Plain:
         data: list[Plain] = []
         for number, item in enumerate(node.value):
-            here = (*place, number)
+            here = (*key_path, number)
             self.lines[here] = item.start_mark.line + 1
             data.append(self.read(item, here, above))
         return data
 
-    def _scalar(self, node: yaml.Node, place: Place, line: int) -> Plain:
+    def _scalar(self, node: yaml.Node, key_path: KeyPath, line: int) -> Plain:
         read = _SCALARS.get(node.tag) if isinstance(node, yaml.ScalarNode) else None
         if read is None:
-            self._lost(place, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not plain data", line)
+            self._lost(key_path, f"the tag {quoted(node.tag.replace(_TAG, '!!'))} is not plain data", line)
             return None
         try:
             return read(node.value)
         except (ValueError, KeyError):
-            self._lost(place, f"{quoted(node.value)} is not of the type {node.tag.replace(_TAG, '!!')}", line)
+            self._lost(key_path, f"{quoted(node.value)} is not of the type {node.tag.replace(_TAG, '!!')}", line)
             return None
 
-    def _lost(self, place: Place, message: str, line: int) -> None:
-        self.problems.append(Problem(place, message, line, spoils=True))
+    def _lost(self, key_path: KeyPath, message: str, line: int) -> None:
+        self.problems.append(Problem(key_path, message, line, loses_value=True))

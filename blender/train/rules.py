@@ -6,7 +6,7 @@ It is looked for in plain data, so that it is told beside the faults of types.
 from collections.abc import Iterator, Mapping
 
 from blender.data.template import CHAT, TEMPLATES
-from blender.recipe.places import Place, Plain, Problem, quoted, suggestion
+from blender.recipe.document import KeyPath, Plain, Problem, quoted, suggestion
 
 #: an amount of a blend
 _AMOUNTS = ("weight", "repeat", "samples")
@@ -43,12 +43,12 @@ def _batch(batch: Mapping[str, Plain]) -> Iterator[Problem]:
 
 
 def _deepspeed(recipe: Mapping[str, Plain]) -> Iterator[Problem]:
-    deepspeed, place = _mapping(recipe.get("deepspeed")), ("deepspeed", "stage")
+    deepspeed, key_path = _mapping(recipe.get("deepspeed")), ("deepspeed", "stage")
     stage, offload = deepspeed.get("stage", 2), deepspeed.get("offload")
     if stage == 0 and recipe.get("precision", "bf16") != "fp32":
         # DeepSpeed's own optimizer for this case adds gradients up in 16 bits and begins at the second step
         yield Problem(
-            place, "stage 0 works in fp32 alone; stage 1 is the same on one device, and keeps weights in fp32"
+            key_path, "stage 0 works in fp32 alone; stage 1 is the same on one device, and keeps weights in fp32"
         )
     if stage == 3 and recipe.get("vision_cache") is not None:
         yield Problem(("vision_cache",), "features cannot be kept at stage 3, where all ranks run the tower together")
@@ -66,9 +66,9 @@ def _trained(trained: Mapping[str, Plain], cached: bool) -> Iterator[Problem]:
         yield Problem(("train",), "nothing is trained: projector, embedding, language and vision are all frozen")
 
 
-def _members(place: Place, members: Mapping[str, Plain]) -> Iterator[Problem]:
+def _members(key_path: KeyPath, members: Mapping[str, Plain]) -> Iterator[Problem]:
     for name, member in members.items():
-        here, keys = (*place, name), _mapping(member)
+        here, keys = (*key_path, name), _mapping(member)
         if (not name and len(members) > 1) or "/" in name:
             yield Problem(here, f"the name {quoted(name)} cannot be used: names are not empty and have no '/'")
         if not isinstance(member, dict):
