@@ -16,9 +16,9 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from benchmarks import report
-from blender.model.blocks import attend_blocks
-from blender.model.layout import lay_out
-from blender.model.reference import mmca_reference
+from blender.model.block_attention import attend_blocks
+from blender.model.block_layout import arrange_packed
+from blender.model.mmca_reference import mmca_reference
 
 _IMAGES, _IMAGE = 8, 256
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
@@ -52,7 +52,7 @@ class Case:
         """The three ways; the fast one wants and gives positions in the order of its layout."""
         index = self.image_index
         segments = torch.ones_like(index)
-        layout = lay_out(segments, index, "mmca")
+        layout = arrange_packed(segments, index, "mmca")
         on_device = segments.to(self.device), (index >= 0).to(self.device)
         return {
             "causal": lambda query, key, value: scaled_dot_product_attention(query, key, value, is_causal=True),

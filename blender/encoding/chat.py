@@ -4,8 +4,8 @@ What a template writes around the texts (roles, turns, end tokens) is found by r
 and parting the result at them: nothing is known here about any model's format. Templates that trim texts have theirs
 trimmed before. The pieces between depend on the number of turns alone, so they are rendered once per number.
 
-The structure is the only place where special tokens count (:class:`~blender.encoding.drafting.Markup`); the same
-characters in a stranger's text stay text. Every answer is trained, up to and with the first special token behind it.
+Special tokens count in this structure only (:class:`~blender.encoding.marked_text.TemplateSpan`); the same characters
+in a stranger's text stay text. Every answer is trained, up to and including the first special token behind it.
 """
 
 import re
@@ -17,7 +17,7 @@ from typing import Any
 from blender.core.errors import StreamError
 from blender.data.sample import Span
 from blender.data.template import CHAT, IMAGE, TEMPLATES, Round, Template
-from blender.encoding.drafting import Markup
+from blender.encoding.marked_text import TemplateSpan
 
 SYSTEM = "You are a powerful vision-language assistant."
 
@@ -74,17 +74,17 @@ class ChatTemplate:
         systems = self._system_messages(turns)
         pieces = iter(self._structure(len(turns), systems))
         before, shown, after = next(pieces).partition(_SYSTEM_PLACE)
-        spans: list[Span] = [Markup(before, train=False)]
+        spans: list[Span] = [TemplateSpan(before, train=False)]
         if shown:
-            spans += [Span(self.neutralise(self.system.strip()), train=False), Markup(after, train=False)]
+            spans += [Span(self.neutralise(self.system.strip()), train=False), TemplateSpan(after, train=False)]
         for number, turn in enumerate(turns):
             if number in systems:
                 instruction = Span(self.neutralise(turn.system.strip()), train=False)
-                spans += [instruction, Markup(next(pieces), train=False)]
+                spans += [instruction, TemplateSpan(next(pieces), train=False)]
             asked = _trimmed(self._instruction(turn, number, systems) + self._ask(turn), self.trims[0])
             answer = _trimmed(self.neutralise(turn.answer), self.trims[1])
-            spans += [Span(asked, train=False), Markup(next(pieces), train=False)]
-            spans += [Span(answer, train=True), Markup(next(pieces), train=False)]
+            spans += [Span(asked, train=False), TemplateSpan(next(pieces), train=False)]
+            spans += [Span(answer, train=True), TemplateSpan(next(pieces), train=False)]
         return spans
 
     def render_prompt(self, turns: Sequence[Round]) -> list[Span]:

@@ -13,8 +13,8 @@ end in the same place whatever the answer will be: :meth:`TextEncoder.encode_pro
 reaches back over anything else than one space is taken apart, by one more mark at the answer's beginning.
 
 Strangers' texts cannot make special tokens: the copy takes every special token as the characters it is written with.
-Only the structure that a chat template writes (:class:`Markup`) has special tokens; they are marks, too, and the first
-one behind an answer is its end token.
+Only the structure that a chat template writes (:class:`TemplateSpan`) has special tokens; they are marks, too, and the
+first one behind an answer is its end token.
 """
 
 import json
@@ -29,8 +29,18 @@ from tokenizers import AddedToken, Tokenizer
 
 from blender.core.errors import StreamError
 from blender.data.sample import Span
-from blender.encoding.drafting import CUT_MARK, END_MARK, IMAGE_MARK, MARK, Draft, Drafting, Markup, Special, Tokens
 from blender.encoding.encoded import EncodedText, UnusableTextError
+from blender.encoding.marked_text import (
+    CUT_MARK,
+    END_MARK,
+    IMAGE_MARK,
+    MARK,
+    MarkedText,
+    MarkedTextWriter,
+    MarkedTokens,
+    SpecialToken,
+    TemplateSpan,
+)
 
 #: score of a piece that a unigram tokenizer must never choose
 _NEVER = -1e9
@@ -68,11 +78,11 @@ class TextEncoder:
         return mark
 
     @cached_property
-    def _specials(self) -> dict[str, Special]:
+    def _specials(self) -> dict[str, SpecialToken]:
         added = self._tokenizer.get_added_tokens_decoder()
         named = {i: AddedToken(str(self._tokenizer.id_to_token(i))) for i in (*self.special_ids, self.end_id)}
         return {
-            token.content: Special(i, token.lstrip, token.rstrip)
+            token.content: SpecialToken(i, token.lstrip, token.rstrip)
             for i, token in {**named, **added}.items()
             if i in named or token.special
         }
@@ -91,27 +101,27 @@ class TextEncoder:
 
         Args:
             spans: Untrained and trained spans; ``<image>`` in an untrained one is an image, in a trained one text.
-                A text that begins with :class:`Markup` has its begin token there, if any, and gets none here.
+                A text that begins with :class:`TemplateSpan` has its begin token there, if any, and gets none here.
 
         Raises:
             UnusableTextError: The text holds the reserved mark, or would give a special token.
         """
-        tokens = self._tokenise(self._draft(spans, frozenset()))
+        tokens = self._tokenise(self._mark(spans, frozenset()))
         cuts = tokens.torn_answers()
         if cuts:
-            tokens = self._tokenise(self._draft(spans, cuts))
-        return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], Markup)))
+            tokens = self._tokenise(self._mark(spans, cuts))
+        return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], TemplateSpan)))
 
-    def _draft(self, spans: Sequence[Span], cuts: frozenset[int]) -> Draft:
-        drafting = Drafting(cuts, self.image_id, self.end_id)
+    def _mark(self, spans: Sequence[Span], cuts: frozenset[int]) -> MarkedText:
+        writer = MarkedTextWriter(cuts, self.image_id, self.end_id)
         for place, span in enumerate(spans):
-            if isinstance(span, Markup):
+            if isinstance(span, TemplateSpan):
                 pieces = self._special_pattern.split(span.text)
-                drafting.add_markup(pieces, self._specials)
+                writer.add_markup(pieces, self._specials)
             else:
-                closed = place + 1 < len(spans) and isinstance(spans[place + 1], Markup)
-                drafting.add(span, closed=closed)
-        return drafting.finish()
+                closed = place + 1 < len(spans) and isinstance(spans[place + 1], TemplateSpan)
+                writer.add(span, closed=closed)
+        return writer.finish()
 
     def encode_prompt(self, spans: Sequence[Span]) -> EncodedText:
         """Tokenise a conversation that ends where an answer begins, as it stands before answers in training.
@@ -131,22 +141,22 @@ class TextEncoder:
         answer[: (0, *whole.turn_ends)[-2]] = False
         return whole.first(int(answer.argmax()))
 
-    def _tokenise(self, draft: Draft) -> Tokens:
-        encoding = self._tokenizer.encode(draft.text, add_special_tokens=False)
+    def _tokenise(self, marked: MarkedText) -> MarkedTokens:
+        encoding = self._tokenizer.encode(marked.text, add_special_tokens=False)
         ids = encoding.ids
         if not self.special_ids.isdisjoint(ids):
             token = self._tokenizer.id_to_token(next(i for i in ids if i in self.special_ids))
             raise UnusableTextError("special_token", f"the text gives the special token {ascii(token)}")
         array = np.array(ids, dtype=np.int32)
-        return Tokens(draft, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
+        return MarkedTokens(marked, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
 
-    def _lay_out(self, tokens: Tokens, *, begin: bool) -> EncodedText:
+    def _lay_out(self, tokens: MarkedTokens, *, begin: bool) -> EncodedText:
         """Put special tokens and image positions in place of the marks, and the begin token before."""
-        kinds = np.array(tokens.draft.kinds, dtype=np.int8)
+        kinds = np.array(tokens.marked.kinds, dtype=np.int8)
         marks = np.array(tokens.marks, dtype=np.int64)
         image_marks, end_marks = marks[kinds == IMAGE_MARK], marks[kinds == END_MARK]
         ids, loss_mask, image_index = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
-        ids[marks] = tokens.draft.ids
+        ids[marks] = tokens.marked.ids
         image_index[image_marks] = np.arange(len(image_marks))
         counts = np.ones(len(ids), dtype=np.int64)
         counts[image_marks], counts[marks[kinds == CUT_MARK]] = self.image_positions, 0

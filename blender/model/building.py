@@ -17,7 +17,7 @@ from blender.core.errors import ModelError, StreamError
 from blender.core.hub import load_named
 from blender.encoding.image_processor import checked_pixel_spec, load_image_processor
 from blender.model.configuration import VisualChatConfig
-from blender.model.register import NAME, check_decoder
+from blender.model.decoder_attention import ATTENTION_NAME, check_decoder
 from blender.model.vision import check_tower, vision_part
 
 #: a model's name, its folder, or the model itself
@@ -82,7 +82,7 @@ def join(cls: Any, config: VisualChatConfig, language: Part, vision: Part, dtype
     """Load both parts and join them as a configuration says."""
     lm: Any = language
     if not isinstance(language, PreTrainedModel):
-        lm = _load("language model", AutoModelForCausalLM, language, config.text_config, dtype, NAME)
+        lm = _load("language model", AutoModelForCausalLM, language, config.text_config, dtype, ATTENTION_NAME)
     tower: Any = vision
     if not isinstance(vision, PreTrainedModel):
         tower = _load("vision tower", AutoModel, vision, config.vision_config, dtype or lm.dtype, None)

@@ -5,7 +5,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 
 from blender.core.errors import ModelError
-from blender.model.layout import ATTENTIONS
+from blender.model.block_layout import ATTENTIONS
 from blender.model.projector import PROJECTORS
 from blender.model.vision import native_size, num_features
 

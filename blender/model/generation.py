@@ -7,7 +7,7 @@ from transformers import DynamicCache, GenerationMixin
 
 from blender.core.errors import ModelError
 from blender.model.prefill import only_shown
-from blender.model.windows import windows_of
+from blender.model.sliding_windows import layer_windows
 
 
 class ImageGeneration(GenerationMixin):
@@ -31,7 +31,7 @@ class ImageGeneration(GenerationMixin):
         model: Any = self
         config = generation_config or model.generation_config
         wants = {name: options.get(name, getattr(config, name, None)) for name in ("use_cache", "cache_implementation")}
-        windowed = any(windows_of(model.config.get_text_config()))
+        windowed = any(layer_windows(model.config.get_text_config()))
         if windowed and options.get("past_key_values") is None and wants["use_cache"] is not False:
             if wants["cache_implementation"] is not None:
                 reason = f"a cache of the kind {wants['cache_implementation']!r} forgets images behind a sliding window"

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from blender.core.errors import ModelError
-from blender.model.past import Past
+from blender.model.kv_cache import CachedPositions
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Positions:
     position_ids: torch.Tensor
 
 
-def complete(
+def complete_positions(
     shape: tuple[int, ...],
     segment_ids: torch.Tensor | None,
     image_index: torch.Tensor | None,
     position_ids: torch.Tensor | None,
     attention_mask: torch.Tensor | None,
-    past: Past | None,
+    cached: CachedPositions | None,
 ) -> Positions:
     """Complete what says where things stand.
 
@@ -43,7 +43,7 @@ def complete(
         image_index: (B, T), or None for text alone.
         position_ids: (B, T), or None for counting from 0, or from what is cached.
         attention_mask: (B, T) or longer: 0 at padding; its last ``T`` columns count.
-        past: What is cached before.
+        cached: What is cached before.
     """
     if attention_mask is not None and attention_mask.dim() != 2:
         raise ValueError("an attention mask must say 0 or 1 for each position")
@@ -56,28 +56,28 @@ def complete(
     else:
         segments = torch.ones(shape, dtype=torch.int64)
     images = images.masked_fill(segments == 0, -1)
-    positions = _count(segments, past) if position_ids is None else position_ids.cpu().expand(shape)
+    positions = _count(segments, cached) if position_ids is None else position_ids.cpu().expand(shape)
     return Positions(segments, images, positions)
 
 
-def _count(segments: torch.Tensor, past: Past | None) -> torch.Tensor:
+def _count(segments: torch.Tensor, cached: CachedPositions | None) -> torch.Tensor:
     """Count the positions of each sample of a row."""
     real = segments > 0
     counted = torch.zeros_like(segments)
     for number in np.unique(segments.numpy()).tolist():
         mine = segments == number
         counted += torch.where(mine, mine.cumsum(1) - 1, 0)
-    if past is not None:
-        counted += torch.from_numpy(past.next_positions)[:, None]
+    if cached is not None:
+        counted += torch.from_numpy(cached.next_position_ids)[:, None]
     return counted.masked_fill(~real, 0)
 
 
-def place_features(positions: Positions, num_images: int, image_positions: int) -> NDArray[np.int64]:
+def index_features(positions: Positions, num_images: int, image_positions: int) -> NDArray[np.int64]:
     """Return (B, T): which feature stands at each image position, counted through all images; -1 at text.
 
     Args:
         positions: What stands where.
-        num_images: Images that there are pixels of.
+        num_images: ProjectedImages that there are pixels of.
         image_positions: Positions that an image takes.
 
     Raises:

@@ -1,9 +1,9 @@
-"""PyTorch's fused attention kernels, forward and backward called by hand.
+"""PyTorch's fused attention kernels, with forward and backward called directly.
 
-Autograd makes a full-sized gradient of zeros for every slice that a tensor was read through. Attention over many
-slices of the same keys (:mod:`blender.model.blocks`) would spend more on those zeros than on attention, so it calls the
-kernels themselves and adds their gradients up in place. On a GPU that is the flash kernel, for half precision; cuDNN's
-is left out, because it builds a plan for every new shape and here shapes differ from sample to sample.
+Autograd makes a full-sized gradient of zeros for every slice of a tensor. Attention over many slices of the same keys
+(:mod:`blender.model.block_attention`) would spend more on those zeros than on attention, so it calls the kernels itself
+and adds their gradients up in place. On a GPU that is the flash kernel, for half precision. cuDNN's is not used: it
+builds a plan for every new shape, and here shapes differ from sample to sample.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ _HALF = (torch.bfloat16, torch.float16)
 class Kernel:
     """One fused kernel."""
 
-    #: (query, key, value, causal, scale) -> (output, what the backward wants)
+    #: (query, key, value, causal, scale) -> (output, tensors that the backward needs)
     forward: Callable[..., tuple[torch.Tensor, tuple[torch.Tensor | None, ...]]]
-    #: (grad, query, key, value, output, what the backward wants, causal, scale) -> gradients of query, key and value
+    #: (grad, query, key, value, output, those tensors, causal, scale) -> gradients of query, key and value
     backward: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-    #: gradients of keys, values and queries that a call may make, in parts of those of one tensor; heads are dealt out
-    #: to several calls where it would be more. The flash kernel of a GPU needs room for its own, the CPU's does not.
+    #: gradients of queries, keys and values that one call may allocate, as a share of the gradient of one full tensor;
+    #: where it would be more, the heads go to several calls. A GPU's flash kernel has buffers of its own, a CPU's none.
     most_at_once: float
 
 
@@ -59,8 +59,8 @@ def _cpu_backward(
 
 
 def _cuda_forward(query: Any, key: Any, value: Any, causal: bool, scale: float | None) -> Any:
-    made = _aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)
-    output, weight, query_starts, key_starts, _, _, seed, offset, _ = made
+    result = _aten._scaled_dot_product_flash_attention(query, key, value, 0.0, causal, False, scale=scale)
+    output, weight, query_starts, key_starts, _, _, seed, offset, _ = result
     return output, (weight, query_starts, key_starts, seed, offset)
 
 

@@ -23,7 +23,7 @@ class MessageRound:
 
 
 @dataclass(frozen=True)
-class Conversation:
+class ProcessorConversation:
     """A conversation as a template renders it."""
 
     #: the system message; None for the template's own words
@@ -35,7 +35,7 @@ class Conversation:
     is_prompt: bool
 
 
-def read_messages(messages: Sequence[Mapping[str, Any]]) -> Conversation:
+def read_messages(messages: Sequence[Mapping[str, Any]]) -> ProcessorConversation:
     """Read messages: one of the system, if any, and then the user's and the assistant's in turn.
 
     Args:
@@ -66,7 +66,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> Conversation:
             rounds.append(MessageRound(tuple(numbers), text))
         else:
             rounds[-1] = MessageRound(rounds[-1].images, rounds[-1].question, text)
-    return Conversation(system, tuple(rounds), tuple(images), is_prompt=len(rest) % 2 == 1)
+    return ProcessorConversation(system, tuple(rounds), tuple(images), is_prompt=len(rest) % 2 == 1)
 
 
 def _content(number: int, message: Mapping[str, Any], *, allow_images: bool) -> tuple[str, list[Any]]:

@@ -1,10 +1,10 @@
 """The joined model: vision tower, projector and decoder, with ``mmca``, causal or cross attention.
 
-Training runs all samples of a batch as one row without padding, laid as :mod:`blender.model.layout` says; generation
-keeps one row per sample and a cache. The decoder is whatever Hugging Face class the configuration names, unchanged: it
-is handed embeddings and position numbers, and calls our attention by name. Its own input embedding embeds the text and
-its own head makes the logits, in training and in generation alike, so what is trained is what generates; where head and
-embedding share their weight, training the embedding trains both.
+Training runs all samples of a batch as one row without padding (:mod:`blender.model.block_layout`); generation keeps
+one row per sample and a KV cache. The decoder is an unchanged Hugging Face class, named by the configuration: it is
+given embeddings and position numbers, and calls our attention by name. Its own input embedding embeds the text and its
+own head makes the logits, in training and in generation, so what is trained is what generates. Where head and embedding
+share their weight, training the embedding trains both.
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,17 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils.generic import ModelOutput
 
 from blender.core.errors import ModelError
+from blender.model.block_layout import Attention
 from blender.model.building import Part, build
 from blender.model.configuration import VisualChatConfig
-from blender.model.cross import insert_before, make_cross_layers
+from blender.model.cross_attention import insert_before, make_cross_layers
+from blender.model.decoder_attention import check_decoder, decoder_layers, use_our_attention
+from blender.model.forward import ForwardResult, ProjectedImages, forward_cached, forward_packed
 from blender.model.generation import ImageGeneration
-from blender.model.inputs import complete
-from blender.model.layout import Attention
+from blender.model.inputs import complete_positions
+from blender.model.kv_cache import positions_in
 from blender.model.losses import find_trained, finish_logits, token_losses
-from blender.model.past import recall
 from blender.model.projector import Projector, make_projector
-from blender.model.register import check_decoder, decoder_layers, use_our_attention
-from blender.model.running import Images, Run, run_cached, run_flat
 from blender.model.saving import SavedModel, save_trained
 from blender.model.trainable import add_adapters, set_trainable
 from blender.model.vision import check_tower, normalise, tower_features
@@ -157,19 +157,13 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
         return self
 
     def gradient_checkpointing_enable(self, gradient_checkpointing_kwargs: Any = None, **kwargs: Any) -> None:
-        """Keep no activations of the decoder's layers, and of the cross layers, but make them again in the backward."""
+        """Recompute activations of the decoder's layers, and of the cross layers, in the backward pass."""
         options = gradient_checkpointing_kwargs or {"use_reentrant": False}
         for part in [self.language, self.cross]:
             for module in part.modules() if part is not None else ():
                 if isinstance(module, GradientCheckpointingLayer):
                     module._gradient_checkpointing_func = partial(checkpoint, **options)  # type: ignore[assignment]
                     module.gradient_checkpointing = True
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations again."""
-        for module in self.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                module.gradient_checkpointing = False
 
     def encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         """Return what the vision tower sees, before the projector: (N, F, V).
@@ -178,12 +172,12 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
             pixels: (N, C, H, W) uint8, or normalised numbers.
 
         Raises:
-            ModelError: Images of another size than the model's.
+            ModelError: ProjectedImages of another size than the model's.
         """
         size = self.config.image_size
         if tuple(pixels.shape[-2:]) != (size, size):
-            told = f"images of {pixels.shape[-2]} x {pixels.shape[-1]} pixels for a model of {size} x {size}"
-            raise ModelError(told, "encode samples with the image size of the model")
+            reason = f"images of {pixels.shape[-2]} x {pixels.shape[-1]} pixels for a model of {size} x {size}"
+            raise ModelError(reason, "encode samples with the image size of the model")
         config = self.config
         normalised = normalise(pixels, config.image_scale, config.image_mean or [], config.image_std or [])
         with torch.set_grad_enabled(torch.is_grad_enabled() and _is_trained(self.vision)):
@@ -231,47 +225,49 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
         Raises:
             ModelError: The images do not fit the text.
         """
-        past = recall(past_key_values)
-        positions = complete(tuple(input_ids.shape), segment_ids, image_index, position_ids, attention_mask, past)
-        images = self._project(pixels, features, cached=past is not None)
+        cached = positions_in(past_key_values)
+        positions = complete_positions(
+            tuple(input_ids.shape), segment_ids, image_index, position_ids, attention_mask, cached
+        )
+        images = self._project(pixels, features, cached=cached is not None)
         if labels is None and (use_cache or past_key_values is not None):
             cache = DynamicCache() if past_key_values is None else past_key_values
-            run = run_cached(self, input_ids, positions, images, cache, past)
+            result = forward_cached(self, input_ids, positions, images, cache, cached)
         else:
             cache = None
             trained = None if labels is None else find_trained(labels.cpu(), positions.segment_ids)
-            run = run_flat(self, input_ids, positions, images, trained, bool(output_hidden_states))
-        told: dict[str, Any] = {"past_key_values": cache, "hidden_states": run.hidden_states}
+            result = forward_packed(self, input_ids, positions, images, trained, bool(output_hidden_states))
+        common: dict[str, Any] = {"past_key_values": cache, "hidden_states": result.hidden_states}
         if labels is not None:
             assert trained is not None
-            return VisualChatOutput(**self._losses(run, labels, trained), **told)
-        return VisualChatOutput(logits=self._logits(run, tuple(input_ids.shape), logits_to_keep), **told)
+            return VisualChatOutput(**self._losses(result, labels, trained), **common)
+        return VisualChatOutput(logits=self._logits(result, tuple(input_ids.shape), logits_to_keep), **common)
 
-    def _project(self, pixels: Any, features: Any, cached: bool) -> Images:
-        """Return projected images; with none, one that stands for nothing where other ranks wait for this one's."""
+    def _project(self, pixels: Any, features: Any, cached: bool) -> ProjectedImages:
+        """Return projected images; without any, one blank image, so that every rank computes the same gradients."""
         if features is None and pixels is not None and len(pixels):
             features = self.encode_images(pixels)
         if features is not None and len(features):
-            return Images(self.projector(features.to(_dtype(self.projector))), len(features))
+            return ProjectedImages(self.projector(features.to(_dtype(self.projector))), len(features))
         alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
         if cached or (alone and not torch.is_grad_enabled()):
-            return Images(None, 0)
+            return ProjectedImages(None, 0)
         size = int(self.config.image_size or 0)
         channels = getattr(self.vision.config, "num_channels", 3)
-        nothing = torch.zeros((1, channels, size, size), dtype=torch.uint8, device=self.vision.device)
-        return Images(self.projector(self.encode_images(nothing).to(_dtype(self.projector))), 0)
+        blank = torch.zeros((1, channels, size, size), dtype=torch.uint8, device=self.vision.device)
+        return ProjectedImages(self.projector(self.encode_images(blank).to(_dtype(self.projector))), 0)
 
-    def _losses(self, run: Run, labels: torch.Tensor, trained: torch.Tensor) -> dict[str, Any]:
+    def _losses(self, result: ForwardResult, labels: torch.Tensor, trained: torch.Tensor) -> dict[str, Any]:
         rows, columns = trained[:, 0], trained[:, 1]
-        device = run.states.device
-        before = run.layout.places(labels.numel())[rows * labels.shape[1] + columns - 1]
-        logits = self._head(run.states.flatten(0, 1)[before.to(device)])
+        device = result.states.device
+        before = result.layout.inverse_order(labels.numel())[rows * labels.shape[1] + columns - 1]
+        logits = self._head(result.states.flatten(0, 1)[before.to(device)])
         losses = token_losses(logits, labels.cpu()[rows, columns].to(device))
         return {"loss": losses.sum() / max(1, len(trained)), "token_losses": losses, "trained": trained.to(device)}
 
-    def _logits(self, run: Run, shape: tuple[int, ...], logits_to_keep: int) -> torch.Tensor:
-        places = run.layout.places(shape[0] * shape[1]).view(shape)[:, -logits_to_keep:]
-        return self._head(run.states.flatten(0, 1)[places.clamp(min=0).to(run.states.device)])
+    def _logits(self, result: ForwardResult, shape: tuple[int, ...], logits_to_keep: int) -> torch.Tensor:
+        columns = result.layout.inverse_order(shape[0] * shape[1]).view(shape)[:, -logits_to_keep:]
+        return self._head(result.states.flatten(0, 1)[columns.clamp(min=0).to(result.states.device)])
 
     def _head(self, states: torch.Tensor) -> torch.Tensor:
         return finish_logits(self.config.text_config, self.get_output_embeddings()(states))

@@ -21,7 +21,7 @@ from blender.encoding.chat import ChatTemplate, find_template
 from blender.encoding.encoded import EncodedText, UnusableTextError
 from blender.encoding.encoder import TextEncoder, make_text_encoder
 from blender.encoding.image_processor import load_image_processor
-from blender.model.messages import Conversation, read_messages
+from blender.model.messages import ProcessorConversation, read_messages
 from blender.model.prompts import Prompt, batch_prompts
 
 
@@ -164,7 +164,7 @@ class VisualChatProcessor(ProcessorMixin):
             batch["assistant_masks"] = torch.tensor(masks)
         return batch if return_dict else batch["input_ids"]
 
-    def _render(self, read: Conversation, add_generation_prompt: bool) -> list[Span]:
+    def _render(self, read: ProcessorConversation, add_generation_prompt: bool) -> list[Span]:
         if read.is_prompt != add_generation_prompt:
             reason = "user's" if read.is_prompt else "assistant's"
             hint = f"set add_generation_prompt={read.is_prompt}"

@@ -16,7 +16,7 @@ from transformers import AutoModel, PreTrainedConfig, PreTrainedModel
 
 from blender.core.errors import ModelError
 from blender.encoding.patches import config_name, num_patches, square_edge
-from blender.model.misfits import MISFITS, why_misfit
+from blender.model.meta_errors import META_ERRORS, explain_meta_error
 
 _WANTED = "use a vision tower that cuts images into square patches, such as CLIP, SigLIP or DINOv2"
 
@@ -74,8 +74,8 @@ def _run_without_weights(config: Any, size: int) -> torch.Tensor:
             pixels = torch.empty((2, 3, size, size), dtype=tower.dtype)
             hidden: torch.Tensor = tower.eval()(pixels, **_options(tower, pixels)).hidden_states[-1]
             return hidden
-    except MISFITS as error:
-        reason = why_misfit(error, f"images of {size} pixels")
+    except META_ERRORS as error:
+        reason = explain_meta_error(error, f"images of {size} pixels")
         raise ModelError(f"{config_name(config)} cannot be a vision tower here: {reason}", _WANTED) from error
 
 

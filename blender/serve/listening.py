@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import regex  # type: ignore[import-untyped]
 
-from blender.encoding.drafting import MARK
+from blender.encoding.marked_text import MARK
 
 #: ``end``: the end token; ``marker``: a marker or a stop text; ``length``: no room for more; ``cancelled``: on request
 Finish = Literal["end", "marker", "length", "cancelled"]

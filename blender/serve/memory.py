@@ -6,14 +6,14 @@ conversation in between: an answer changed, a round taken back, an old round dro
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blender.encoding.encoded import EncodedText
-from blender.model.past import IMAGE, Past, recall, remember
+from blender.model.kv_cache import crop_cache
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Memory:
         most = min(len(self.ids), len(ids) - 1)
         differs = (self.images[:most] != images[:most]) | ((self.ids[:most] != ids[:most]) & (images[:most] == 0))
         length = int(differs.argmax()) if differs.any() else most
-        if length < len(self.ids) and not (length and rewind(self.cache, length)):
+        if length < len(self.ids) and not (length and crop_cache(self.cache, length)):
             self.forget()
             return 0
         self.ids, self.images = self.ids[:length], self.images[:length]
@@ -71,36 +71,3 @@ class Memory:
 def _serial_per_position(image_index: NDArray[np.int16], serials: Sequence[int]) -> NDArray[np.int64]:
     """Return (T,): the serial number of the image at each position; 0 for text."""
     return np.array([0, *serials], dtype=np.int64)[image_index.astype(np.int64) + 1]
-
-
-def rewind(cache: Any, length: int) -> bool:
-    """Cut a cache of one row down to its first positions; return False where they do not stand together.
-
-    A model may keep the images of the first prompt before its text: what came first in the conversation need not be
-    what lies first in the cache.
-
-    Args:
-        cache: Filled by a ``VisualChatModel``, without padding.
-        length: Positions to keep.
-    """
-    past = recall(cache)
-    if past is None or not (past.times[0, :length] < length).all():
-        return False
-    cache.crop(length - past.length)
-    remember(cache, _cut(past, length))
-    return True
-
-
-def _cut(past: Past, length: int) -> Past:
-    kinds, times, numbers = past.kinds[:, :length], past.times[:, :length], past.numbers[:, :length]
-    gallery = past.gallery
-    if gallery is not None:
-        num_images = _num_images(past, length)
-        gallery = replace(gallery, images=gallery.images[:num_images], of_rows=(gallery.of_rows[0][:num_images],))
-    return replace(past, kinds=kinds, times=times, numbers=numbers, next_positions=np.array([length]), gallery=gallery)
-
-
-def _num_images(past: Past, length: int) -> int:
-    assert past.gallery is not None
-    kept, everything = ((past.kinds[0, :end] == IMAGE).sum() for end in (length, past.length))
-    return int(kept) * len(past.gallery.images) // max(1, int(everything))

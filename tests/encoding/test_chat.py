@@ -12,9 +12,9 @@ from blender.core.errors import StreamError
 from blender.data.sample import Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.encoding.chat import SYSTEM, find_template, make_chat_template
-from blender.encoding.drafting import Markup
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import PixelSpec
+from blender.encoding.marked_text import TemplateSpan
 from blender.stream.encode import Encoder, count_tokens
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
@@ -200,7 +200,7 @@ def test_it_travels_to_other_processes():
     again = pickle.loads(pickle.dumps(template))
     assert again == template
     assert again.render(TURNS) == rendered
-    assert isinstance(again.render(TURNS)[0], Markup)
+    assert isinstance(again.render(TURNS)[0], TemplateSpan)
 
 
 def test_templates_are_found_by_name():

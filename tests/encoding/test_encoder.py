@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 from blender.core.errors import BlenderError
 from blender.data.sample import Span
 from blender.data.template import IMAGE, TEMPLATES
-from blender.encoding.drafting import MARK
 from blender.encoding.encoded import UnusableTextError
 from blender.encoding.encoder import make_text_encoder
+from blender.encoding.marked_text import MARK
 from tests.stream.tiny_tokenizers import KINDS, TEXTS, tiny_tokenizer
 
 IMAGE_POSITIONS = 3

@@ -1,13 +1,13 @@
 """A system text of a conversation gives the tokens that it had in training, where it was the first turn's."""
 
 import pytest
+from blender.shards.sample import SampleTurn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender.encoding.chat import find_template
-from blender.encoding.drafting import MARK
 from blender.encoding.encoder import make_text_encoder
-from blender.shards.sample import SampleTurn
+from blender.encoding.marked_text import MARK
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
 from tests.stream.tiny_tokenizers import KINDS, tiny_tokenizer
 
@@ -18,7 +18,9 @@ ENCODERS = {}
 words = st.sampled_from(
     ["Be brief.", "</s>", "<|im_end|>", "<|eot_id|>", "<image>", "### Answer:", "\ufdd10\ufdd2", "\ufdd3", " ", "\n\n"]
 )
-systems = (st.lists(words | st.text(max_size=5), min_size=1, max_size=5)).map("".join).filter(lambda s: s and MARK not in s)
+systems = (
+    (st.lists(words | st.text(max_size=5), min_size=1, max_size=5)).map("".join).filter(lambda s: s and MARK not in s)
+)
 
 
 def encoder_of(kind, name):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from blender.model.past import recall
+from blender.model.kv_cache import positions_in
 from tests.model.parts import DECODERS, VOCABULARY, batch, joined, trained_batch
 
 ATTENTIONS = ("mmca", "causal", "cross")
@@ -129,7 +129,7 @@ def test_generate_goes_on_from_a_cache_with_the_whole_sequence_again(models):
         model(**first, past_key_values=cache)
     options = {"max_new_tokens": 4, "do_sample": False, "eos_token_id": None}
     assert torch.equal(model.generate(**inputs, **options, past_key_values=cache), model.generate(**inputs, **options))
-    assert recall(cache).length == inputs["input_ids"].shape[1] + 3
+    assert positions_in(cache).length == inputs["input_ids"].shape[1] + 3
 
 
 def test_what_is_trained_is_what_generates():

@@ -20,7 +20,7 @@ from transformers import (
 
 from blender.core.errors import ModelError
 from blender.model import VisualChatConfig, VisualChatModel, check_vocabulary, read_config, set_trainable
-from blender.model.register import check_decoder
+from blender.model.decoder_attention import check_decoder
 from tests.model.parts import DECODERS, TOWERS, batch, config_of, joined, language_model, trained_batch, vision_tower
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
-from blender.model.past import recall
+from blender.model.kv_cache import positions_in
 from blender.model.prefill import prefill
 from tests.model.parts import IMAGE, joined
 from tests.model.test_generation import prompt
@@ -56,6 +56,6 @@ def test_no_image_is_cut_and_the_last_piece_is_left(models, chunk):
 def test_it_stops_between_pieces_and_goes_on_from_there(models):
     inputs = prompt("ttIttIItttt")
     assert prefill(models["mmca"], inputs, (cache := DynamicCache()), chunk=4, should_stop=lambda *_: True) is None
-    assert recall(cache).length == 2
+    assert positions_in(cache).length == 2
     assert prefill(models["mmca"], inputs, cache, chunk=4) is cache
     assert torch.equal(steps(models["mmca"], inputs, cache)[0], steps(models["mmca"], inputs)[0])

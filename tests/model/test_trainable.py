@@ -30,7 +30,7 @@ def test_the_layers_of_cross_attention_are_trained_with_the_projector():
 
 
 def test_new_layers_of_cross_attention_start_closed():
-    from blender.model.cross import CrossLayer
+    from blender.model.cross_attention import CrossLayer
 
     layer = CrossLayer(16)
     states, images = torch.randn(1, 5, 16), torch.randn(2, 3, 16)

@@ -11,8 +11,8 @@ from PIL import Image
 from transformers import AutoProcessor, CLIPImageProcessor
 
 from blender.data.sample import ImageRef, Sample, Turn
-from blender.encoding.drafting import MARK
 from blender.encoding.image_processor import read_pixel_spec
+from blender.encoding.marked_text import MARK
 from blender.model import VisualChatProcessor
 from blender.serve.loading import LoadedModel
 from blender.serve.session import Round, Session

@@ -13,11 +13,11 @@ import torch
 from transformers import AttentionInterface, AutoModelForCausalLM, PreTrainedConfig
 
 from blender.core.errors import ModelError
-from blender.model.misfits import MISFITS, why_misfit
-from blender.model.windows import windows_of
+from blender.model.meta_errors import META_ERRORS, explain_meta_error
+from blender.model.sliding_windows import layer_windows
 
 #: name of our attention in a language model's configuration
-NAME = "visualchat"
+ATTENTION_NAME = "visualchat"
 #: keyword argument that says how to attend
 ATTEND = "visualchat_attend"
 #: (query, key, value, scale, dropout, window) of shapes (R, H, L, D), (R, K, S, D) twice -> (R, L, H, D)
@@ -48,7 +48,7 @@ def _attention(
     return attend(query, key, value, scaling, dropout, sliding_window), None
 
 
-AttentionInterface.register(NAME, _attention)
+AttentionInterface.register(ATTENTION_NAME, _attention)
 
 
 class _NotAskedError(ValueError):
@@ -89,12 +89,12 @@ def check_decoder(config: PreTrainedConfig) -> None:
     except _NotAskedError as error:
         reason = "its layers are not given what its forward is given, so they cannot be told how to attend"
         raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT) from error
-    except MISFITS as error:
-        raise ModelError(f"{name} cannot be a decoder here: {why_misfit(error, 'text')}", _HINT) from error
+    except META_ERRORS as error:
+        raise ModelError(f"{name} cannot be a decoder here: {explain_meta_error(error, 'text')}", _HINT) from error
     if len(seen) != short.num_hidden_layers:
         reason = f"{len(seen)} of {short.num_hidden_layers} layers use the attention they are told to"
         raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT)
-    for layer, (window, wanted) in enumerate(zip(seen, windows_of(short), strict=True)):
+    for layer, (window, wanted) in enumerate(zip(seen, layer_windows(short), strict=True)):
         if window != wanted:
             reason = (
                 f"layer {layer} looks back over {_positions(window)}, and its configuration says {_positions(wanted)}"
@@ -126,7 +126,7 @@ def _positions(window: int | None) -> str:
 
 def use_our_attention(language: Any) -> None:
     """Set our attention in a language model."""
-    language.set_attn_implementation(NAME)
+    language.set_attn_implementation(ATTENTION_NAME)
 
 
 def _shortened(config: PreTrainedConfig) -> Any:

@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender.model import kernels
-from blender.model.blocks import attend_blocks
-from blender.model.layout import Layout, lay_out, lay_out_rows
-from blender.model.past import attend_cached, begin, extend, plan_step
-from blender.model.reference import mmca_reference
+from blender.model.block_attention import attend_blocks
+from blender.model.block_layout import BlockLayout, arrange_packed, arrange_rows
+from blender.model.kv_cache import attend_cache, extend_positions, plan_cache_attention, start_positions
+from blender.model.mmca_reference import mmca_reference
 
 PADDING, IMAGE, TEXT = 0, 1, 2
 
@@ -38,7 +38,7 @@ def random_heads(shape, heads, key_heads, width=8, dtype=torch.float32, seed=0):
     return [torch.randn(size, generator=generator).to(dtype).requires_grad_() for size in sizes]
 
 
-def in_places(tensor, layout):
+def in_columns(tensor, layout):
     """(B, H, T, D) of a batch as (R, H, L, D) of a layout."""
     flat = tensor.transpose(1, 2).flatten(0, 1)
     return flat[layout.order].transpose(1, 2)
@@ -46,15 +46,15 @@ def in_places(tensor, layout):
 
 def in_batch(output, layout, shape):
     """(R, L, H, D) as (B, H, T, D), zero where there is no place."""
-    places = layout.places(shape[0] * shape[1])
-    flat = output.flatten(0, 1)[places.clamp(min=0)] * (places >= 0)[:, None, None]
+    columns = layout.inverse_order(shape[0] * shape[1])
+    flat = output.flatten(0, 1)[columns.clamp(min=0)] * (columns >= 0)[:, None, None]
     return flat.unflatten(0, shape).transpose(1, 2)
 
 
-def fast(query, key, value, segments, images, lay=lay_out):
+def fast(query, key, value, segments, images, lay=arrange_packed):
     index = torch.where(images, 0, -1)
     layout = lay(segments, index, "mmca")
-    output = attend_blocks(*(in_places(tensor, layout) for tensor in (query, key, value)), layout)
+    output = attend_blocks(*(in_columns(tensor, layout) for tensor in (query, key, value)), layout)
     return in_batch(output, layout, segments.shape) * (segments > 0)[:, None, :, None]
 
 
@@ -77,7 +77,7 @@ def test_fast_path_equals_the_plain_lines_forward_and_backward(pattern, heads, s
 def test_rows_laid_for_a_cache_give_the_same(pattern, heads):
     segments, images = pattern
     given_heads = random_heads(segments.shape, *heads)
-    got = fast(*given_heads, segments, images, lay=lay_out_rows)
+    got = fast(*given_heads, segments, images, lay=arrange_rows)
     torch.testing.assert_close(got, mmca_reference(*given_heads, segments, images), rtol=1e-4, atol=1e-5)
 
 
@@ -92,13 +92,13 @@ def test_attention_over_a_cache_continues_what_was_there(pattern, num_new, atten
     query, key, value = random_heads(segments.shape, 4, 2)
     index, numbers = torch.where(images, 0, -1), (segments > 0).cumsum(1) - 1
     parts = [(tensor[:, :old], tensor[:, old:]) for tensor in (segments, index, numbers)]
-    layout = lay_out_rows(*(first for first, _ in parts[:2]), attention)
+    layout = arrange_rows(*(first for first, _ in parts[:2]), attention)
     order = torch.cat([layout.order % max(1, old), torch.arange(old, old + num_new).expand(len(segments), -1)], dim=1)
-    past = extend(begin(layout, *(p for p, _ in parts), attention), *(p for _, p in parts)) if old else None
-    if past is None:
+    if not old:
         return
+    positions = extend_positions(start_positions(layout, *(p for p, _ in parts), attention), *(p for _, p in parts))
     cached = [tensor.gather(2, order[:, None, :, None].expand(tensor.shape)) for tensor in (key, value)]
-    got = attend_cached(query[:, :, old:], *cached, plan_step(past, num_new, "cpu")).transpose(1, 2)
+    got = attend_cache(query[:, :, old:], *cached, plan_cache_attention(positions, num_new, "cpu")).transpose(1, 2)
     if attention == "mmca":
         wanted = mmca_reference(query, key, value, segments, images)[:, :, old:]
     else:
@@ -110,8 +110,8 @@ def test_attention_over_a_cache_continues_what_was_there(pattern, num_new, atten
 def test_causal_layout_is_plain_causal_attention_within_each_sample(pattern):
     segments, images = pattern
     query, key, value = random_heads(segments.shape, 4, 2)
-    layout = lay_out(segments, torch.where(images, 0, -1), "causal")
-    output = attend_blocks(*(in_places(tensor, layout) for tensor in (query, key, value)), layout)
+    layout = arrange_packed(segments, torch.where(images, 0, -1), "causal")
+    output = attend_blocks(*(in_columns(tensor, layout) for tensor in (query, key, value)), layout)
     got = in_batch(output, layout, segments.shape) * (segments > 0)[:, None, :, None]
     wanted = mmca_reference(query, key, value, segments, torch.zeros_like(images))
     torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-5)
@@ -154,7 +154,7 @@ def test_image_positions_give_their_own_value():
 def test_a_layout_leaves_padding_out_and_puts_images_before_text():
     segments = torch.tensor([[1, 1, 1, 1, 2, 2, 0], [0, 1, 1, 1, 1, 1, 1]])
     images = torch.tensor([[-1, 0, 0, -1, -1, -1, -1], [-1, -1, -1, 1, 1, -1, 2]])
-    layout = lay_out(segments, images, "mmca")
+    layout = arrange_packed(segments, images, "mmca")
     assert layout.order.tolist() == [[1, 2, 0, 3, 4, 5, 10, 11, 13, 8, 9, 12]]
     assert layout.own == ((0, 0, 2), (0, 6, 9))
     assert [(b.first, b.end, b.first_key, b.end_key, b.causal) for b in layout.blocks] == [
@@ -171,7 +171,7 @@ def test_no_tensor_over_all_pairs_of_positions_is_made():
     length, largest = 4096, 0
     segments = torch.ones((1, length), dtype=torch.int64)
     index = torch.where(torch.arange(length) % 512 < 256, torch.arange(length) // 512, -1)[None]
-    layout = lay_out(segments, index, "mmca")
+    layout = arrange_packed(segments, index, "mmca")
     heads = [torch.randn(1, 2, length, 16).requires_grad_() for _ in range(3)]
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
@@ -194,7 +194,7 @@ def test_the_kernel_of_a_device_without_one_of_ours_is_pytorchs_own(monkeypatch)
     query, key, value = random_heads(segments.shape, 4, 2)
     wanted = fast(query, key, value, segments, images)
     grads = torch.autograd.grad(wanted.square().sum(), [query, key, value])
-    monkeypatch.setattr("blender.model.blocks.choose_kernel", lambda *_: None)
+    monkeypatch.setattr("blender.model.block_attention.choose_kernel", lambda *_: None)
     got = fast(query, key, value, segments, images)
     torch.testing.assert_close(got, wanted)
     for one, other in zip(torch.autograd.grad(got.square().sum(), [query, key, value]), grads, strict=True):
@@ -213,6 +213,6 @@ def test_the_kernels_for_a_gpu_are_called_as_pytorch_declares_them():
 
 
 def test_an_empty_batch_still_has_a_place():
-    layout = lay_out(torch.zeros((2, 3), dtype=torch.int64), torch.full((2, 3), -1), "mmca")
-    assert isinstance(layout, Layout)
+    layout = arrange_packed(torch.zeros((2, 3), dtype=torch.int64), torch.full((2, 3), -1), "mmca")
+    assert isinstance(layout, BlockLayout)
     assert layout.order.shape == (1, 1)

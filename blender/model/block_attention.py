@@ -1,8 +1,9 @@
-"""Attention over blocks of places: the fast path of ``mmca``, and of packed samples with any attention.
+"""Attention block by block: the fast path of ``mmca``, and of packed samples with any attention.
 
-Queries, keys and values come as the decoder made them, in the order of a :class:`~blender.model.layout.Layout`. Each
-block is one call of a fused kernel on slices of them, without a mask; image places take no call at all, their output is
-their own value. Multiplications are those that the formula needs and no more, and no (T, T) tensor is ever made.
+Queries, keys and values come as the decoder made them, in the order of a
+:class:`~blender.model.block_layout.BlockLayout`. Each block is one call of a fused kernel on slices of them, without a
+mask. Image positions under ``mmca`` need no call: their output is their own value. So only the products that the
+formula needs are computed, and no (T, T) tensor exists.
 """
 
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ from typing import Any
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from blender.model.block_layout import AttentionBlock, BlockLayout
 from blender.model.kernels import Kernel, choose_kernel
-from blender.model.layout import Block, Layout
 
 _Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -21,21 +22,21 @@ def attend_blocks(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    layout: Layout,
+    layout: BlockLayout,
     scale: float | None = None,
     dropout: float = 0.0,
 ) -> torch.Tensor:
     """Attend as a layout says.
 
-    ``R`` rows, ``H`` heads, ``K`` key heads (``H`` is a multiple of it), ``L`` places, ``D`` width.
+    ``R`` rows, ``H`` heads, ``K`` key heads (``H`` is a multiple of it), ``L`` columns, ``D`` width.
 
     Args:
         query: (R, H, L, D).
         key: (R, K, L, D).
         value: (R, K, L, D).
-        layout: What looks at what.
+        layout: The blocks.
         scale: Of the products; by default one over the root of ``D``.
-        dropout: Share of the weights that are dropped.
+        dropout: Share of the attention weights that are set to zero.
 
     Returns:
         (R, L, H, D).
@@ -43,17 +44,17 @@ def attend_blocks(
     query, key, value = _of_one_type(query, key, value)
     if layout.is_plain:
         return _sdpa(query, key, value, True, None, scale, dropout).transpose(1, 2)
-    # the kernels that are called by hand take no mask
+    # the kernels of :mod:`blender.model.kernels` take no mask
     masked = any(block.mask is not None for block in layout.blocks)
     kernel = None if dropout or masked else choose_kernel(query, key)
     if kernel is None or not torch.is_grad_enabled():
-        return _attend_plainly(query, key, value, layout, scale, dropout)
-    attended: torch.Tensor = _Blocks.apply(query, key, value, layout, scale, kernel)  # type: ignore[no-untyped-call]
+        return _attend_with_sdpa(query, key, value, layout, scale, dropout)
+    attended: torch.Tensor = _AttendBlocks.apply(query, key, value, layout, scale, kernel)  # type: ignore[no-untyped-call]
     return attended
 
 
 def _of_one_type(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> _Tensors:
-    """Under autocast, rotary positions leave queries and keys wider than values."""
+    """Cast to one type: under autocast, rotary positions leave queries and keys wider than values."""
     device = query.device.type
     dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else value.dtype
     return query.to(dtype), key.to(dtype), value.to(dtype)
@@ -77,7 +78,7 @@ def _sdpa(
     )
 
 
-def _sliced(block: Block, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> _Tensors:
+def _sliced(block: AttentionBlock, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> _Tensors:
     row = slice(block.row, block.row + 1)
     keys = slice(block.first_key, block.end_key)
     return query[row, :, block.first : block.end], key[row, :, keys], value[row, :, keys]
@@ -89,38 +90,43 @@ def _repeat_heads(tensor: torch.Tensor, num_heads: int) -> torch.Tensor:
 
 
 def _empty(query: torch.Tensor) -> torch.Tensor:
-    """Return room for the output, (R, H, L, D) to look at and (R, L, H, D) in memory."""
-    rows, heads, places, width = query.shape
-    return query.new_empty((rows, places, heads, width)).transpose(1, 2)
+    """Return an empty output of shape (R, H, L, D), (R, L, H, D) in memory, as decoders want it."""
+    rows, heads, columns, width = query.shape
+    return query.new_empty((rows, columns, heads, width)).transpose(1, 2)
 
 
-def _attend_plainly(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: Layout, scale: float | None, dropout: float
+def _attend_with_sdpa(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    layout: BlockLayout,
+    scale: float | None,
+    dropout: float,
 ) -> torch.Tensor:
-    """Do it through PyTorch's public function, with autograd's own backward."""
+    """Attend through PyTorch's public function, with autograd's own backward."""
     output = _empty(query)
     _fill_own(output, value, layout)
     for block in layout.blocks:
-        made = _sdpa(*_sliced(block, query, key, value), block.causal, block.mask, scale, dropout)
-        _put(output[block.row : block.row + 1, :, block.first : block.end], made, block)
+        part = _sdpa(*_sliced(block, query, key, value), block.causal, block.mask, scale, dropout)
+        _write(output[block.row : block.row + 1, :, block.first : block.end], part, block)
     return output.transpose(1, 2)
 
 
-def _fill_own(output: torch.Tensor, value: torch.Tensor, layout: Layout) -> None:
+def _fill_own(output: torch.Tensor, value: torch.Tensor, layout: BlockLayout) -> None:
     for row, start, end in layout.own:
         output[row : row + 1, :, start:end] = _repeat_heads(value[row : row + 1, :, start:end], output.shape[1])
 
 
-def _put(there: torch.Tensor, made: torch.Tensor, block: Block) -> None:
-    """Blocks of text that looks at text come first and cover every place of it; the others are added to them."""
+def _write(target: torch.Tensor, part: torch.Tensor, block: AttentionBlock) -> None:
+    """Write a block's output. Blocks of text over text come first and cover all text; the others are added to them."""
     if block.is_first:
-        there.copy_(made)
+        target.copy_(part)
     else:
-        there.add_(made)
+        target.add_(part)
 
 
-class _Blocks(torch.autograd.Function):
-    """All blocks as one node of the graph. Saves its inputs and the output of each block."""
+class _AttendBlocks(torch.autograd.Function):
+    """All blocks of a layer as one node of the autograd graph. Saves its inputs and the output of each block."""
 
     @staticmethod
     def forward(ctx: Any, *arguments: Any) -> torch.Tensor:
@@ -129,9 +135,9 @@ class _Blocks(torch.autograd.Function):
         _fill_own(output, value, layout)
         kept: list[Any] = []
         for call in _calls(layout, kernel, query, key):
-            made, extra = kernel.forward(*call.inputs(query, key, value), call.block.causal, scale)
-            _put(call.queries(output), made, call.block)
-            kept += [made, *extra]
+            part, extra = kernel.forward(*call.inputs(query, key, value), call.block.causal, scale)
+            _write(call.queries(output), part, call.block)
+            kept += [part, *extra]
         ctx.save_for_backward(query, key, value, *kept)
         ctx.rest = layout, scale, kernel
         return output.transpose(1, 2)
@@ -147,25 +153,25 @@ class _Blocks(torch.autograd.Function):
         calls = list(_calls(layout, kernel, query, key))
         each = len(kept) // len(calls) if calls else 0
         for number, call in enumerate(calls):
-            made, *extra = kept[number * each : (number + 1) * each]
+            part, *extra = kept[number * each : (number + 1) * each]
             inputs = call.inputs(query, key, value)
-            parts = kernel.backward(call.queries(grad), *inputs, made, extra, call.block.causal, scale)
-            for there, part in zip(call.inputs(*grads), parts, strict=True):
-                there.add_(part)
+            parts = kernel.backward(call.queries(grad), *inputs, part, extra, call.block.causal, scale)
+            for target, gradient in zip(call.inputs(*grads), parts, strict=True):
+                target.add_(gradient)
         return (*grads, None, None, None)
 
 
-def _own_gradient(value_grad: torch.Tensor, grad: torch.Tensor, layout: Layout) -> None:
+def _own_gradient(value_grad: torch.Tensor, grad: torch.Tensor, layout: BlockLayout) -> None:
     heads = value_grad.shape[1]
     for row, start, end in layout.own:
         of_heads = grad[row : row + 1, :, start:end]
         value_grad[row : row + 1, :, start:end] = of_heads.reshape(1, heads, -1, *of_heads.shape[2:]).sum(2)
 
 
-class _Call:
-    """One call of a kernel: a block, and which of the heads."""
+class _KernelCall:
+    """One call of a kernel: a block, and the heads that it is computed for."""
 
-    def __init__(self, block: Block, heads: slice, key_heads: slice) -> None:
+    def __init__(self, block: AttentionBlock, heads: slice, key_heads: slice) -> None:
         self.block, self.heads, self.key_heads = block, heads, key_heads
 
     def queries(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -176,8 +182,8 @@ class _Call:
         return self.queries(query), key[row, self.key_heads, keys], value[row, self.key_heads, keys]
 
 
-def _calls(layout: Layout, kernel: Kernel, query: torch.Tensor, key: torch.Tensor) -> Iterator[_Call]:
-    """Yield the calls; a large block goes a few heads at a time, so that its gradients stay small."""
+def _calls(layout: BlockLayout, kernel: Kernel, query: torch.Tensor, key: torch.Tensor) -> Iterator[_KernelCall]:
+    """Yield the calls. A large block is computed a few heads at a time, so that its gradients stay small."""
     heads, key_heads = query.shape[1], key.shape[1]
     for block in layout.blocks:
         size = (block.end - block.first + 2 * (block.end_key - block.first_key)) / query.shape[2]
@@ -185,7 +191,7 @@ def _calls(layout: Layout, kernel: Kernel, query: torch.Tensor, key: torch.Tenso
         while size / groups > kernel.most_at_once and key_heads % (2 * groups) == 0:
             groups *= 2
         for group in range(groups):
-            yield _Call(block, _part(heads, group, groups), _part(key_heads, group, groups))
+            yield _KernelCall(block, _part(heads, group, groups), _part(key_heads, group, groups))
 
 
 def _part(size: int, number: int, count: int) -> slice:

@@ -8,10 +8,10 @@ traceback's chain.
 #: what speaks of the inside of a library
 _INTERNAL = (RuntimeError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
 #: whatever may be raised
-MISFITS = (ValueError, *_INTERNAL)
+META_ERRORS = (ValueError, *_INTERNAL)
 
 
-def why_misfit(error: Exception, inputs: str) -> str:
+def explain_meta_error(error: Exception, inputs: str) -> str:
     """Say in one sentence why a model cannot be tried.
 
     Args:

@@ -22,11 +22,11 @@ MARK = "\ufdd0"
 IMAGE_MARK, END_MARK, CUT_MARK, TOKEN_MARK = range(4)
 
 
-class Markup(Span, frozen=True, gc=False):
+class TemplateSpan(Span, frozen=True, gc=False):
     """A piece of the rendered conversation in which special tokens are meant, as a chat template writes them."""
 
 
-class Special(NamedTuple):
+class SpecialToken(NamedTuple):
     """A special token, as it is looked for in markup."""
 
     id: int
@@ -36,7 +36,7 @@ class Special(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Draft:
+class MarkedText:
     """The text with its marks, before tokenising."""
 
     text: str
@@ -50,10 +50,10 @@ class Draft:
 
 
 @dataclass(frozen=True)
-class Tokens:
+class MarkedTokens:
     """The text with its marks, tokenised."""
 
-    draft: Draft
+    marked: MarkedText
     ids: NDArray[np.int32]
     #: first character and the one after the last, for each token
     offsets: list[tuple[int, int]]
@@ -63,8 +63,8 @@ class Tokens:
     @cached_property
     def answers(self) -> list[tuple[int, int, int]]:
         """Return (first token reaching into the answer, its end mark, the mark before it or -1) for each answer."""
-        found, before, starts = [], -1, iter(self.draft.starts)
-        for mark, kind in zip(self.marks, self.draft.kinds, strict=True):
+        found, before, starts = [], -1, iter(self.marked.starts)
+        for mark, kind in zip(self.marks, self.marked.kinds, strict=True):
             if kind == END_MARK:
                 first = bisect_right(self.offsets, next(starts), before + 1, mark, key=itemgetter(1))
                 found.append((first, mark, before))
@@ -75,7 +75,7 @@ class Tokens:
         """Return the answers whose first token reaches back over more than one space."""
         return frozenset(
             number
-            for number, ((first, _, _), start) in enumerate(zip(self.answers, self.draft.starts, strict=True))
+            for number, ((first, _, _), start) in enumerate(zip(self.answers, self.marked.starts, strict=True))
             if self.offsets[first][0] < start and not self._is_space(self.offsets[first][0], start)
         )
 
@@ -83,18 +83,18 @@ class Tokens:
         """Return (tokens,) bool: answers, the space before each, and end marks."""
         trained = np.zeros(len(self.ids), dtype=np.bool_)
         for number, (first, end, before) in enumerate(self.answers):
-            start, alone = self.draft.starts[number], first - 1 > before and number not in self.draft.cuts
+            start, alone = self.marked.starts[number], first - 1 > before and number not in self.marked.cuts
             if alone and self.offsets[first - 1][1] == start and self._is_space(self.offsets[first - 1][0], start):
                 first -= 1
             trained[first : end + 1] = True
         return trained
 
     def _is_space(self, first: int, start: int) -> bool:
-        return first == start - 1 and self.draft.text[first] == " "
+        return first == start - 1 and self.marked.text[first] == " "
 
 
-class Drafting:
-    """Writes a :class:`Draft`, span by span."""
+class MarkedTextWriter:
+    """Writes a :class:`MarkedText`, span by span."""
 
     def __init__(self, cuts: frozenset[int], image_id: int, end_id: int) -> None:
         self._cuts, self._image_id, self._end_id = cuts, image_id, end_id
@@ -121,7 +121,7 @@ class Drafting:
             self._marks.append((END_MARK, self._end_id))
         self._put(before + span.text + ("" if closed else MARK))
 
-    def add_markup(self, pieces: Sequence[str], specials: Mapping[str, Special]) -> None:
+    def add_markup(self, pieces: Sequence[str], specials: Mapping[str, SpecialToken]) -> None:
         """Add structure, parted at its special tokens: text, token, text, …, text."""
         texts, tokens = list(pieces[0::2]), [specials[piece] for piece in pieces[1::2]]
         for place, token in enumerate(tokens):
@@ -135,7 +135,7 @@ class Drafting:
         self._parts.append(text)
         self._length += len(text)
 
-    def finish(self) -> Draft:
+    def finish(self) -> MarkedText:
         """Return what was written."""
         kinds, ids = [kind for kind, _ in self._marks], [token for _, token in self._marks]
-        return Draft("".join(self._parts), kinds, ids, self._starts, self._cuts)
+        return MarkedText("".join(self._parts), kinds, ids, self._starts, self._cuts)

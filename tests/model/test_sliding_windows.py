@@ -18,13 +18,13 @@ from transformers import (
 
 from blender.core.errors import ModelError
 from blender.model import VisualChatModel, read_config
-from blender.model.blocks import attend_blocks
-from blender.model.layout import lay_out, lay_out_rows
-from blender.model.past import attend_cached, begin, extend, plan_step
-from blender.model.reference import mmca_reference
-from blender.model.windows import narrow, windows_of
+from blender.model.block_attention import attend_blocks
+from blender.model.block_layout import arrange_packed, arrange_rows
+from blender.model.kv_cache import attend_cache, extend_positions, plan_cache_attention, start_positions
+from blender.model.mmca_reference import mmca_reference
+from blender.model.sliding_windows import layer_windows, limit_window
 from tests.model.parts import IMAGE, VOCABULARY, batch, trained_batch, vision_tower
-from tests.model.test_attention import in_batch, in_places, patterns, random_heads
+from tests.model.test_block_attention import in_batch, in_columns, patterns, random_heads
 
 WINDOW = 6
 _SIZES = {
@@ -78,13 +78,13 @@ def count(segments):
     return numbers
 
 
-def windowed(query, key, value, segments, images, window, attention="mmca", lay=lay_out):
-    layout = narrow(lay(segments, torch.where(images, 0, -1), attention), count(segments), window)
-    output = attend_blocks(*(in_places(tensor, layout) for tensor in (query, key, value)), layout)
+def windowed(query, key, value, segments, images, window, attention="mmca", lay=arrange_packed):
+    layout = limit_window(lay(segments, torch.where(images, 0, -1), attention), count(segments), window)
+    output = attend_blocks(*(in_columns(tensor, layout) for tensor in (query, key, value)), layout)
     return in_batch(output, layout, segments.shape) * (segments > 0)[:, None, :, None]
 
 
-def same(pattern, window, heads=(4, 2), attention="mmca", lay=lay_out):
+def same(pattern, window, heads=(4, 2), attention="mmca", lay=arrange_packed):
     segments, images = pattern
     given_heads = random_heads(segments.shape, *heads, dtype=torch.float64)
     seen = images if attention == "mmca" else torch.zeros_like(images)
@@ -108,14 +108,14 @@ def test_pieces_of_a_window_equal_the_plain_lines_forward_and_backward(pattern, 
 
 @given(patterns(max_samples=0), st.integers(1, 12), st.sampled_from(["mmca", "causal"]))
 def test_rows_laid_for_a_cache_have_the_same_windows(pattern, window, attention):
-    same(pattern, window, attention=attention, lay=lay_out_rows)
+    same(pattern, window, attention=attention, lay=arrange_rows)
 
 
 @pytest.mark.parametrize("attention", ["mmca", "causal"])
 def test_a_sample_of_many_windows_is_cut_into_many_pieces(attention):
     segments = torch.ones((1, 400), dtype=torch.int64)
     images = torch.tensor([[30 <= place < 50 or 200 <= place < 230 for place in range(400)]])
-    layout = narrow(lay_out(segments, torch.where(images, 0, -1), attention), count(segments), 20)
+    layout = limit_window(arrange_packed(segments, torch.where(images, 0, -1), attention), count(segments), 20)
     pieces = [block for block in layout.blocks if block.mask is not None]
     assert len(pieces) > 4
     assert all(block.mask.numel() <= 64 * 84 for block in pieces)
@@ -124,9 +124,9 @@ def test_a_sample_of_many_windows_is_cut_into_many_pieces(attention):
 
 def test_a_sample_no_longer_than_the_window_keeps_its_blocks():
     segments = torch.ones((1, 12), dtype=torch.int64)
-    layout = lay_out(segments, torch.full((1, 12), -1), "mmca")
-    assert narrow(layout, count(segments), 12) == layout
-    assert narrow(layout, count(segments), 11) != layout
+    layout = arrange_packed(segments, torch.full((1, 12), -1), "mmca")
+    assert limit_window(layout, count(segments), 12) == layout
+    assert limit_window(layout, count(segments), 11) != layout
 
 
 @given(patterns(max_samples=0), st.integers(1, 6), st.integers(1, 12), st.sampled_from(["mmca", "causal"]))
@@ -141,11 +141,12 @@ def test_attention_over_a_cache_has_the_same_windows(pattern, num_new, window, a
     query, key, value = random_heads(segments.shape, 4, 2, dtype=torch.float64)
     index, numbers = torch.where(images, 0, -1), ((segments > 0).cumsum(1) - 1).clamp(min=0)
     parts = [(tensor[:, :old], tensor[:, old:]) for tensor in (segments, index, numbers)]
-    layout = lay_out_rows(*(first for first, _ in parts[:2]), attention)
+    layout = arrange_rows(*(first for first, _ in parts[:2]), attention)
     order = torch.cat([layout.order % old, torch.arange(old, old + num_new).expand(len(segments), -1)], dim=1)
-    past = extend(begin(layout, *(p for p, _ in parts), attention), *(p for _, p in parts))
+    positions = extend_positions(start_positions(layout, *(p for p, _ in parts), attention), *(p for _, p in parts))
     cached = [tensor.gather(2, order[:, None, :, None].expand(tensor.shape)) for tensor in (key, value)]
-    got = attend_cached(query[:, :, old:], *cached, plan_step(past, num_new, "cpu", window)).transpose(1, 2)
+    plan = plan_cache_attention(positions, num_new, "cpu", window)
+    got = attend_cache(query[:, :, old:], *cached, plan).transpose(1, 2)
     seen = images if attention == "mmca" else torch.zeros_like(images)
     wanted = mmca_reference(query, key, value, segments, seen, None, numbers, window)[:, :, old:]
     torch.testing.assert_close(got, wanted)
@@ -154,7 +155,7 @@ def test_attention_over_a_cache_has_the_same_windows(pattern, num_new, window, a
 @EVERY
 def test_windows_are_known_layer_by_layer(kind):
     of_layers = {"gemma3": [WINDOW, None, WINDOW], "qwen2": [None, WINDOW, WINDOW]}
-    assert windows_of(DECODERS[kind]) == of_layers.get(kind, [WINDOW] * 3)
+    assert layer_windows(DECODERS[kind]) == of_layers.get(kind, [WINDOW] * 3)
 
 
 @EVERY

@@ -45,12 +45,12 @@ def mmca_reference(
         assert position_ids is not None
         of_text = of_text & (position_ids[:, None, None, :] > position_ids[:, None, :, None] - window)
     of_images = earlier & is_image[:, None, None, :]
-    attended = weigh(scores, of_text) @ value + weigh(scores, of_images) @ value
+    attended = masked_softmax(scores, of_text) @ value + masked_softmax(scores, of_images) @ value
     kept = torch.where(is_image[:, None, :, None], value, attended)
     return kept * (segment_ids > 0)[:, None, :, None]
 
 
-def weigh(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
+def masked_softmax(scores: torch.Tensor, allowed: torch.Tensor) -> torch.Tensor:
     """Softmax over the allowed keys; all zero where there is none.
 
     Args:
