@@ -1,7 +1,7 @@
-"""Where the files of a model, a tokenizer or an image processor are: a folder, or a repository of the Hugging Face hub.
+"""Locate the files of a model, a tokenizer or an image processor: a folder, or a repository of the Hugging Face hub.
 
-A name is looked at before any library asks the network: a path that leads nowhere gets one sentence, and without a
-network there are no retries. What the hub's cache holds is used then.
+Names are checked before any library asks the network. A path to nothing gets one sentence; without a network there are
+no retries, and the hub's cache is used.
 """
 
 import os
@@ -15,21 +15,21 @@ from typing import Any, TypeVar
 from blender.core.errors import BlenderError, ModelError
 
 _T = TypeVar("_T")
-#: a name of the hub: ``name`` or ``organisation/name``
+#: a name on the hub: ``name`` or ``organisation/name``
 _REPOSITORY = re.compile(r"[\w][\w.-]{0,95}(/[\w][\w.-]{0,95})?", re.ASCII)
-_LOOKS = "names of the hub look like org/name"
-#: seconds that the hub has to answer; a second try belongs to whoever loads
-_PATIENCE = 1.5
+_HINT = "names of the hub look like org/name"
+#: seconds that the hub has to answer; libraries that load from it try again by themselves
+_TIMEOUT = 1.5
 #: any of these in the cache means that the repository was fetched
 _KNOWN_FILES = ("config.json", "tokenizer_config.json", "preprocessor_config.json", "tokenizer.json")
 
 
 def load_named(what: str, name: str | Path, load: Callable[[Any], _T], error: type[BlenderError] = ModelError) -> _T:
-    """Load something by name, with one sentence for whatever goes wrong.
+    """Load something by name; errors of libraries become one sentence.
 
     Args:
         what: What it is, such as ``tokenizer``.
-        name: A folder, or a name of the hub.
+        name: A folder, or a name on the hub.
         load: Called with the folder or the name to load from.
         error: What is raised.
 
@@ -45,11 +45,11 @@ def load_named(what: str, name: str | Path, load: Callable[[Any], _T], error: ty
 
 
 def locate(what: str, name: str | Path, error: type[BlenderError] = ModelError) -> str:
-    """Return the folder or the hub's name that a library can load from without trying in vain.
+    """Return the folder, or the name on the hub, that a library can load from.
 
     Args:
         what: What is looked for, such as ``tokenizer``.
-        name: A folder, or a name of the hub.
+        name: A folder, or a name on the hub.
         error: What is raised.
 
     Raises:
@@ -60,16 +60,16 @@ def locate(what: str, name: str | Path, error: type[BlenderError] = ModelError) 
     if path.is_dir():
         return str(path)
     if path.is_file():
-        raise error(f"the {what} {text} is a file, and a folder is wanted", _LOOKS)
+        raise error(f"the {what} {text} is a file, and a folder is wanted", _HINT)
     if not _REPOSITORY.fullmatch(text) or ".." in text or "--" in text or text.endswith((".git", ".")):
-        raise error(f"no such folder: {text} (the {what})", _LOOKS)
+        raise error(f"no such folder: {text} (the {what})", _HINT)
     reason = _why_unreachable()
     if reason is None:
         return text
     cached = _cached_folder(text)
     if cached is None:
         missing = f"there is no folder {text} (the {what}), and the hub's cache has no model of that name"
-        raise error(f"{missing}; {reason}", f"name a folder, or fetch it where there is a network; {_LOOKS}")
+        raise error(f"{missing}; {reason}", f"name a folder, or fetch it where there is a network; {_HINT}")
     return cached
 
 
@@ -91,15 +91,15 @@ def _answers(endpoint: str) -> bool:
 
     def ask() -> None:
         try:
-            get_session().head(endpoint, timeout=_PATIENCE)
+            get_session().head(endpoint, timeout=_TIMEOUT)
         except Exception:  # noqa: BLE001 (whatever the client raises: there was no answer)
             return
         answered.append(True)
 
-    # looking up a name has no time limit of its own
+    # resolving a host name has no time limit of its own
     asking = Thread(target=ask, daemon=True)
     asking.start()
-    asking.join(_PATIENCE)
+    asking.join(_TIMEOUT)
     return bool(answered)
 
 
@@ -107,7 +107,7 @@ def _cached_folder(name: str) -> str | None:
     from huggingface_hub import try_to_load_from_cache
 
     for file in _KNOWN_FILES:
-        found = try_to_load_from_cache(name, file)
-        if isinstance(found, str):
-            return str(Path(found).parent)
+        path = try_to_load_from_cache(name, file)
+        if isinstance(path, str):
+            return str(Path(path).parent)
     return None

@@ -1,8 +1,8 @@
 """A tokenizer's own chat template, for language models that were tuned to chat.
 
 What a template writes around the texts (roles, turns, end tokens) is found by rendering a conversation of placeholders
-and parting the result at them: nothing is known here about any model's format. Templates that trim texts have theirs
-trimmed before. The pieces between depend on the number of turns alone, so they are rendered once per number.
+and splitting the result at them, so nothing here depends on a model's format. Texts are trimmed before where the
+template trims them. The pieces between depend on the number of turns alone, and are rendered once per number.
 
 Special tokens count in this structure only (:class:`~blender.encoding.marked_text.TemplateSpan`); the same characters
 in a stranger's text stay text. Every answer is trained, up to and including the first special token behind it.
@@ -21,12 +21,12 @@ from blender.encoding.marked_text import TemplateSpan
 
 SYSTEM = "You are a powerful vision-language assistant."
 
-#: stands for the text of message n while the structure is looked for; noncharacters of Unicode around a number
-_PLACE = re.compile("\ufdd1(\\d+)\ufdd2")
-#: stands for the system text
-_SYSTEM_PLACE = "\ufdd3"
+#: placeholder of the text of message n: a number between noncharacters of Unicode
+_PLACEHOLDER = re.compile("\ufdd1(\\d+)\ufdd2")
+#: placeholder of the system text
+_SYSTEM_PLACEHOLDER = "\ufdd3"
 _OTHER = "use another template, such as deepspeed-visualchat"
-#: what some templates ask for, the same on every day and for every sample
+#: variables of some templates, the same on every day and for every sample
 _SETTINGS = {"date_string": "26 Jul 2024", "enable_thinking": False}
 
 
@@ -38,8 +38,9 @@ class ChatTemplate:
     source: str
     #: ``bos_token`` and the like
     special_tokens: tuple[tuple[str, str], ...]
-    #: a message of its own, or written before the first question where the template knows no system
+    #: shown once, before everything else
     system: str
+    #: whether the template has system messages; else the text is written before the first question
     system_message: bool
     #: which ends of a text the template trims, ``l`` and ``r``: of questions, of answers
     trims: tuple[str, str] = ("", "")
@@ -51,7 +52,7 @@ class ChatTemplate:
 
     @property
     def markers(self) -> str:
-        """What a text must never contain, besides ``<image>``: nothing; no text can make this template's markers."""
+        """A regular expression of what no text may contain, besides ``<image>``: empty, as texts make no structure."""
         return ""
 
     def neutralise(self, text: str) -> str:
@@ -59,7 +60,7 @@ class ChatTemplate:
         return _PLAIN.neutralise(text)
 
     def render(self, turns: Sequence[Round]) -> list[Span]:
-        """Render a conversation; the first turn's own system text stands in place of the template's.
+        """Render a conversation; the first turn's own system text replaces the template's.
 
         Args:
             turns: The rounds in order; together they show images 1..n, each once.
@@ -73,7 +74,7 @@ class ChatTemplate:
     def _rendered(self, turns: Sequence[Round]) -> list[Span]:
         systems = self._system_messages(turns)
         pieces = iter(self._structure(len(turns), systems))
-        before, shown, after = next(pieces).partition(_SYSTEM_PLACE)
+        before, shown, after = next(pieces).partition(_SYSTEM_PLACEHOLDER)
         spans: list[Span] = [TemplateSpan(before, train=False)]
         if shown:
             spans += [Span(self.neutralise(self.system.strip()), train=False), TemplateSpan(after, train=False)]
@@ -81,9 +82,9 @@ class ChatTemplate:
             if number in systems:
                 instruction = Span(self.neutralise(turn.system.strip()), train=False)
                 spans += [instruction, TemplateSpan(next(pieces), train=False)]
-            asked = _trimmed(self._instruction(turn, number, systems) + self._ask(turn), self.trims[0])
+            question = _trimmed(self._instruction(turn, number, systems) + self._ask(turn), self.trims[0])
             answer = _trimmed(self.neutralise(turn.answer), self.trims[1])
-            spans += [Span(asked, train=False), TemplateSpan(next(pieces), train=False)]
+            spans += [Span(question, train=False), TemplateSpan(next(pieces), train=False)]
             spans += [Span(answer, train=True), TemplateSpan(next(pieces), train=False)]
         return spans
 
@@ -100,20 +101,20 @@ class ChatTemplate:
         return shown + self.neutralise(turn.question)
 
     def _instruction(self, turn: Round, number: int, systems: Sequence[int]) -> str:
-        """Return the system text that a turn's question begins with: one that cannot be a message."""
+        """Return the system text at the beginning of a turn's question, where it cannot be a message."""
         is_message = number in systems if number else self.system_message
         text = "" if is_message else turn.system if number else self.system
         return f"{self.neutralise(text.strip())}\n\n" if text.strip() else ""
 
     def _system_messages(self, turns: Sequence[Round]) -> tuple[int, ...]:
-        """List the turns, but for the first, before which the template shows a system message; all or none."""
+        """List the turns after the first that have a system message before them; all that need one, or none."""
         wanted = tuple(number for number, turn in enumerate(turns) if number and turn.system)
         if not wanted or not _takes_systems(self.source, self.special_tokens, wanted, len(turns)):
             return ()
         return wanted
 
     def _structure(self, num_turns: int, systems: tuple[int, ...] = ()) -> tuple[str, ...]:
-        first = _SYSTEM_PLACE if self.system_message else None
+        first = _SYSTEM_PLACEHOLDER if self.system_message else None
         return _structure(self.source, self.special_tokens, first, num_turns, systems)
 
 
@@ -125,21 +126,21 @@ def _structure(
     num_turns: int,
     systems: tuple[int, ...] = (),
 ) -> tuple[str, ...]:
-    """Return what stands before, between and behind the texts of so many turns.
+    """Return the pieces of text before, between and after the texts of a number of turns.
 
     Args:
         source: The template.
-        special_tokens: What it calls ``bos_token`` and the like.
-        system: Stands for the text of the first system message; None for none.
+        special_tokens: ``bos_token`` and the like.
+        system: Placeholder of the first system message; None for no such message.
         num_turns: Number of turns.
         systems: Turns with a system message before them, besides the first one.
     """
     roles = [role for turn in range(num_turns) for role in (*["system"] * (turn in systems), "user", "assistant")]
     messages = [(role, f"\ufdd1{number}\ufdd2") for number, role in enumerate(roles)]
-    parts = _PLACE.split(_render(source, special_tokens, system, messages))
+    parts = _PLACEHOLDER.split(_render(source, special_tokens, system, messages))
     if parts[1::2] != [str(number) for number in range(len(messages))]:
         raise StreamError("the tokenizer's chat template does not show every message once and in order", _OTHER)
-    if system is not None and parts[0].count(_SYSTEM_PLACE) != 1:
+    if system is not None and parts[0].count(_SYSTEM_PLACEHOLDER) != 1:
         raise StreamError("the tokenizer's chat template does not show the system text once and first", _OTHER)
     return tuple(parts[0::2])
 
@@ -152,7 +153,7 @@ def make_chat_template(tokenizer: Any, system: str = SYSTEM) -> ChatTemplate:
 
     Args:
         tokenizer: A tokenizer with ``chat_template``.
-        system: What is said to the model before all else.
+        system: The system text.
 
     Raises:
         StreamError: It has none, or one that closes no answer with a special token.
@@ -165,8 +166,8 @@ def make_chat_template(tokenizer: Any, system: str = SYSTEM) -> ChatTemplate:
         raise StreamError(f"tokenizer {name} has no chat template", hint)
     special = sorted((key, str(value)) for key, value in tokenizer.special_tokens_map.items() if isinstance(value, str))
     tokens = tuple(special)
-    made = ChatTemplate(source, tokens, system, _takes_system(source, tokens), _trims(source, tokens))
-    return replace(made, end=_find_end(made, tokenizer, name))
+    template = ChatTemplate(source, tokens, system, _takes_system(source, tokens), _trims(source, tokens))
+    return replace(template, end=_find_end(template, tokenizer, name))
 
 
 def find_template(name: str, tokenizer: Any) -> "Template | ChatTemplate":
@@ -192,10 +193,10 @@ def _render(
 ) -> str:
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    said = [{"role": role, "content": text} for role, text in messages]
+    rest = [{"role": role, "content": text} for role, text in messages]
     first = [] if system is None else [{"role": "system", "content": system}]
     settings: dict[str, Any] = {**dict(tokens), **_SETTINGS}
-    rendered: Any = render_jinja_template([first + said], chat_template=source, **settings)
+    rendered: Any = render_jinja_template([first + rest], chat_template=source, **settings)
     return str(rendered[0][0])
 
 
@@ -212,7 +213,7 @@ def _takes_system(source: str, tokens: tuple[tuple[str, str], ...]) -> bool:
 
 @lru_cache(maxsize=256)
 def _takes_systems(source: str, tokens: tuple[tuple[str, str], ...], systems: tuple[int, ...], num_turns: int) -> bool:
-    """Tell whether a template shows system messages before later turns, once and where they stand."""
+    """Return whether a template shows system messages of later turns, once each and in order."""
     import jinja2
 
     try:
@@ -227,23 +228,23 @@ def _trims(source: str, tokens: tuple[tuple[str, str], ...]) -> tuple[str, str]:
     messages = [("user", " \n \ufdd10\ufdd2 \n "), ("assistant", " \n \ufdd11\ufdd2 \n ")]
     rendered = _render(source, tokens, None, messages)
 
-    def of(place: int) -> str:
-        text = f"\ufdd1{place}\ufdd2"
+    def trims_of(message: int) -> str:
+        text = f"\ufdd1{message}\ufdd2"
         left = "" if f" \n {text}" in rendered else "l"
         return left + ("" if f"{text} \n " in rendered else "r")
 
-    return of(0), of(1)
+    return trims_of(0), trims_of(1)
 
 
 def _find_end(template: ChatTemplate, tokenizer: Any, name: str) -> str:
-    """Return the first special token behind an answer."""
+    """Return the first special token after an answer."""
     after = template._structure(1)[-1]
     special = {str(token) for token in tokenizer.all_special_tokens}
     special |= {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    found = [token for token in special if token in after]
-    if not found:
+    ends = [token for token in special if token in after]
+    if not ends:
         raise StreamError(
             f"the chat template of tokenizer {name} closes no answer with a special token: {after!r}",
             _OTHER,
         )
-    return min(found, key=lambda token: (after.index(token), -len(token)))
+    return min(ends, key=lambda token: (after.index(token), -len(token)))

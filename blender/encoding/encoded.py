@@ -1,4 +1,4 @@
-"""A conversation as tokens, and what a text is refused for."""
+"""A conversation as tokens."""
 
 from dataclasses import dataclass, replace
 
@@ -10,8 +10,8 @@ class UnusableTextError(Exception):
     """A text that cannot be tokenised safely.
 
     Args:
-        reason: A word for counting.
-        detail: A sentence for reading.
+        reason: A key for counting, such as ``special_token``.
+        detail: A sentence for users.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -27,13 +27,13 @@ class EncodedText:
     All arrays have one entry per position (T).
     """
 
-    #: (T,) int32; at image positions the encoder's ``image_id``, which means nothing
+    #: (T,) int32; at image positions the encoder's ``image_id``, which carries no meaning
     input_ids: NDArray[np.int32]
     #: (T,) bool; answers and their end tokens
     loss_mask: NDArray[np.bool_]
-    #: (T,) int16; which image of the sample, from 0, has its features here; -1 for text
+    #: (T,) int16; the number of the image at each position, from 0 in the sample; -1 for text
     image_index: NDArray[np.int16]
-    #: number of positions up to and with the end token of each turn
+    #: positions up to and including the end token of each turn
     turn_ends: tuple[int, ...]
     #: turns taken off the end because they did not fit
     num_turns_dropped: int = 0
@@ -54,7 +54,7 @@ class EncodedText:
     def keep_turns(self, max_tokens: int | None) -> "EncodedText":
         """Drop whole turns from the end, with the images they show, until the rest fits.
 
-        What stands behind the last end token is dropped in any case: no loss falls on it.
+        Text after the last end token is always dropped: no loss falls on it.
 
         Args:
             max_tokens: Positions allowed, image positions and end tokens counted; None for no limit.

@@ -1,18 +1,18 @@
 """Turn the rendered text of a sample into token ids, and say which of them are trained.
 
-The text is tokenised in one call, so that tokens come out as they would in any running text. Only two things part
-it, and they part it the way a special token in a text does: an image, and the end of an answer, where the end token
-goes. Both are written as one *mark*, a code point that Unicode reserves for a program's own use, added to a copy of
-the tokenizer. So what stands before a mark never depends on what follows it: the first k turns of a conversation have
-the same ids whether or not more turns follow.
+The text is tokenised in one call, so that its tokens are those of any running text. It is split at two things only, as
+a special token would split it: at images, and at the end of each answer, where the end token goes. Both are written as
+one *mark*, a code point that Unicode reserves for a program's own use, added to a copy of the tokenizer. So tokens
+before a mark never depend on what follows it: the first k turns of a conversation have the same ids whether or not more
+turns follow.
 
-Where an answer begins nothing parts the text. The trained tokens are those whose characters reach into the answer. A
-tokenizer that glues the space before a word to the word makes the template's last space part of the first trained
-token; the same space is trained, too, where it stays a token of its own (before a digit, often), because a prompt must
-end in the same place whatever the answer will be: :meth:`TextEncoder.encode_prompt` leaves that space out. A token that
-reaches back over anything else than one space is taken apart, by one more mark at the answer's beginning.
+The text is not split where an answer begins. A token that holds a character of the answer is trained. Many tokenizers
+join the space before a word to the word; then the template's last space is part of the first trained token. Where that
+space is a token of its own (before a digit, often), it is trained, too, because a prompt must end at the same token
+whatever the answer will be: :meth:`TextEncoder.encode_prompt` leaves the space out. A token that holds anything else
+before the answer than one space is split by one more mark at the answer's beginning.
 
-Strangers' texts cannot make special tokens: the copy takes every special token as the characters it is written with.
+Strangers' texts cannot make special tokens: the copy reads a special token as the characters that it is written with.
 Only the structure that a chat template writes (:class:`TemplateSpan`) has special tokens; they are marks, too, and the
 first one behind an answer is its end token.
 """
@@ -56,7 +56,7 @@ class TextEncoder:
     begin_id: int | None
     #: token after each answer
     end_id: int
-    #: stands at image positions, so that every id is a row of the embedding
+    #: token at image positions, so that every id is a row of the embedding
     image_id: int
     #: positions that the features of one image take
     image_positions: int
@@ -67,7 +67,7 @@ class TextEncoder:
     def _tokenizer(self) -> Tokenizer:
         tokenizer = Tokenizer.from_str(self.tokenizer_json)
         tokenizer.add_tokens([AddedToken(MARK, normalized=False, special=False)])
-        # not part of the file format: has to be said after every loading
+        # not part of the file format, so it is set after every loading
         tokenizer.encode_special_tokens = True
         return tokenizer
 
@@ -93,7 +93,7 @@ class TextEncoder:
         return re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the loaded tokenizer behind."""
+        """Return the fields, without the loaded tokenizer."""
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
     def encode(self, spans: Sequence[Span]) -> EncodedText:
@@ -110,25 +110,25 @@ class TextEncoder:
         cuts = tokens.torn_answers()
         if cuts:
             tokens = self._tokenise(self._mark(spans, cuts))
-        return self._lay_out(tokens, begin=not (spans and isinstance(spans[0], TemplateSpan)))
+        return self._expand_marks(tokens, begin=not (spans and isinstance(spans[0], TemplateSpan)))
 
     def _mark(self, spans: Sequence[Span], cuts: frozenset[int]) -> MarkedText:
         writer = MarkedTextWriter(cuts, self.image_id, self.end_id)
-        for place, span in enumerate(spans):
+        for number, span in enumerate(spans):
             if isinstance(span, TemplateSpan):
                 pieces = self._special_pattern.split(span.text)
-                writer.add_markup(pieces, self._specials)
+                writer.add_template(pieces, self._specials)
             else:
-                closed = place + 1 < len(spans) and isinstance(spans[place + 1], TemplateSpan)
+                closed = number + 1 < len(spans) and isinstance(spans[number + 1], TemplateSpan)
                 writer.add(span, closed=closed)
         return writer.finish()
 
     def encode_prompt(self, spans: Sequence[Span]) -> EncodedText:
-        """Tokenise a conversation that ends where an answer begins, as it stands before answers in training.
+        """Tokenise a conversation up to where an answer begins, with the tokens that come before answers in training.
 
-        What stands last can be parted in another way, or lack its last space, when a word follows; so one is put there
-        and taken off again. Behind one space or line break, as templates have it, any answer finds these very tokens
-        before it unless it is empty or begins with white space.
+        The last tokens depend on the word that follows, so one is appended and removed again. After one space or line
+        break, as templates have it, these tokens come before any answer that is not empty and does not begin with
+        white space.
 
         Args:
             spans: As for :meth:`encode`, the last one untrained.
@@ -150,12 +150,16 @@ class TextEncoder:
         array = np.array(ids, dtype=np.int32)
         return MarkedTokens(marked, array, encoding.offsets, np.flatnonzero(array == self._mark_id).tolist())
 
-    def _lay_out(self, tokens: MarkedTokens, *, begin: bool) -> EncodedText:
-        """Put special tokens and image positions in place of the marks, and the begin token before."""
+    def _expand_marks(self, tokens: MarkedTokens, *, begin: bool) -> EncodedText:
+        """Replace the marks by special tokens and image positions, and prepend the begin token."""
         kinds = np.array(tokens.marked.kinds, dtype=np.int8)
         marks = np.array(tokens.marks, dtype=np.int64)
         image_marks, end_marks = marks[kinds == IMAGE_MARK], marks[kinds == END_MARK]
-        ids, loss_mask, image_index = tokens.ids.copy(), tokens.trained(), np.full(len(tokens.ids), -1, dtype=np.int16)
+        ids, loss_mask, image_index = (
+            tokens.ids.copy(),
+            tokens.loss_mask(),
+            np.full(len(tokens.ids), -1, dtype=np.int16),
+        )
         ids[marks] = tokens.marked.ids
         image_index[image_marks] = np.arange(len(image_marks))
         counts = np.ones(len(ids), dtype=np.int64)
@@ -229,7 +233,7 @@ def _special_tokens(tokenizer: Any, backend: Tokenizer, more: set[int]) -> dict[
 def _disarm(tokenizer_json: str, special: set[str]) -> str:
     """Change a tokenizer's file so that no text gives a special token, and offsets are those of the text.
 
-    Marked as special, a token is not looked for in texts. Some models would still find it piece by piece.
+    A token that is marked as special is not searched in texts. Some tokenizers would still build it piece by piece.
     """
     content = json.loads(tokenizer_json)
     # byte-level ones cut the space off a token's offsets; all else they do is to add special tokens

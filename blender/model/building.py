@@ -1,6 +1,6 @@
-"""A new model out of a pretrained language model and a pretrained vision tower.
+"""Make a new model of a pretrained language model and a pretrained vision tower.
 
-What can be wrong is found from the configurations, before any weight is read: :func:`read_config` reads those alone.
+Whatever can be wrong is found from the configurations, before any weight is read (:func:`read_config`).
 """
 
 from collections.abc import Iterator
@@ -57,8 +57,8 @@ def check_vocabulary(config: VisualChatConfig, tokenizer: Any) -> None:
     text: Any = config.text_config
     size = int(text.vocab_size)
     if len(tokenizer) > size:
-        told = f"the tokenizer has {len(tokenizer)} tokens, and the language model's embedding {size} rows"
-        raise ModelError(told, "use the tokenizer that belongs to the language model")
+        reason = f"the tokenizer has {len(tokenizer)} tokens, and the language model's embedding {size} rows"
+        raise ModelError(reason, "use the tokenizer that belongs to the language model")
 
 
 def build(cls: Any, language: Part, vision: Part, dtype: Any, seed: int, **settings: Any) -> Any:
@@ -100,7 +100,7 @@ def join(cls: Any, config: VisualChatConfig, language: Part, vision: Part, dtype
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Keep transformers from printing its progress, and the weights that it misses; those are looked at here."""
+    """Silence transformers' progress bars and warnings about missing weights, which are checked here."""
     before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity(ERROR)
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -113,7 +113,7 @@ def quietly() -> Iterator[None]:
 
 
 def _name(part: Part) -> str:
-    """Return what finds a part again; folders as they are from anywhere."""
+    """Return the name to load a part by later; of a folder its absolute path."""
     if isinstance(part, PreTrainedModel):
         return str(part.name_or_path or "")
     return str(Path(part).resolve()) if Path(part).is_dir() else str(part)
@@ -126,7 +126,7 @@ def _config_of(what: str, part: Part) -> Any:
 
 
 def _image_settings(vision: Part) -> dict[str, Any]:
-    """Read what the tower's image processor makes of bytes."""
+    """Return the settings of the configuration that the tower's image processor decides."""
     if isinstance(vision, PreTrainedModel):
         return {}
     try:
@@ -152,8 +152,8 @@ def _load(what: str, loader: Any, part: Part, config: Any, dtype: Any, attention
             return loader.from_pretrained(name, config=config, output_loading_info=True, **options)
 
     assert not isinstance(part, PreTrainedModel)
-    model, told = load_named(what, part, load)
-    missing = sorted(told["missing_keys"])
+    model, info = load_named(what, part, load)
+    missing = sorted(info["missing_keys"])
     if missing:
         raise ModelError(f"the {what} {part} lacks {len(missing)} weights, such as {missing[0]}", "load it anew")
     return model

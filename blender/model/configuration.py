@@ -1,4 +1,4 @@
-"""The configuration of the joined model: its two parts, how they are joined, and what an image looks like to it."""
+"""The configuration of the joined model: its two parts, how they are joined, and how images are normalised."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     vision_config: dict[str, Any] | PreTrainedConfig | None = None
     #: mmca, causal or cross
     attention: str = "mmca"
-    #: with cross attention: a gated layer before every so many layers of the decoder
+    #: with cross attention: a gated layer before every n-th layer of the decoder
     cross_every: int = 4
     #: linear, vit or perceiver
     projector: str = "linear"
@@ -41,7 +41,7 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     image_scale: float = 1 / 255
     image_mean: list[float] | None = None
     image_std: list[float] | None = None
-    #: id that stands at image positions
+    #: token id at image positions
     image_token_id: int | None = None
     pad_token_id: int | None = None
     bos_token_id: int | None = None
@@ -52,9 +52,9 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     parts: dict[str, str] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        """Make configurations of dicts, and put in what follows from the parts."""
-        self.text_config = _made(self.text_config)
-        self.vision_config = _made(self.vision_config)
+        """Make configurations of dicts, and fill in what follows from the parts."""
+        self.text_config = _as_config(self.text_config)
+        self.vision_config = _as_config(self.vision_config)
         super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
         if self.text_config is not None and self.vision_config is not None:
             self._complete()
@@ -75,26 +75,28 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
         if self.projector == "perceiver":
             self.image_positions = self.image_positions or 256
         elif self.image_positions not in (None, features):
-            told = f"an image has {features} features with this vision tower and takes {self.image_positions} positions"
-            raise ModelError(told, f"let it take {features}, or use the perceiver, which takes any number")
+            reason = (
+                f"an image has {features} features with this vision tower and takes {self.image_positions} positions"
+            )
+            raise ModelError(reason, f"let it take {features}, or use the perceiver, which takes any number")
         else:
             self.image_positions = features
 
     def _check_layers(self, text: Any, vision: Any) -> None:
         if self.attention == "cross" and not 1 <= self.cross_every <= text.num_hidden_layers:
-            told = f"a cross layer is to stand before every {self.cross_every} layers"
-            raise ModelError(f"{told}, and the language model has {text.num_hidden_layers}", "set cross_every")
+            reason = f"a cross layer is to stand before every {self.cross_every} layers"
+            raise ModelError(f"{reason}, and the language model has {text.num_hidden_layers}", "set cross_every")
         layers = getattr(vision, "num_hidden_layers", None)
         if layers is not None and not -layers - 1 <= self.vision_layer <= layers:
-            told = f"the vision tower of {layers} layers has no hidden states {self.vision_layer}"
-            raise ModelError(told, f"set vision_layer to something from {-layers - 1} to {layers}")
+            reason = f"the vision tower of {layers} layers has no hidden states {self.vision_layer}"
+            raise ModelError(reason, f"set vision_layer to something from {-layers - 1} to {layers}")
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Any:
         """Return the language model's configuration."""
         return self.text_config if self.text_config is not None else self
 
 
-def _made(config: Any) -> Any:
+def _as_config(config: Any) -> Any:
     if isinstance(config, dict):
         return AutoConfig.for_model(**config)
     return config

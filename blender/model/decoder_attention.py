@@ -1,8 +1,8 @@
 """Our attention behind transformers' interface, and the check that a decoder really uses it.
 
-transformers calls an attention function by its name in the configuration and hands keyword arguments of the model's
-forward through to it. Our function calls what it finds under :data:`ATTEND`: attention over a layout, over a cache, or
-a recorder. No mask function is registered under the name, so that transformers makes no mask.
+transformers calls the attention function that the configuration names, and passes keyword arguments of the model's
+forward on to it. Our function calls the argument :data:`ATTEND`: attention over a layout, over a KV cache, or a
+recorder. No mask function is registered under the name, so transformers makes no mask.
 """
 
 import copy
@@ -18,7 +18,7 @@ from blender.model.sliding_windows import layer_windows
 
 #: name of our attention in a language model's configuration
 ATTENTION_NAME = "visualchat"
-#: keyword argument that says how to attend
+#: keyword argument of the decoder's forward that carries an :data:`Attend`
 ATTEND = "visualchat_attend"
 #: (query, key, value, scale, dropout, window) of shapes (R, H, L, D), (R, K, S, D) twice -> (R, L, H, D)
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float | None, float, int | None], torch.Tensor]
@@ -41,7 +41,7 @@ def _attention(
 ) -> tuple[torch.Tensor, None]:
     attend: Attend | None = kwargs.get(ATTEND)
     if attend is None:
-        raise _NotAskedError("this language model is part of a VisualChatModel; call that one")
+        raise _NoAttendError("this language model is part of a VisualChatModel; call that one")
     for name, what in _FOREIGN.items():
         if kwargs.get(name) is not None:
             raise ModelError(f"the language model {_name(module.config)} {what}, which is not supported", _HINT)
@@ -51,14 +51,14 @@ def _attention(
 AttentionInterface.register(ATTENTION_NAME, _attention)
 
 
-class _NotAskedError(ValueError):
-    """Attention was called without being told how to attend."""
+class _NoAttendError(ValueError):
+    """Attention was called without the argument :data:`ATTEND`."""
 
 
 def check_decoder(config: PreTrainedConfig) -> None:
     """Check, without any weights, that a language model attends through transformers' interface in every layer.
 
-    A model of two layers is made and run on the meta device, where tensors have shapes and no content.
+    A model of two layers is made and run on the meta device, where tensors have shapes but no values.
 
     Raises:
         ModelError: It does not.
@@ -86,8 +86,8 @@ def check_decoder(config: PreTrainedConfig) -> None:
             model.base_model(inputs_embeds=embeds, position_ids=positions, use_cache=False, **{ATTEND: record})
     except ModelError:
         raise
-    except _NotAskedError as error:
-        reason = "its layers are not given what its forward is given, so they cannot be told how to attend"
+    except _NoAttendError as error:
+        reason = "its forward does not pass keyword arguments on to its layers, so they cannot be told how to attend"
         raise ModelError(f"{name} cannot be a decoder here: {reason}", _HINT) from error
     except META_ERRORS as error:
         raise ModelError(f"{name} cannot be a decoder here: {explain_meta_error(error, 'text')}", _HINT) from error

@@ -1,4 +1,4 @@
-"""What ``generate`` has to know of images: they come with the prompt, once, and rows that are repeated share them."""
+"""transformers' ``generate`` with images: they come with the prompt, once, and repeated rows share them."""
 
 from typing import Any
 
@@ -16,9 +16,9 @@ class ImageGeneration(GenerationMixin):
     def generate(  # type: ignore[override]
         self, inputs: torch.Tensor | None = None, generation_config: Any = None, **options: Any
     ) -> Any:
-        """Generate as transformers does, with a cache that keeps what sliding windows have left behind.
+        """Generate as transformers does, with a KV cache that keeps keys outside of sliding windows.
 
-        transformers would drop old keys in windowed layers; images are among them, and stay in sight.
+        transformers would drop old keys in windowed layers. Keys of images are among them, and stay visible here.
 
         Args:
             inputs: (B, T) token ids, unless given as ``input_ids``.
@@ -34,7 +34,8 @@ class ImageGeneration(GenerationMixin):
         windowed = any(layer_windows(model.config.get_text_config()))
         if windowed and options.get("past_key_values") is None and wants["use_cache"] is not False:
             if wants["cache_implementation"] is not None:
-                reason = f"a cache of the kind {wants['cache_implementation']!r} forgets images behind a sliding window"
+                kind = wants["cache_implementation"]
+                reason = f"a cache of the kind {kind!r} drops images that a sliding window has passed"
                 raise ModelError(reason, "leave cache_implementation out")
             options["past_key_values"] = DynamicCache()
         parent: Any = super()
@@ -50,11 +51,11 @@ class ImageGeneration(GenerationMixin):
         is_first_iteration: bool | None = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Give each step what it needs: images only with the positions that show them.
+        """Return the inputs of one step: images only with the positions that show them.
 
         Args:
             input_ids: (B, T); the whole sequence so far.
-            next_sequence_length: How many of its last positions are new to the cache; None for all.
+            next_sequence_length: Number of last positions that the cache lacks; None for all.
             past_key_values: The cache.
             attention_mask: (B, T).
             inputs_embeds: Not taken.
@@ -64,11 +65,11 @@ class ImageGeneration(GenerationMixin):
         if inputs_embeds is not None:
             raise ValueError("this model generates from token ids, pixels and image_index")
         images = {name: kwargs.pop(name, None) for name in ("pixels", "features")}
-        placed = {name: kwargs.pop(name, None) for name in ("image_index", "segment_ids")}
-        # position numbers follow from what is padding, and from the cache
+        given = {name: kwargs.pop(name, None) for name in ("image_index", "segment_ids")}
+        # position numbers are counted from padding and cache in the forward
         kwargs.pop("position_ids", None)
         parent: Any = super()
-        made: dict[str, Any] = parent.prepare_inputs_for_generation(
+        step: dict[str, Any] = parent.prepare_inputs_for_generation(
             input_ids,
             next_sequence_length=next_sequence_length,
             past_key_values=past_key_values,
@@ -76,24 +77,24 @@ class ImageGeneration(GenerationMixin):
             is_first_iteration=is_first_iteration,
             **kwargs,
         )
-        made.pop("position_ids", None)
-        goes_on = past_key_values is not None and past_key_values.get_seq_length() > 0
-        if goes_on and not is_first_iteration:
-            return made
-        length, new = input_ids.shape[1], made["input_ids"].shape[1]
+        step.pop("position_ids", None)
+        has_cache = past_key_values is not None and past_key_values.get_seq_length() > 0
+        if has_cache and not is_first_iteration:
+            return step
+        length, num_new = input_ids.shape[1], step["input_ids"].shape[1]
         for name, fill in (("image_index", -1), ("segment_ids", 1)):
-            if placed[name] is not None:
-                missing = length - placed[name].shape[1]
-                made[name] = torch.nn.functional.pad(placed[name], (0, missing), value=fill)[:, length - new :]
-        if goes_on and "image_index" in made:
-            images = only_shown(made["image_index"], images)
-        return {**made, **images}
+            if given[name] is not None:
+                missing = length - given[name].shape[1]
+                step[name] = torch.nn.functional.pad(given[name], (0, missing), value=fill)[:, length - num_new :]
+        if has_cache and "image_index" in step:
+            images = only_shown(step["image_index"], images)
+        return {**step, **images}
 
     @staticmethod
     def _expand_inputs_for_generation(
         expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **model_kwargs: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Repeat rows, for beams or several answers; images stay, all rows of a prompt show the same."""
+        """Repeat rows, for beams or several answers; not images, which all rows of a prompt share."""
         repeated = {
             name: value.repeat_interleave(expand_size, dim=0)
             if isinstance(value, torch.Tensor) and name not in ("pixels", "features")

@@ -1,7 +1,7 @@
-"""What a forward is given, completed and checked, on the CPU.
+"""The inputs of a forward, completed and checked, on the CPU.
 
-Layouts are worked out on the CPU. Tensors that say where things stand may stay there (``Batch.to`` moves them with the
-rest; leaving them costs nothing and saves the model from waiting for the device).
+Layouts are worked out on the CPU. ``segment_ids``, ``image_index`` and ``position_ids`` may stay there: ``Batch.to``
+moves them with the rest, but then the model waits for a copy back from the device.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ from blender.model.kv_cache import CachedPositions
 
 @dataclass(frozen=True)
 class Positions:
-    """What stands at each position of a batch; all (B, T) int64 on the CPU."""
+    """Sample, image and number of each position of a batch; all (B, T) int64 on the CPU."""
 
-    #: 0 at padding, else which sample of the row
+    #: 0 at padding, else the number of the sample in its row
     segment_ids: torch.Tensor
-    #: -1 at text, else which image
+    #: the image at each position; -1 for text
     image_index: torch.Tensor
     #: from 0 in every sample, for rotary positions
     position_ids: torch.Tensor
@@ -35,15 +35,15 @@ def complete_positions(
     attention_mask: torch.Tensor | None,
     cached: CachedPositions | None,
 ) -> Positions:
-    """Complete what says where things stand.
+    """Fill in what was not given.
 
     Args:
         shape: (B, T) of the token ids.
-        segment_ids: (B, T), or None for what ``attention_mask`` says, or for one sample a row.
+        segment_ids: (B, T), or None: then ``attention_mask`` tells padding, or each row is one sample.
         image_index: (B, T), or None for text alone.
         position_ids: (B, T), or None for counting from 0, or from what is cached.
         attention_mask: (B, T) or longer: 0 at padding; its last ``T`` columns count.
-        cached: What is cached before.
+        cached: The positions of the cache, if any.
     """
     if attention_mask is not None and attention_mask.dim() != 2:
         raise ValueError("an attention mask must say 0 or 1 for each position")
@@ -51,7 +51,7 @@ def complete_positions(
     if segment_ids is not None:
         segments = segment_ids.cpu()
     elif attention_mask is not None:
-        # what shows an image is no padding, whatever stands there as an id
+        # an image position is no padding, even where its token id is the padding token
         segments = ((attention_mask[:, -shape[1] :].cpu() > 0) | (images >= 0)).long()
     else:
         segments = torch.ones(shape, dtype=torch.int64)
@@ -73,16 +73,16 @@ def _count(segments: torch.Tensor, cached: CachedPositions | None) -> torch.Tens
 
 
 def index_features(positions: Positions, num_images: int, image_positions: int) -> NDArray[np.int64]:
-    """Return (B, T): which feature stands at each image position, counted through all images; -1 at text.
+    """Return (B, T): the feature at each image position, ``image * image_positions + number``; -1 for text.
 
     Args:
-        positions: What stands where.
-        num_images: ProjectedImages that there are pixels of.
+        positions: Samples and images of the positions.
+        num_images: Images that pixels are given for.
         image_positions: Positions that an image takes.
 
     Raises:
-        ModelError: A sample shows an image that is not there, or not with all of its positions, or some image is shown
-            by none.
+        ModelError: A sample shows an image without pixels or without all of its positions, or no sample shows an image
+            that pixels are given for.
     """
     images = positions.image_index.numpy()
     rows, columns = np.nonzero(images >= 0)
@@ -108,15 +108,15 @@ def _mismatch(
     if len(firsts):
         row, column = int(rows[firsts[0]]), int(columns[firsts[0]])
         segment, image = int(positions.segment_ids[row, column]), int(positions.image_index[row, column])
-        told = (
+        reason = (
             f"row {row}, sample {segment}: image {image} takes {counts[0]} positions, and must take {image_positions}"
         )
-        return ModelError(told, hint)
+        return ModelError(reason, hint)
     images = positions.image_index
     beyond = (images >= num_images).nonzero().tolist()
     if beyond:
         row, column = beyond[0]
-        told = f"row {row}, sample {int(positions.segment_ids[row, column])} shows image {int(images[row, column])}"
-        return ModelError(f"{told}, and there are pixels of {num_images}", "every image needs its pixels")
+        reason = f"row {row}, sample {int(positions.segment_ids[row, column])} shows image {int(images[row, column])}"
+        return ModelError(f"{reason}, and there are pixels of {num_images}", "every image needs its pixels")
     unseen = sorted(set(range(num_images)) - set(images.flatten().tolist()))
     return ModelError(f"image {unseen[0]} of {num_images} has pixels and is shown in no row", "leave its pixels out")

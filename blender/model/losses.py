@@ -2,7 +2,7 @@
 
 Which positions are trained is known before the language model's head runs, so logits are made for those only, in one
 call of the head: with ZeRO-3 every rank has to call it as often as the others. The entropy is computed in float32, a
-few rows at a time, so that of the large tensors only the logits and their gradient exist.
+few rows at a time, so that the only large tensors are the logits and their gradient.
 """
 
 from typing import Any
@@ -11,18 +11,18 @@ import torch
 
 #: label of positions that no loss falls on
 IGNORED = -100
-#: logits that are looked at in float32 at once: 64 MB of them
+#: logits that are converted to float32 at once: 64 MB
 _AT_ONCE = 1 << 24
 
 
 def find_trained(labels: torch.Tensor, segment_ids: torch.Tensor) -> torch.Tensor:
-    """Return (K, 2) int64: row and position of each label that is learnt from.
+    """Return (K, 2) int64: row and position of each trained label.
 
-    The first position of a sample has nothing before it to be predicted from.
+    The first position of a sample is never trained: there is nothing to predict it from.
 
     Args:
         labels: (B, T); -100 where nothing is trained; not shifted.
-        segment_ids: (B, T); 0 at padding, else which sample of the row.
+        segment_ids: (B, T); 0 at padding, else the number of the sample in its row.
     """
     trained = labels != IGNORED
     trained[:, 0] = False
@@ -46,10 +46,10 @@ class _Entropy(torch.autograd.Function):
         result = torch.empty_like(logits)
         size = _rows(logits)
         parts = zip(*(tensor.split(size) for tensor in (logits, targets, totals, grad, result)), strict=True)
-        for some, wanted, total, weight, there in parts:
+        for some, wanted, total, weight, target in parts:
             share = some.float().sub_(total[:, None]).exp_()
             share[torch.arange(len(wanted), device=wanted.device), wanted] -= 1
-            there.copy_(share.mul_(weight[:, None]))
+            target.copy_(share.mul_(weight[:, None]))
         return result, None
 
 
@@ -71,7 +71,7 @@ def token_losses(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def finish_logits(config: Any, logits: torch.Tensor) -> torch.Tensor:
-    """Do what some language models do to their head's output.
+    """Scale or cap logits as the language model's own class does after its head.
 
     Args:
         config: The language model's; Cohere scales its logits, Granite divides them, Gemma caps them.

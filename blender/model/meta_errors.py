@@ -1,18 +1,18 @@
-"""What libraries raise where a model cannot be made and run on the meta device, and how a person is told.
+"""Errors of libraries when a model is made and run on the meta device, as sentences for users.
 
-Such a model may be sound: it takes other inputs, or looks at numbers while it runs, which the meta device has none of.
-What PyTorch and Python say of that (a tensor's shape, an attribute of None) speaks of their inside; it stays in the
+Such a model may be sound: it takes other inputs, or reads values while it runs, and tensors of the meta device have
+none. Messages of PyTorch and Python about that (a tensor's shape, an attribute of None) help no user; they stay in the
 traceback's chain.
 """
 
-#: what speaks of the inside of a library
+#: errors whose message is about the inside of a library
 _INTERNAL = (RuntimeError, TypeError, AttributeError, LookupError, ArithmeticError, AssertionError)
-#: whatever may be raised
+#: all that may be raised
 META_ERRORS = (ValueError, *_INTERNAL)
 
 
 def explain_meta_error(error: Exception, inputs: str) -> str:
-    """Say in one sentence why a model cannot be tried.
+    """Say in one sentence why a model cannot be run on the meta device.
 
     Args:
         error: What was raised.

@@ -1,8 +1,8 @@
-"""Multi-modal causal attention in plain lines, as the formula says it: slow, and what the fast path is tested against.
+"""Multi-modal causal attention as the formula says it: slow, and the reference for tests of the fast path.
 
 DeepSpeed-VisualChat (arXiv 2309.14327, section 3.2) gives text and images a softmax of their own, so that neither takes
-weight from the other; image positions look only at themselves. Two things that the released code does otherwise: a text
-query without an image before it gets exactly zero from images, and image queries do not look at text.
+weight from the other; image positions see only themselves. The released code differs in two things: here a text query
+without an image before it gets exactly zero from images, and image queries do not see text.
 """
 
 import torch
@@ -18,7 +18,7 @@ def mmca_reference(
     position_ids: torch.Tensor | None = None,
     window: int | None = None,
 ) -> torch.Tensor:
-    """Attend, with every mask written out.
+    """Compute multi-modal causal attention with explicit masks.
 
     ``B`` rows, ``H`` heads, ``K`` key heads (``H`` is a multiple of it), ``T`` positions, ``D`` width.
 
@@ -26,11 +26,11 @@ def mmca_reference(
         query: (B, H, T, D).
         key: (B, K, T, D).
         value: (B, K, T, D).
-        segment_ids: (B, T); 0 at padding, else which sample of the row.
+        segment_ids: (B, T); 0 at padding, else the number of the sample in its row.
         is_image: (B, T) bool.
         scale: Of the products; by default one over the root of ``D``.
         position_ids: (B, T); needed with a window.
-        window: Positions that text looks back over for text keys, its own included; None for all.
+        window: How many text positions back a text query sees, its own included; None for all.
 
     Returns:
         (B, H, T, D); zero at padding.

@@ -172,7 +172,7 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
             pixels: (N, C, H, W) uint8, or normalised numbers.
 
         Raises:
-            ModelError: ProjectedImages of another size than the model's.
+            ModelError: Images of another size than the model's.
         """
         size = self.config.image_size
         if tuple(pixels.shape[-2:]) != (size, size):

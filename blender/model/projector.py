@@ -1,7 +1,7 @@
 """From the vision tower's features to positions of the language model.
 
 ``linear`` is the published choice: one linear layer and a layer norm. ``vit`` puts one more transformer layer before
-it. ``perceiver`` lets a fixed number of learned queries read the features, so that an image takes 256 positions (say)
+it. ``perceiver`` has a fixed number of learned queries that read the features, so an image takes 256 positions, say,
 whatever its size. All end in the same linear layer and norm.
 """
 
@@ -74,14 +74,14 @@ class ReadingLayer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
 
     def forward(self, states: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
-        """Read (N, P, W) states' worth from (N, M, U) memory; returns (N, P, W)."""
+        """Update (N, P, W) states with what they read from (N, M, U) memory; returns (N, P, W)."""
         attended = self.read(states, memory)
         states = states + attended
         changed: torch.Tensor = states + self.mlp(self.mlp_norm(states))
         return changed
 
     def read(self, states: torch.Tensor, memory: torch.Tensor) -> torch.Tensor:
-        """Attend alone."""
+        """Return the attention output alone, (N, P, W)."""
         read = self.memory_norm(memory)
         parts = (self.query(self.norm(states)), self.key(read), self.value(read))
         query, key, value = (part.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for part in parts)
@@ -91,12 +91,12 @@ class ReadingLayer(nn.Module):
 
 
 def make_projector(kind: Projector, width: int, out_width: int, num_queries: int, num_layers: int) -> Any:
-    """Make a projector from features of ``width`` to positions of ``out_width``.
+    """Make a projector.
 
     Args:
-        kind: Which.
-        width: Of the vision tower's features.
-        out_width: Of the language model.
+        kind: ``linear``, ``vit`` or ``perceiver``.
+        width: Width of the vision tower's features.
+        out_width: Width of the language model's embeddings.
         num_queries: Positions that an image takes (``perceiver``).
         num_layers: Layers (``perceiver``).
     """

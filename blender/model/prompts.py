@@ -1,4 +1,4 @@
-"""What a model is asked with: the tokens of a conversation up to where it is to speak, and the images in them."""
+"""Prompts: the tokens of a conversation up to the answer, and its images, as ``generate`` takes them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class Prompt:
 
 
 def batch_prompts(prompts: Sequence[Prompt], pad_id: int, device: torch.device | str) -> dict[str, Any]:
-    """Make what ``generate`` takes of prompts, padded on the left.
+    """Make the inputs of ``generate`` from prompts, padded on the left.
 
     Args:
         prompts: At least one.
-        pad_id: What stands at padding.
+        pad_id: Token id at padding.
         device: Of the model's embedding.
 
     Returns:

@@ -1,8 +1,8 @@
-"""Folders of models: full ones, and small ones that hold what was trained and say where the frozen parts are.
+"""Folders of models: full ones, and small ones with the trained weights and the names of the frozen parts.
 
 A full folder is an ordinary Hugging Face folder. A small one has ``trained.safetensors`` in place of
 ``model.safetensors``, and ``parts`` in its configuration. Both open with ``from_pretrained``, and in both a weight that
-is missing or not expected is an error: a model that answers with random weights is worse than none.
+is missing or not expected is an error: a model with random weights is worse than none.
 """
 
 from collections.abc import Mapping
@@ -79,10 +79,10 @@ class SavedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         """
         check_damage(folder)
         parts = {name: options.pop(name, None) for name in ("language", "vision")}
-        told = options.pop("output_loading_info", False)
+        wants_info = options.pop("output_loading_info", False)
         if Path(folder, TRAINED).is_file():
             model = open_trained(cls, Path(folder), parts, options.get("dtype"))
-            return (model, {"missing_keys": [], "unexpected_keys": []}) if told else model
+            return (model, {"missing_keys": [], "unexpected_keys": []}) if wants_info else model
         given = options.get("config")
         config = given if isinstance(given, VisualChatConfig) else read_saved_config(folder)
         with quietly():
@@ -92,9 +92,9 @@ class SavedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         model, info = opened
         for what in ("missing_keys", "unexpected_keys", "mismatched_keys"):
             _expect_none(folder, what.removesuffix("_keys"), sorted(map(str, info[what])))
-        # nobody knows any more which weights the parts still hold
+        # the weights of the parts may differ from those in this folder
         model.config.parts = None
-        return (model, info) if told else model
+        return (model, info) if wants_info else model
 
 
 def check_damage(folder: Any, *, weights: bool = True) -> None:
@@ -160,7 +160,7 @@ def _take(model: Any, folder: Path, stored: Mapping[str, torch.Tensor]) -> None:
 
 
 def _whole(weights: list[Any]) -> AbstractContextManager[Any]:
-    """Hold weights whole that ZeRO-3 has cut into pieces already when they were loaded."""
+    """Gather weights that ZeRO-3 has partitioned while they were loaded."""
     if not any(hasattr(weight, "ds_id") for weight in weights):
         return nullcontext()
     from deepspeed.zero import GatheredParameters  # type: ignore[import-untyped,unused-ignore]

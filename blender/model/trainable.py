@@ -1,4 +1,4 @@
-"""Which weights are trained, how fast, and the adapters that may stand in for the frozen ones.
+"""Which weights are trained, their learning rates, and low-rank adapters of frozen weights.
 
 The published way trains the projector and the language model's input embedding, in place: there is one embedding, the
 decoder's own, so what is trained is what generates. Where the head is tied to it they are one weight, which then learns
@@ -15,7 +15,7 @@ from blender.core.errors import ModelError
 
 How = Literal["frozen", "full", "lora"]
 HOWS: tuple[How, ...] = ("frozen", "full", "lora")
-#: groups of weights, in the order in which they are told
+#: groups of weights, in the order in which they are listed
 GROUPS = ("projector", "cross", "embedding", "language", "vision")
 _ADAPTER = "lora_"
 
@@ -30,7 +30,7 @@ def set_trainable(
     lora: Mapping[str, Any] | None = None,
     seed: int = 0,
 ) -> Any:
-    """Say what of a model is trained; everything else is frozen.
+    """Set which weights of a model are trained; everything else is frozen.
 
     Args:
         model: The joined model; it is changed.
@@ -101,7 +101,7 @@ def _linear_names(module: nn.Module) -> list[str]:
 
 
 def merge_adapters(model: Any) -> Any:
-    """Add the adapters into the weights they stand by, and take them away; returns the model."""
+    """Add the adapters to the weights that they adapt, and remove them; returns the model."""
     from peft.tuners.lora import LoraLayer
 
     for parent in list(model.modules()):
@@ -155,7 +155,7 @@ def parameter_groups(
         weight_decay: Of the weights that decay.
     """
     rates = {"projector": lr_projector, "cross": lr_projector, "embedding": lr_embedding, "vision": lr_vision}
-    made = []
+    groups = []
     for group, members in trainable_parameters(model).items():
         rate = rates.get(group)
         split: dict[bool, list[nn.Parameter]] = {True: [], False: []}
@@ -163,13 +163,13 @@ def parameter_groups(
             split[group != "embedding" and _num_dimensions(weight) > 1].append(weight)
         for decays, weights in split.items():
             if weights:
-                made.append({
+                groups.append({
                     "name": group if decays else f"{group} (no decay)",
                     "params": weights,
                     "lr": lr if rate is None else rate,
                     "weight_decay": weight_decay if decays else 0.0,
                 })  # fmt: skip
-    return made
+    return groups
 
 
 def _num_dimensions(weight: nn.Parameter) -> int:

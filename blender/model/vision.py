@@ -1,9 +1,9 @@
 """Any Hugging Face vision tower as a source of features.
 
-CLIP, SigLIP and DINOv2 differ in how many positions stand before those of the patches (class token, registers), in
+CLIP, SigLIP and DINOv2 differ in how many positions come before those of the patches (class token, registers), in
 whether they must be told to stretch their position embeddings for another image size (DINOv2 always does), and in what
-lies behind the last layer. Which positions are patches is known from their number, and a tower that gives other numbers
-is refused before a weight is loaded (:func:`check_tower`).
+follows the last layer. The last positions are those of the patches, whose number is known; a tower that gives another
+number is refused before a weight is loaded (:func:`check_tower`).
 """
 
 import inspect
@@ -34,7 +34,7 @@ def native_size(config: Any) -> int | None:
 def check_tower(config: Any, image_size: int | None = None, keep_class_token: bool = False) -> None:
     """Check, without any weights, that a vision tower gives one feature for each patch of an image.
 
-    The tower is made and run on the meta device, where tensors have shapes and no content.
+    The tower is made and run on the meta device, where tensors have shapes but no values.
 
     Args:
         config: The vision tower's.
@@ -86,10 +86,9 @@ def tower_features(tower: PreTrainedModel, pixels: torch.Tensor, layer: int, kee
         tower: The vision tower.
         pixels: (N, C, H, W), normalised.
         layer: Which hidden states; -1 is what the last layer gives, -2 what the one before gives, 0 the embeddings.
-        keep_class_token: Keep what stands before the patches: a class token, and registers where there are some.
+        keep_class_token: Keep what comes before the patches: a class token, and registers where there are some.
     """
-    given = pixels.to(tower.dtype)
-    hidden: torch.Tensor = tower(given, **_options(tower, pixels)).hidden_states[layer]
+    hidden: torch.Tensor = tower(pixels.to(tower.dtype), **_options(tower, pixels)).hidden_states[layer]
     patches = num_patches(tower.config, pixels.shape[-1])
     return hidden if keep_class_token else hidden[:, hidden.shape[1] - patches :]
 
@@ -106,7 +105,7 @@ def _num_prefix(config: Any) -> int:
 
 
 def _options(tower: PreTrainedModel, pixels: torch.Tensor) -> dict[str, Any]:
-    """Return what a tower is told besides the pixels."""
+    """Return the keyword arguments of a tower's forward."""
     options: dict[str, Any] = {"output_hidden_states": True}
     if "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters:
         options["interpolate_pos_encoding"] = pixels.shape[-1] != native_size(tower.config)
@@ -114,7 +113,7 @@ def _options(tower: PreTrainedModel, pixels: torch.Tensor) -> dict[str, Any]:
 
 
 def normalise(pixels: torch.Tensor, scale: float, mean: list[float], std: list[float]) -> torch.Tensor:
-    """Make the tower's numbers of bytes; what is no bytes is taken as normalised.
+    """Normalise bytes as the tower wants them; other numbers are returned as they are.
 
     Args:
         pixels: (N, C, H, W).

@@ -42,7 +42,7 @@ def test_decoders_that_take_our_attention_are_accepted(kind):
         (BertConfig(**_SMALL, intermediate_size=16), "Bert cannot be a decoder here: its text looks at what follows"),
         (
             StableLmConfig(**_SMALL, num_key_value_heads=2, intermediate_size=16),
-            "StableLm cannot be a decoder here: its layers are not given what its forward is given",
+            "StableLm cannot be a decoder here: its forward does not pass keyword arguments on to its layers",
         ),
         (
             DeepseekV3Config(**_SMALL, num_key_value_heads=2, intermediate_size=16, first_k_dense_replace=2),
