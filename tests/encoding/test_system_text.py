@@ -1,10 +1,10 @@
 """A system text of a conversation gives the tokens that it had in training, where it was the first turn's."""
 
 import pytest
-from blender.shards.sample import SampleTurn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blender.data.sample import Turn
 from blender.encoding.chat import find_template
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.marked_text import MARK
@@ -31,8 +31,8 @@ def encoder_of(kind, name):
 
 
 def turns_with(system):
-    asked = SampleTurn([1], "What is it?", "A cat.", 0, system)
-    return [asked, SampleTurn([2], "And here?", "42 dogs", 0)]
+    asked = Turn([1], "What is it?", "A cat.", 0, system)
+    return [asked, Turn([2], "And here?", "42 dogs", 0)]
 
 
 @pytest.mark.parametrize(("kind", "name"), TEMPLATES)
