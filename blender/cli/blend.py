@@ -123,7 +123,7 @@ def run_blend(
     staging: Path | None = None,
     checksum: bool = False,
 ) -> "Written":
-    """Write a blend and tell a meter about it."""
+    """Write a blend and report its progress to a meter."""
     from blender.cli.plan import reading_ahead
     from blender.core.pool import num_cores
 

@@ -1,4 +1,4 @@
-"""``visualchat demo``: the whole way, on a corpus that the program draws itself."""
+"""``visualchat demo``: the whole pipeline, on a corpus that the program draws itself."""
 
 import importlib.util
 from pathlib import Path
@@ -58,7 +58,7 @@ def _run(out: Path, images: int, seed: int, steps: int, workers: int | None) -> 
     model = _train(blend, out, steps, seed)
     _ask(blend, model)
     _count_right(blend, out, model)
-    _tell_what_next(out, model)
+    _print_next_steps(out, model)
 
 
 def _blend(out: Path, images: int, seed: int, workers: int | None) -> "Blend":
@@ -120,7 +120,7 @@ def _ask(blend: "Blend", model: Path) -> None:
     from blender.serve.session import Session
 
     session = Session(open_model(model))
-    stored = next(one for one in blend if one.sample.dataset == "llava" and one.split == "eval")
+    stored = next(sample for sample in blend if sample.sample.dataset == "llava" and sample.split == "eval")
     turn = stored.sample.turns[0]
     answer = session.ask(turn.question, stored.images[: len(turn.images)])
     _head("one question about a picture that it was not trained on:")
@@ -128,7 +128,7 @@ def _ask(blend: "Blend", model: Path) -> None:
 
 
 def _count_right(blend: "Blend", out: Path, model: Path) -> None:
-    """Ask about pictures that it was not trained on; what is right is told by what was drawn."""
+    """Ask about pictures that it was not trained on; the drawn scenes say which answers are right."""
     from blender.cli.eval import accuracy_table
     from blender.cli.output import Meter, console
     from blender.evaluate.ask import AskOptions
@@ -155,7 +155,7 @@ def _count_right(blend: "Blend", out: Path, model: Path) -> None:
     console().print("a model this small, trained for a minute, has learnt to speak and hardly to see", style="dim")
 
 
-def _tell_what_next(out: Path, model: Path) -> None:
+def _print_next_steps(out: Path, model: Path) -> None:
     from blender.cli.output import console
     from blender.core.screen import VisibleText as Text
 

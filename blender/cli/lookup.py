@@ -98,35 +98,35 @@ def _with_bars(rows: list[tuple[str, int]]) -> list[list[str]]:
 
 
 def show_ledger(blend: "Blend", reason: str | None, limit: int, as_json: bool) -> None:
-    """Show what became of records; with a reason, the records that were dropped for it."""
+    """Show how many records were used or dropped, by reason; with a reason, the records that were dropped for it."""
     from blender.cli.output import console, print_json, table
     from blender.inspect.lookup import ledger_records, ledger_sums
 
-    found = ledger_sums(blend) if reason is None else ledger_records(blend, reason)
+    results = ledger_sums(blend) if reason is None else ledger_records(blend, reason)
     if as_json:
-        print_json(found.to_dicts())
+        print_json(results.to_dicts())
         return
     screen = console()
     if reason is None:
         rows = [
             [source, why or "in samples", f"{count:,}", f"{uses:,}" if uses else ""]
-            for source, why, count, uses in found.iter_rows()
+            for source, why, count, uses in results.iter_rows()
         ]
         screen.print(table("records", ["source", "what became of them", "records", "uses"], rows, num_texts=2))
         return
     rows = [
         [f"{source}/{file}/{record}", dataset or "all", detail or ""]
-        for source, file, record, dataset, detail in found.head(limit).iter_rows()
+        for source, file, record, dataset, detail in results.head(limit).iter_rows()
     ]
-    screen.print(table(f"{reason}: {found.height:,} records", ["record", "left out of", "why"], rows, num_texts=3))
-    if found.height > limit:
-        screen.print(f"… and {found.height - limit:,} more (-n {found.height} or --json shows all)", markup=False)
+    screen.print(table(f"{reason}: {results.height:,} records", ["record", "left out of", "why"], rows, num_texts=3))
+    if results.height > limit:
+        screen.print(f"… and {results.height - limit:,} more (-n {results.height} or --json shows all)", markup=False)
 
 
 def show_matches(
     blend: "Blend", query: str, dataset: str | None, limit: int, workers: int | None, as_json: bool
 ) -> None:
-    """Show the samples that a text is found in, each with its first place."""
+    """Show the samples that contain a text, each with its first occurrence."""
     from blender.cli.output import Meter, console, print_json
     from blender.core.pool import num_cores
     from blender.core.screen import VisibleText as Text
@@ -141,12 +141,12 @@ def show_matches(
             workers=workers or num_cores(),
             tell=lambda done, total: meter.set("reading texts, for this and later searches", done, total),
         )
-    found = matches(blend, rows if as_json else rows[:limit], query)
+    results = matches(blend, rows if as_json else rows[:limit], query)
     if as_json:
-        print_json(found)
+        print_json(results)
         return
     screen = console()
-    for match in found:
+    for match in results:
         where = f"{match.where} of turn {match.turn}" if match.turn else match.where
         screen.print(Text.assemble((match.key, "bold"), f"  {match.dataset}, {where}: ", match.excerpt))
     more = f"; the first {limit:,} are shown (-n, --json)" if len(rows) > limit else ""

@@ -55,7 +55,7 @@ def plan(
         from blender.blend.without import read_without
 
         listed = read_without(without) if without else frozenset[tuple[str, str]]()
-        made = make_plan(
+        planned = make_plan(
             loaded,
             Path(folder),
             workers,
@@ -64,24 +64,24 @@ def plan(
             without=listed,
             progress=planning_progress(meter),
         )
-        summary = summarise(made)
+        summary = summarise(planned)
     if as_json:
         print_json(summary)
     else:
         print_plan(summary)
-        warn(unsaid(summary.warnings, made.refusal))
-    if made.refusal:
-        raise made.refusal
+        warn(unsaid(summary.warnings, planned.refusal))
+    if planned.refusal:
+        raise planned.refusal
 
 
 def unsaid(warnings: Sequence[str], refusal: "LossError | None") -> list[str]:
-    """Leave out the warnings that the hint of a refusal gives as well."""
+    """Leave out the warnings that are also in the hint of a refusal."""
     return [warning for warning in warnings if refusal is None or warning not in (refusal.hint or "")]
 
 
 @contextmanager
 def reading_ahead(recipe: "Recipe", workers: int) -> Iterator[None]:
-    """Keep processes while a recipe is planned; for large files they start now, and import while this one does."""
+    """Keep worker processes while a recipe is planned; for large files start them now, so that they import already."""
     from blender.core.pool import kept_processes, start_ahead
 
     sources = [source for source in recipe.sources.values() if not any("://" in file for file in source.files)]
@@ -93,7 +93,7 @@ def reading_ahead(recipe: "Recipe", workers: int) -> Iterator[None]:
 
 
 def planning_progress(meter: "Meter") -> "PlanProgress":
-    """Tell a meter how planning goes on."""
+    """Report the progress of planning to a meter."""
     from blender.blend.plan import PlanProgress
 
     return PlanProgress(
@@ -131,11 +131,11 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print(losses_table(summary.losses))
         out.print()
     for dataset, reasons in summary.left_out.items():
-        told = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
-        out.print(f"  {dataset} could not use: {told}", markup=False)
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        out.print(f"  {dataset} could not use: {counts}", markup=False)
     if summary.pinned:
-        told = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
-        out.print(titled("never behind other images", f"{sum(summary.pinned.values()):,} records: {told}"))
+        counts = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
+        out.print(titled("never behind other images", f"{sum(summary.pinned.values()):,} records: {counts}"))
     if summary.unusable_images:
         out.print("images that cannot be used", style="bold")
     for row in summary.unusable_images:
@@ -202,7 +202,7 @@ def losses_table(losses: "Sequence[Loss]") -> object:
 
 
 def _bars(histogram: dict[int, int], most: int = 12) -> list[list[str]]:
-    """Draw a small histogram; what lies beyond ``most`` rows is one row."""
+    """Draw a small histogram; values beyond ``most`` rows are one row."""
     pairs = [(f"{value:,}", count) for value, count in histogram.items()]
     if len(pairs) > most:
         beyond = sum(count for _, count in pairs[most - 1 :])

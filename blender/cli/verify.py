@@ -68,9 +68,9 @@ def verify(
         if len(problems) > _MOST:
             screen.print(f"… and {len(problems) - _MOST:,} more (--json lists all)")
         images, size = sum(verdict.num_images for verdict in verdicts), sum(verdict.num_bytes for verdict in verdicts)
-        counted = f"{sum(verdict.num_samples for verdict in verdicts):,} samples, {images:,} images, {num_bytes(size)}"
-        counted += f" (images checked by level {check})"
-        screen.print(f"{len(problems):,} problems in {counted}" if problems else f"all well: {counted}")
+        totals = f"{sum(verdict.num_samples for verdict in verdicts):,} samples, {images:,} images, {num_bytes(size)}"
+        totals += f" (images checked by level {check})"
+        screen.print(f"{len(problems):,} problems in {totals}" if problems else f"all well: {totals}")
         if any(verdict.damaged for verdict in verdicts):
             screen.print(
                 "leave damaged images out: --json > FILE, then visualchat blend RECIPE --without FILE", markup=False

@@ -1,16 +1,15 @@
-"""A folder that belongs to us: who may write into it, how it is known to be ours, and what may be deleted in it.
+"""Output folders: who may write into one, how it is recognised as ours, and what may be deleted in it.
 
-A blend, a training run, an evaluation, an ablation and a demo each keep their files in a folder of their own. All of
-them go by the same rules:
+A blend, a training run, an evaluation, an ablation and a demo each keep their files in a folder of their own, by the
+same rules:
 
-- ``.visualchat`` in the folder says which kind it is. It is locked before anything is looked at, written before
-  anything else is, and stays locked as long as somebody writes. It is removed when the folder is left and the contents
-  of a file that nobody else writes, such as a manifest, say as much. A folder with neither is somebody else's and is
+- The file ``.visualchat`` in the folder names its kind. It is locked before anything is checked, written before
+  anything else, and stays locked while somebody writes. It is removed at the end if the contents of another file that
+  nobody else writes, such as a manifest, identify the folder. A folder with neither belongs to somebody else and is
   refused, whatever the names of its files are.
-- Only files that the kind names are ever deleted, and nothing is deleted as long as there is any other file among
-  them.
-- A file that is being written has a name aside (:mod:`blender.core.files`); what a kill left of such files is removed
-  by the next one who holds the folder.
+- Only files that the kind lists are ever deleted, and nothing is deleted if there is any other file among them.
+- A file that is being written has a temporary name (:mod:`blender.core.files`). What a kill leaves of such files is
+  removed by the next process that holds the folder.
 """
 
 import fcntl
@@ -30,7 +29,7 @@ from blender.core.faults import demand_local, folder_fault
 from blender.core.files import final_name
 
 MARKER = ".visualchat"
-#: left by the system, by version control and by hubs; in nobody's way, and never deleted
+#: created by the system, by version control and by hubs; ignored, and never deleted
 _IGNORED = (".DS_Store", "lost+found", ".git", ".gitattributes", ".gitignore", ".cache", ".huggingface")
 _SHOWN = 3
 _CHOOSE = "choose an empty or a new folder"
@@ -38,7 +37,7 @@ _CHOOSE = "choose an empty or a new folder"
 
 @dataclass(frozen=True)
 class FolderKind:
-    """What is kept in a folder of one kind."""
+    """The files of a folder of one kind."""
 
     #: one word, for the marker
     name: str
@@ -57,7 +56,7 @@ class FolderKind:
     ignored: tuple[str, ...] = ()
 
     def rank(self, path: str) -> int | None:
-        """Say which of ``own`` a path belongs to; None for a stranger."""
+        """Return the index in ``own`` of the pattern that matches a path; None for a file of somebody else."""
         folder, slash, name = path.rpartition("/")
         plain = f"{folder}{slash}{final_name(name)}"
         for number, pattern in enumerate(self.own):
@@ -66,12 +65,12 @@ class FolderKind:
         return None
 
     def has_at_top(self, name: str) -> bool:
-        """Tell whether a name at the top of the folder is one of ours, or in nobody's way."""
+        """Tell whether a name at the top of the folder is one of ours, or ignored."""
         plain = final_name(name)
         return plain == MARKER or self.is_ignored(name) or any(re.fullmatch(p.split("/")[0], plain) for p in self.own)
 
     def is_ignored(self, name: str) -> bool:
-        """Tell whether a name at the top is in nobody's way."""
+        """Tell whether a name at the top is ignored."""
         return name in _IGNORED or name in self.ignored
 
 
@@ -86,7 +85,7 @@ def marker_text(kind: FolderKind) -> str:
 
 @dataclass(frozen=True)
 class OwnedFolder:
-    """A folder that is held, and that is ours or was empty."""
+    """A locked folder that is ours or was empty."""
 
     path: Path
     kind: FolderKind

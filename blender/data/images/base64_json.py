@@ -1,10 +1,10 @@
-"""A store that is one JSON object of base64 pictures, ``{"SD_IMG_0000": "/9j/4AAQ…", …}``, as MIMIC-IT publishes them.
+"""A store that is one JSON object of base64 images, ``{"SD_IMG_0000": "/9j/4AAQ…", …}``, as MIMIC-IT publishes them.
 
-Such a file has gigabytes, and nearly all of it is base64 text that need not be understood to be skipped. So it is
-walked by looking for quotation marks in chunks of a megabyte, at the speed of memory and in a few megabytes of it, and
-only keys are parsed. Members say where their text is (``SD_IMG_0000@17+131072``), with a ``~`` behind where it holds
-escapes or spaces and must be decoded whole, or with a ``!`` and what it is where it is no text: such a value loses
-its picture, not the store.
+Such a file has gigabytes, and nearly all of it is base64 text that need not be parsed to be skipped. So the scanner
+searches for quotation marks in chunks of a megabyte, at the speed of memory and with a few megabytes of it, and parses
+only keys. A member contains the position of its text (``SD_IMG_0000@17+131072``), followed by ``~`` if the text has
+escapes or spaces and must be decoded whole, or by ``!`` and the kind of the value if it is no text: such a value loses
+its image, not the whole store.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""The one door through which bytes of a picture come to Pillow, wherever in the program that is.
+"""The only way to open an image with Pillow, in the whole program.
 
-A file is of one of the formats on a list, its size and structure are read by our own code in linear time, and what
-would cost a decoder more than the picture is worth is refused before Pillow sees a byte of it.
+The format must be one of a list, and size and structure are read by our own code in linear time. What would cost a
+decoder more time or memory than the image can be worth is refused before Pillow sees a byte of it.
 """
 
 import struct

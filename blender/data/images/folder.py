@@ -1,10 +1,10 @@
 """A store that is a folder, on disk or behind a URL.
 
-A folder may hold a million files in many sub-folders, so only those folders are listed that names really mention, once
-each; that also makes 120,000 lookups a matter of milliseconds, where asking the file system for each would not be.
-Web servers often cannot list: there, a name that no listing shows is asked for by itself.
+A folder may hold a million files in many sub-folders. Only the folders that names mention are listed, once each, which
+makes 120,000 lookups a matter of milliseconds; asking the file system for each name would take far longer. Web servers
+often cannot list: there, a name that is in no listing is requested by itself.
 
-Symbolic links may point anywhere inside the root (which may itself be a link), never out of it.
+Symbolic links may lead anywhere inside the root (which may itself be a link), never out of it.
 """
 
 import os
@@ -93,7 +93,7 @@ class FolderStore(ImageStore):
         return None
 
     def _readings(self, folder: str) -> list[str]:
-        """Give the folders that a name's folder may mean.
+        """Return the folders that the folder of a name may mean.
 
         ``coco/train2017`` means ``train2017`` in a store at ``/data/coco`` and the root of one at
         ``/data/coco/train2017``: leading folders that repeat the end of the location may be dropped.
@@ -115,7 +115,7 @@ class FolderStore(ImageStore):
         )
 
     def _suggestions(self, name: str) -> Suggestions | None:
-        """Compare with the names in the folder that a name means, or in the root where there is no such folder."""
+        """Return the names in the folder that a name means, or in the root if there is no such folder."""
         folder = "" if fault_of_name(name) else name.rpartition("/")[0]
         known = (inside for inside in (*self._readings(folder), "") if self._listing(inside).index.members)
         inside = next(known, None)
@@ -211,7 +211,7 @@ class LocalFolderStore(FolderStore):
 
 
 def _harmless(member: str) -> str:
-    """Give a member back, unless someone made it up to read outside of the store."""
+    """Return a member; refuse one that was made up to read outside of the store."""
     fault = fault_of_name(member)
     if fault:
         raise StoreError(f"it {fault}")
@@ -219,7 +219,7 @@ def _harmless(member: str) -> str:
 
 
 def _is_plain(entry: "os.DirEntry[str]") -> bool:
-    """Say whether an entry is a file or a link to one: reading a pipe or device could hang for ever."""
+    """Tell whether an entry is a file or a link to one; reading a pipe or device could block forever."""
     return entry.is_file() and fault_of_name(entry.name) is None
 
 

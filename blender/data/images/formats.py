@@ -1,8 +1,8 @@
-"""The formats that are read: how each is recognised, measured, bounded, checked and opened.
+"""The image formats that are read: how each is recognised, measured, bounded, checked and opened.
 
-Pillow's readers are chosen here by the file's own mark, from a short list, rather than by ``Image.open``: nothing
-outside the list is ever tried on a stranger's file. And they come last: size and bounds are read by
-:mod:`blender.data.images.structure` before.
+Pillow's readers are chosen by the first bytes of a file, from a short list, instead of by ``Image.open``: no other
+reader is ever tried on a file from a stranger. They also come last: size and bounds are read first, by
+:mod:`blender.data.images.structure`.
 """
 
 import struct

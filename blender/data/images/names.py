@@ -1,11 +1,11 @@
 """Names of images: which are safe to look up, and how the same image may be spelled.
 
-Annotations come from strangers, so a name is judged before it is looked up (:func:`fault_of_name`). And they come from
-several publishers, so one photograph goes by several names: LLaVA says ``000000442786.jpg`` where COCO's archive has
+Annotations come from strangers, so a name is checked before it is looked up (:func:`fault_of_name`). And they come from
+several publishers, so one photograph has several names: LLaVA says ``000000442786.jpg`` where COCO's archive has
 ``train2017/000000442786.jpg``, Sparkles gives an id without extension, MIMIC-IT writes COCO photograph 426538 as
 ``CGD_IMG_000000426538`` or, in other copies, with 16 digits. :class:`NameIndex` finds a member under any of these, and
 under a name that looks the same (composed or decomposed letters, blanks around it). It prefers a missing image to a
-wrong one: whatever fits two members fits none, and other capitals are another name.
+wrong one: a name that fits two members fits none, and other capitals are another name.
 """
 
 import re
@@ -45,7 +45,7 @@ _COCO_STEM = re.compile(r"(?:CGD_IMG_)?(0{4}\d{12}|\d{12})")
 
 
 def fault_of_name(name: str) -> str | None:
-    """Say why a name may not be looked up in any store; None for a harmless one.
+    """Return why a name may not be looked up in any store; None for a harmless one.
 
     The answer continues a sentence that begins with the name, such as "is an absolute path".
     """
@@ -63,7 +63,7 @@ def fault_of_name(name: str) -> str | None:
 
 
 def fault_as_name(name: str) -> str | None:
-    """Say what a text is that is no name of an image in any store; None for what may be one.
+    """Return what a text is that cannot be the name of an image in a store; None if it may be one.
 
     The answer continues a sentence that begins with the name, as :func:`shown_name` writes it.
     """
@@ -77,7 +77,7 @@ def fault_as_name(name: str) -> str | None:
 
 
 def shown_name(name: str) -> str:
-    """Write a name so that it can be read: all but the beginning of a very long one is left out."""
+    """Shorten a very long name for a message."""
     return name if len(name) <= _LONGEST else f"{name[:40]}… ({len(name):,} characters)"
 
 
@@ -89,7 +89,7 @@ def plain_path(name: str) -> str:
 
 
 def normalized(name: str) -> str:
-    """Write a name so that names that look the same are the same: letters composed, no blanks around."""
+    """Return a form of a name that is equal for names that look the same: letters composed, no blanks around."""
     return name.strip() if name.isascii() else unicodedata.normalize("NFC", name).strip()
 
 
@@ -121,13 +121,13 @@ def spellings(base: str) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class NameIndex:
-    """The names in a store, or in one of its folders, and what each stands for."""
+    """The names in a store, or in one of its folders, and the member of each."""
 
     #: path inside the store → member; several paths may stand for one member
     members: Mapping[str, str]
 
     def find(self, name: str) -> str | None:
-        """Give the member for a safe name, or None when there is none or more than one."""
+        """Return the member for a safe name; None if there is none or more than one."""
         exact = self.members.get(name)
         if exact is not None:
             return exact
@@ -191,7 +191,7 @@ class _PathsByKey:
 
 
 def _folders_agree(folder: str, path: str) -> bool:
-    """Say whether a name's folders and a member's do not contradict each other: one ends with the other."""
+    """Tell whether the folders of a name and of a member agree: one path ends with the other."""
     other = path.rpartition("/")[0]
     if not folder or not other or folder == other:
         return True

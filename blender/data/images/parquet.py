@@ -1,8 +1,8 @@
-"""A store that is a parquet table with a column of pictures and a column of names.
+"""A store that is a parquet table with a column of images and a column of names.
 
-The shapes met in the wild: Hugging Face's ``image`` column of ``{bytes, path}``; a binary column beside an id or file
-name; and MIMIC-IT's, a column ``base64`` beside what was a pandas index. Members are ``name@group+row``. Parquet can
-only be read by row groups, so the last one is kept; a group too large for that is walked in small batches, which is
+The layouts in use: Hugging Face's ``image`` column of ``{bytes, path}``; a binary column beside an id or file name; and
+MIMIC-IT's column ``base64`` beside a former pandas index. Members are ``name@group+row``. Parquet can only be read by
+row groups, so the last one is kept in memory. A group that is too large for that is read in small batches, which is
 fast in the order of the table and slow in any other (such tables are better rewritten with small row groups).
 """
 

@@ -1,6 +1,6 @@
 """A store that is an uncompressed tar archive, read in place.
 
-A tar has no table of contents, so its headers are walked once; members then say where their bytes are
+A tar has no table of contents, so its headers are read once; members then contain the position of their bytes
 (``train2017/000000442786.jpg@1536+163840``). A compressed tar can only be read from its start and is refused.
 """
 

@@ -1,12 +1,12 @@
 """A store that is a zip archive, such as COCO's ``train2017.zip``, read in place.
 
-The table of contents at the archive's end is read by the standard library. A member then carries all that is needed to
-read it without that table: ``train2017/000000442786.jpg@1024+163840:163840:0:9f3c21aa`` is the place of its local
-header and its compressed size, its true size, its compression and its CRC. Photographs are stored uncompressed as a
-rule, so their headers are read straight out of the archive.
+The standard library reads the table of contents at the end of the archive. A member contains everything that is needed
+to read it without that table: ``train2017/000000442786.jpg@1024+163840:163840:0:9f3c21aa`` is the offset of its local
+header and its compressed size, its size, its compression and its CRC. Photographs are usually stored uncompressed, so
+their headers are read directly from the archive.
 
-A member is inflated when it is read, not when it is opened, no farther than what is asked for, and never beyond the
-size that the archive promises: who asks for a size first can refuse it.
+A member is inflated when it is read, not when it is opened, only as far as requested, and never beyond the size that
+the archive claims: a caller can check the size first and refuse it.
 """
 
 import stat

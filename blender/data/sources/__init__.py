@@ -2,9 +2,9 @@
 
 A reader takes the :class:`~blender.data.sources.annotations.Annotations` of one file and yields every record of it
 exactly once, either inside a :class:`~blender.data.records.Conversation` or as a :class:`~blender.data.records.Skip`
-with its reason; the readers of the largest files take these apart themselves (:class:`~blender.data.records.Batch`).
-Readers only read: they know no tokenizer, draw nothing at random, write nothing and open no image. Adding a format is
-adding a function to the table; what each one reads is written down in ``docs/formats.md``.
+with its reason; the readers of the largest files yield batches of columns (:class:`~blender.data.records.Batch`).
+Readers only read: they use no tokenizer, draw nothing at random, write nothing and open no image. docs/formats.md says
+what each one reads, docs/architecture.md how to add one.
 """
 
 import difflib
@@ -51,13 +51,13 @@ SOURCES: dict[str, Reader] = {
 def read_file(format: str, path: str, options: ReadOptions = DEFAULTS) -> Iterator[Conversation | Skip]:
     """Read one annotation file.
 
-    The file is opened at once, its records are decoded while iterating, so that a fault of a record is raised when it
+    The file is opened at once. Its records are decoded while iterating, so that an error in a record is raised when it
     is reached.
 
     Args:
         format: A key of :data:`SOURCES`.
         path: Local path or fsspec URL; may be packed with gzip or zstd.
-        options: What is done where there is a choice.
+        options: How to read where the recipe has a choice.
 
     Raises:
         SourceError: The format is unknown, or the file cannot be read as that format.
@@ -71,7 +71,7 @@ def open_source_file(format: str, path: str, options: ReadOptions = DEFAULTS) ->
     Args:
         format: A key of :data:`SOURCES`.
         path: Local path or fsspec URL; may be packed with gzip or zstd.
-        options: What is done where there is a choice.
+        options: How to read where the recipe has a choice.
 
     Raises:
         SourceError: The format is unknown, or the file cannot be read.

@@ -1,9 +1,9 @@
-"""Open annotation files and split them into their records.
+"""Open annotation files and split them into records.
 
-A file is read whole, and once: its hash is that of the bytes that were read. It is split into raw records without
+A file is read whole, and once: its hash is that of the bytes that are parsed. It is split into raw records without
 decoding them; :mod:`blender.data.sources.decoding` decodes record by record. That costs no more than decoding
-everything at once, holds only one decoded record in memory, and tells for every fault in which record it lies. What can
-be wrong with a file is put into sentences by :mod:`blender.data.sources.faults`.
+everything at once, holds only one decoded record in memory, and lets every error name its record. The error sentences
+are in :mod:`blender.data.sources.faults`.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from blender.core.errors import SourceError
 from blender.data.sources import faults
 from blender.data.sources.guessing import is_json, is_named_as_lines
 from blender.data.sources.options import DEFAULTS, ReadOptions
-from blender.data.sources.repair import place_before, repaired
+from blender.data.sources.repair import original_position, repaired
 from blender.data.sources.unpacking import unpacked
 
 Shape = TypeVar("Shape")
@@ -32,7 +32,7 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Annotations:
-    """The bytes of one annotation file, and what it is said to be."""
+    """The bytes of one annotation file, and its format."""
 
     #: local path or fsspec URL, as the user wrote it
     path: str
@@ -57,7 +57,7 @@ class RawRecords:
     #: their keys, where an object holds them
     keys: Sequence[str] | None = None
 
-    def place(self, index: int) -> str:
+    def json_path(self, index: int) -> str:
         """Return the JSON path of a record."""
         return f"{self.root}[{index}]" if self.keys is None else f'{self.root}["{self.keys[index]}"]'
 
@@ -131,7 +131,7 @@ def decode_top(annotations: Annotations, shape: type[Shape]) -> Shape:
 
 
 def _decoded(data: bytes, decode: Callable[[bytes], Shape]) -> Shape:
-    """Decode JSON, or what only Python reads."""
+    """Decode JSON; if that fails, JSON as only Python reads it."""
     try:
         return decode(data)
     except msgspec.DecodeError as error:
@@ -143,7 +143,7 @@ def _decoded(data: bytes, decode: Callable[[bytes], Shape]) -> Shape:
         if isinstance(error, msgspec.ValidationError):
             raise
         at = faults.byte_of(error)
-        raise msgspec.DecodeError(str(error).replace(f"(byte {at})", f"(byte {place_before(data, at)})")) from None
+        raise msgspec.DecodeError(str(error).replace(f"(byte {at})", f"(byte {original_position(data, at)})")) from None
 
 
 def _contents(path: str) -> bytes:

@@ -52,7 +52,7 @@ _LAYOUT = RecordLayout(_CocoImage, "sentences", _CocoSentence, images="filename"
 
 
 class _Caption(NamedTuple):
-    place: int
+    number: int
     image: _CocoImage | Unread
     #: None stands for an image without captions, or that could not be read, so that it is accounted for
     sentence: _CocoSentence | None
@@ -70,8 +70,8 @@ def read_coco_caption(annotations: Annotations) -> Iterator[Conversation | Skip]
 
 def _captions(images: Iterator[_CocoImage | Unread]) -> Iterator[_Caption]:
     pairs = ((image, sentence) for image in images for sentence in _sentences(image))
-    for place, (image, sentence) in enumerate(pairs):
-        yield _Caption(place, image, sentence)
+    for number, (image, sentence) in enumerate(pairs):
+        yield _Caption(number, image, sentence)
 
 
 def _sentences(image: _CocoImage | Unread) -> Sequence[_CocoSentence | None]:
@@ -91,5 +91,5 @@ def _dialogue(caption: _Caption) -> Dialogue:
     if image.split not in _TRAINING_PARTS:
         raise UnusableRecord("other_split", f'the image belongs to the part "{image.split}"')
     require_names([image.filename])
-    question = QUESTIONS[caption.place % len(QUESTIONS)]
+    question = QUESTIONS[caption.number % len(QUESTIONS)]
     return [image.filename], [Turn([1], question, caption.sentence.raw.strip(), 0)]

@@ -1,7 +1,8 @@
-"""Decode the records of a file, some thousands at a time, and sort out those that cannot be read.
+"""Decode the records of a file in batches, and set aside those that cannot be read.
 
-A record of the wrong shape is a fault of the file, and stops the reading: but only once all others have been looked at,
-so that all such records are reported at once. Where the recipe says so, they are skipped instead, each with its reason.
+A record of the wrong shape is an error of the file and stops the reading, but only after all other records have been
+tried, so that all such records are reported at once. With ``on_bad_record: skip`` they are skipped instead, each with
+its reason.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,9 +18,9 @@ from blender.data.sources import faults
 from blender.data.sources.annotations import Annotations, RawRecords
 from blender.data.sources.dialogue import Unread
 from blender.data.sources.repair import repaired
-from blender.data.sources.shapes import GrowingShape, RecordLayout, S
+from blender.data.sources.shapes import ExtendingDecoder, RecordLayout, S
 
-#: so many records of the wrong shape are described, the others are counted
+#: number of records of the wrong shape that an error describes; the others are counted
 _NUM_DESCRIBED = 20
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -47,7 +48,7 @@ def decode_batches(
     for start in range(0, len(records.contents), BATCH_SIZE):
         batch = decoder.decode(start, start + BATCH_SIZE)
         if decoder.stops:
-            batch = batch[: max(0, decoder.culprits[0][0].index - start)]
+            batch = batch[: max(0, decoder.bad_records[0][0].index - start)]
         if batch:
             yield batch
     decoder.finish()
@@ -59,17 +60,17 @@ class _Decoder(Generic[S]):
     records: RawRecords
     layout: RecordLayout[S]
     #: the first records of the wrong shape, and what is wrong with each
-    culprits: list[tuple[faults.Culprit, Exception]] = field(default_factory=list)
+    bad_records: list[tuple[faults.BadRecord, Exception]] = field(default_factory=list)
     num_bad: int = 0
 
     def __post_init__(self) -> None:
-        self._shape = GrowingShape(self.layout)
+        self._shape = ExtendingDecoder(self.layout)
         self._skips = self.annotations.options.on_bad_record == "skip"
 
     @property
     def stops(self) -> bool:
-        """Whether a record has turned up that stops the reading."""
-        return bool(self.culprits) and not self._skips
+        """Whether a record of the wrong shape stops the reading."""
+        return bool(self.bad_records) and not self._skips
 
     def decode(self, start: int, stop: int) -> list[S | Unread]:
         """Decode the records of a range."""
@@ -88,10 +89,10 @@ class _Decoder(Generic[S]):
         """Report the records of the wrong shape, unless they are skipped."""
         annotations, all_are_bad = self.annotations, self.num_bad == len(self.records.contents)
         if self.num_bad and not self._skips or all_are_bad and faults.is_of_another_format(annotations):
-            raise faults.wrong_records(annotations, self.culprits, self.num_bad, len(self.records.contents))
+            raise faults.wrong_records(annotations, self.bad_records, self.num_bad, len(self.records.contents))
 
     def _with_care(self, index: int, content: Raw | bytes) -> S | Unread:
-        """Decode a record that has new keys, or that only Python reads; or note what is wrong with it."""
+        """Decode a record with new keys, or one that only Python reads; or record what is wrong with it."""
         mended = repaired(bytes(content))
         for text in (content, mended):
             try:
@@ -99,23 +100,23 @@ class _Decoder(Generic[S]):
             except _BROKEN as error:
                 fault: Exception = error
         key = self.records.keys[index] if self.records.keys else None
-        culprit = faults.Culprit(index, self.records.place(index), key, mended)
+        bad = faults.BadRecord(index, self.records.json_path(index), key, mended)
         self.num_bad += 1
-        if len(self.culprits) < _NUM_DESCRIBED:
-            self.culprits.append((culprit, fault))
-        return Unread(faults.name_of(culprit), "bad_record", faults.sentence(culprit, fault))
+        if len(self.bad_records) < _NUM_DESCRIBED:
+            self.bad_records.append((bad, fault))
+        return Unread(faults.name_of(bad), "bad_record", faults.sentence(bad, fault))
 
     def _with_new_keys(self, content: Raw | bytes) -> S:
         while True:
             try:
                 return self._shape.decode(content)
             except msgspec.ValidationError as error:
-                if "unknown field" not in str(error) or not self._shape.take_up_keys(content):
+                if "unknown field" not in str(error) or not self._shape.add_keys(content):
                     raise
 
     def _refuse_unread_media(self, decoded: list[S | Unread], contents: Sequence[Raw | bytes]) -> None:
-        places = [place for place, record in enumerate(decoded) if not isinstance(record, Unread)]
+        indices = [index for index, record in enumerate(decoded) if not isinstance(record, Unread)]
         records = [record for record in decoded if not isinstance(record, Unread)]
-        named = self._shape.unread_media(records, [contents[place] for place in places])
+        named = self._shape.unread_media(records, [contents[index] for index in indices])
         for number, sentence in named.items():
-            decoded[places[number]] = Unread(records[number].own_id(), "unread_media", sentence)
+            decoded[indices[number]] = Unread(records[number].own_id(), "unread_media", sentence)

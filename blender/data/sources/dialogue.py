@@ -1,4 +1,4 @@
-"""What the readers have in common: numbering records, and refusing those that are no conversation.
+"""What all readers share: numbering records, and skipping those that are no conversation.
 
 A record that cannot be used is not an error of the file. The function that notices raises :class:`UnusableRecord`, and
 the reader turns it into a :class:`~blender.data.records.Skip`, so that the record is counted with its reason.
@@ -34,15 +34,15 @@ class UnusableRecord(Exception):
 
 
 class Unread(Struct, frozen=True, gc=False):
-    """Stands for a record that has another shape than its format's, or names media that are not read."""
+    """A record that was not decoded, or names media that are not read; takes the place of the decoded record."""
 
-    #: the id that the record bears, as far as it can be made out
+    #: the id of the record, if it can be found
     name: str | int | None
     reason: str
     detail: str
 
     def own_id(self) -> str | int | None:
-        """Return the id that the record bears."""
+        """Return the id of the record."""
         return self.name
 
 
@@ -58,7 +58,7 @@ def as_read(entry: Entry | Unread) -> Entry:
 
 
 def require_own_marks(questions: Iterable[str], own: str = "") -> None:
-    """Check that no question holds a mark of media that the format does not read.
+    """Check that no question contains a placeholder for media that the format does not read.
 
     Raises:
         UnusableRecord: `unread_media`.
@@ -71,25 +71,25 @@ def require_own_marks(questions: Iterable[str], own: str = "") -> None:
 
 
 class Numbering:
-    """Hands out the number and the id of each entry of one file, in order, with ids that are unique in it."""
+    """Assigns each record of a file its number and an id that is unique in the file."""
 
     def __init__(self) -> None:
         self._index = -1
         self._uses: dict[str, int] = {}
 
     def next(self, name: str | int | None) -> Record:
-        """Number the next entry; one without a name is called by its place, a name used before gets `~2`, `~3`."""
+        """Number the next record; without a name its id is its number, a name used before gets `~2`, `~3`."""
         self._index += 1
         return Record(self._index, self._unused(str(self._index) if name is None or name == "" else str(name)))
 
     def many(self, names: Sequence[str | int | None]) -> tuple[list[int], list[str]]:
-        """Number some more entries at once; return their numbers and their ids."""
-        first, found = self._index + 1, set(names)
-        told = [name for name in names if type(name) is str]
-        if len(found) == len(told) == len(names) and "" not in found and self._uses.keys().isdisjoint(told):
-            self._uses |= dict.fromkeys(told, 1)
-            self._index += len(told)
-            return list(range(first, first + len(told))), told
+        """Number several records at once; return their numbers and their ids."""
+        first, distinct = self._index + 1, set(names)
+        texts = [name for name in names if type(name) is str]
+        if len(distinct) == len(texts) == len(names) and "" not in distinct and self._uses.keys().isdisjoint(texts):
+            self._uses |= dict.fromkeys(texts, 1)
+            self._index += len(texts)
+            return list(range(first, first + len(texts))), texts
         records = [self.next(name) for name in names]
         return [record.index for record in records], [record.id for record in records]
 
@@ -135,7 +135,7 @@ def converted(
 
 
 def require_text(turns: Sequence[Turn]) -> None:
-    """Check that every round has turns with something to be seen in both question and answer.
+    """Check that there are turns, and that each question and answer has visible characters.
 
     Raises:
         UnusableRecord: `no_turns` or `empty_text`.

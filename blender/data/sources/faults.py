@@ -1,7 +1,7 @@
-"""What can be wrong with an annotation file, as sentences.
+"""Error sentences about annotation files.
 
-A sentence names the file, the record (counted from 1, and by its id where it has one) and the JSON path, says what was
-expected and what was found, and hints at what to do. Everything here runs only once something has gone wrong, so it may
+A sentence names the file, the record (counted from 1, and its id if it has one) and the JSON path, says what was
+expected and what was found, and hints at what to do. This code runs only after something has gone wrong, so it may
 decode the file again to find out more.
 """
 
@@ -20,7 +20,7 @@ from blender.data.sources.guessing import guess_format, is_json, looks_like, loo
 AGAIN = "download it again"
 NEW_LINE = b"\n"
 _DUMP = "write it with json.dump, not with str or print"
-#: what Python writes and JSON has not
+#: the beginning of a Python literal that is not JSON
 _PYTHON = re.compile(rb"[\[{,:\s]*(?:'|(?:None|True|False)\b)")
 _BLANKS = re.compile(rb"\s*")
 _BYTE = re.compile(r"\(byte (\d+)\)")
@@ -68,24 +68,24 @@ class AnnotationFile(Protocol):
 
 
 @dataclass(frozen=True)
-class Culprit:
+class BadRecord:
     """A record that could not be decoded."""
 
     #: 0-based place in the file
     index: int
     #: JSON path
-    place: str
+    json_path: str
     #: its key, where an object holds the records
     key: str | None
     content: bytes
 
 
-#: of an id or key that a sentence names
+#: most characters of an id or key in a sentence
 _LONGEST_NAME = 120
 
 
 def missing(path: str) -> SourceError:
-    """Tell that there is no such file, and what similar one there is."""
+    """Return the error for a missing file; its hint names a similar file."""
     parent = Path(path).parent
     if "://" in path:
         return SourceError(f"annotation file {path} does not exist")
@@ -97,18 +97,18 @@ def missing(path: str) -> SourceError:
 
 
 def unreadable(path: str, error: Exception) -> SourceError:
-    """Tell that the file could not be read, in the words of the file system or of its plug-in."""
+    """Return the error for an unreadable file, with the message of the file system."""
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return SourceError(f"annotation file {path} cannot be read: {words}")
 
 
 def no_records(path: str) -> SourceError:
-    """Tell that the JSON is fine but empty."""
+    """Return the error for valid JSON without records."""
     return SourceError(f"{path} holds no records", "download it again, or take it out of the recipe")
 
 
 def refuse_what_is_not_json(path: str, data: bytes) -> None:
-    """Recognise what people get in place of JSON.
+    """Recognise what people download in place of JSON.
 
     Raises:
         SourceError: The file is empty, a web page, an archive, a pointer to the real file.
@@ -122,13 +122,13 @@ def refuse_what_is_not_json(path: str, data: bytes) -> None:
 
 
 def byte_of(error: Exception) -> int:
-    """Return the place of a fault in JSON, as msgspec tells it; 0 where it tells none."""
+    """Return the position of an error in JSON from msgspec's message; 0 if it has none."""
     found = _BYTE.search(str(error))
     return int(found[1]) if found else 0
 
 
 def broken_json(file: AnnotationFile, error: Exception) -> SourceError:
-    """Tell where the JSON of a file breaks, and why, as far as that can be made out."""
+    """Return the error for invalid JSON: the position, and the cause as far as it is known."""
     path, words = file.path, str(error)
     if isinstance(error, RecursionError):
         return SourceError(f"{path} nests arrays or objects too deeply")
@@ -152,7 +152,7 @@ def broken_json(file: AnnotationFile, error: Exception) -> SourceError:
 
 
 def no_json_lines(file: AnnotationFile, first: bytes) -> SourceError:
-    """Tell that a file is named as JSON Lines, but not one of its lines is JSON."""
+    """Return the error for a file that is named as JSON Lines and has no line of JSON."""
     if _PYTHON.match(first[:200]):
         return SourceError(f"{file.path} holds Python literals, not JSON: {_excerpt(first)}", _DUMP)
     if is_json(file.data):
@@ -164,33 +164,33 @@ def no_json_lines(file: AnnotationFile, first: bytes) -> SourceError:
 
 
 def wrong_top(file: AnnotationFile, error: msgspec.ValidationError) -> SourceError:
-    """Tell that the outermost level is not what the format has, and which format it looks like."""
-    what, place = _explained(error)
-    at = f", at ${place}" if place else ""
+    """Return the error for an outermost level of the wrong type; its hint names the format that the file looks like."""
+    what, json_path = _explained(error)
+    at = f", at ${json_path}" if json_path else ""
     hint = looks_like(file.path, file.format, file.data)
     return SourceError(f"{file.path} is not of format {file.format}{at}: {what}", hint)
 
 
-def sentence(culprit: Culprit, error: Exception) -> str:
-    """Tell which record is not what the format has, at which place in it, and what was expected there."""
-    name = name_of(culprit)
-    number = f"record {culprit.index + 1:,}" + (f" (id {_on_one_line(name)})" if name is not None else "")
-    what, inner = _explained(error) if isinstance(error, msgspec.ValidationError) else (_broken(culprit, error), "")
-    return f"{number}, at {_on_one_line(culprit.place)}{inner}: {what}"
+def sentence(record: BadRecord, error: Exception) -> str:
+    """Describe a record of the wrong shape: its number and id, the JSON path, and what was expected there."""
+    name = name_of(record)
+    number = f"record {record.index + 1:,}" + (f" (id {_on_one_line(name)})" if name is not None else "")
+    what, inner = _explained(error) if isinstance(error, msgspec.ValidationError) else (_broken(record, error), "")
+    return f"{number}, at {_on_one_line(record.json_path)}{inner}: {what}"
 
 
 def _on_one_line(text: str) -> str:
-    """Write a stranger's text so that a sentence stays one: no line breaks, and only the beginning of a long one."""
+    """Write a text from a file on one line: without line breaks, and cut to a readable length."""
     line = " ".join(text.split())
     return line if len(line) <= _LONGEST_NAME else f"{line[:_LONGEST_NAME]}…"
 
 
 def wrong_records(
-    file: AnnotationFile, culprits: Sequence[tuple[Culprit, Exception]], num_bad: int, total: int
+    file: AnnotationFile, records: Sequence[tuple[BadRecord, Exception]], num_bad: int, total: int
 ) -> SourceError:
-    """Tell of all records that are not what the format has; the first ones are described."""
-    hint = looks_like(file.path, file.format, file.data) or _hint_of_record(culprits[0][0])
-    sentences = [sentence(culprit, error) for culprit, error in culprits]
+    """Return the error for records of the wrong shape; the first ones are described."""
+    hint = looks_like(file.path, file.format, file.data) or _hint_of_record(records[0][0])
+    sentences = [sentence(record, error) for record, error in records]
     if num_bad == total and is_of_another_format(file):
         return SourceError(f"{file.path} is not of format {file.format}: {sentences[0]}", hint)
     if num_bad == 1:
@@ -202,24 +202,23 @@ def wrong_records(
     return SourceError("\n  ".join([message, *sentences]), hint)
 
 
-def _hint_of_record(culprit: Culprit) -> str | None:
+def _hint_of_record(record: BadRecord) -> str | None:
     """Say how to write a record that is of a well-known other kind."""
-    if hint := looks_like_messages(culprit.content):
+    if hint := looks_like_messages(record.content):
         return hint
     try:
-        record = msgspec.json.decode(culprit.content, type=dict[str, Any])
+        content = msgspec.json.decode(record.content, type=dict[str, Any])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     for key in ("image", "images"):
-        first = record.get(key)
-        first = first[0] if isinstance(first, list) and first else first
+        value = content.get(key)
+        first = value[0] if isinstance(value, list) and value else value
         if not isinstance(first, dict):
             continue
-        if name := next(
-            (first[inner] for inner in ("path", "file_name", "url") if isinstance(first.get(inner), str)), None
-        ):
-            value = msgspec.json.encode([name] if isinstance(record[key], list) else name).decode()
-            return f'images are given by their names alone: write "{key}": {_on_one_line(value)}'
+        names = [first[inner] for inner in ("path", "file_name", "url") if isinstance(first.get(inner), str)]
+        if names:
+            shown = msgspec.json.encode(names[:1] if isinstance(value, list) else names[0]).decode()
+            return f'images are given by their names alone: write "{key}": {_on_one_line(shown)}'
         if "bytes" in first:
             return f'images inside of records are not read: put them into an image store, and their names into "{key}"'
     return None
@@ -231,46 +230,46 @@ def is_of_another_format(file: AnnotationFile) -> bool:
     return guess not in (None, "lines", file.format)
 
 
-def _broken(culprit: Culprit, error: Exception) -> str:
+def _broken(record: BadRecord, error: Exception) -> str:
     """Say why a record could not be decoded, though the file could be split into records."""
     if isinstance(error, UnicodeDecodeError):
         return f"not UTF-8 text ({error.reason})"
     if isinstance(error, RecursionError):
         return "nests arrays or objects too deeply"
-    if _PYTHON.match(culprit.content[:200]):
+    if _PYTHON.match(record.content[:200]):
         return "a Python literal, not JSON"
     words = str(error).removeprefix("JSON is malformed: ")
     return f"not valid JSON ({words[0].lower()}{words[1:]})"
 
 
 def _explained(error: msgspec.ValidationError) -> tuple[str, str]:
-    """Return what msgspec expected and found in words, and the place below the decoded value."""
+    """Return what msgspec expected and found, in words, and the JSON path below the decoded value."""
     words = str(error)
-    found_place = _PLACE.search(words)
-    place = found_place["place"] if found_place else ""
+    path_match = _PLACE.search(words)
+    json_path = path_match["place"] if path_match else ""
     if match := _EXPECTED.search(words):
         expected = " or ".join(_kind(kind) for kind in match["expected"].split(" | "))
-        return f"expected {expected}, found {_kind(match['found'])}", place
+        return f"expected {expected}, found {_kind(match['found'])}", json_path
     if match := _MISSING.search(words):
-        return f'expected a field "{match["field"]}", found none', place
-    return _PLACE.sub("", words), place
+        return f'expected a field "{match["field"]}", found none', json_path
+    return _PLACE.sub("", words), json_path
 
 
 def _kind(name: str) -> str:
     return _KINDS.get(name, name)
 
 
-def name_of(culprit: Culprit) -> str | None:
-    """Return the id that a record bears, if it can be made out."""
-    if culprit.key is not None:
-        return culprit.key
+def name_of(record: BadRecord) -> str | None:
+    """Return the id of a record, if it can be found."""
+    if record.key is not None:
+        return record.key
     try:
-        record = msgspec.json.decode(culprit.content)
+        content = msgspec.json.decode(record.content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if not isinstance(record, dict):
+    if not isinstance(content, dict):
         return None
-    names = (record.get(field) for field in ("id", "question_id", "image_id", "filename"))
+    names = (content.get(field) for field in ("id", "question_id", "image_id", "filename"))
     return next((str(name) for name in names if isinstance(name, str | int) and not isinstance(name, bool)), None)
 
 

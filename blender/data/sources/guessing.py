@@ -1,4 +1,4 @@
-"""Guess what format an annotation file is of, where it is not of the one that the recipe names."""
+"""Guess the format of an annotation file that is not of the format that the recipe names, for hints."""
 
 from collections.abc import Mapping
 
@@ -30,7 +30,7 @@ def is_json(content: bytes) -> bool:
 
 
 def looks_like(path: str, format: str, data: bytes) -> str | None:
-    """Say what else a file looks like, as a hint; None where it looks like what it is taken for."""
+    """Return a hint that says what a file looks like; None if it looks like the given format, or like none."""
     guess = guess_format(data)
     if guess is None:
         return _other_arrangement(data)
@@ -44,7 +44,7 @@ def looks_like(path: str, format: str, data: bytes) -> str | None:
 
 
 def _other_arrangement(data: bytes) -> str | None:
-    """Say how records are arranged that no format arranges so, or which keys they have instead."""
+    """Return a hint about records that are arranged, or have keys, as in no format here."""
     try:
         top = msgspec.json.decode(data, type=dict[str, Raw])
     except msgspec.ValidationError:
@@ -80,7 +80,7 @@ def _first_record(data: bytes | Raw) -> dict[str, Raw]:
 
 
 def looks_like_messages(record: bytes) -> str | None:
-    """Say, of a record with a list of messages as chat APIs take it, how to write it instead; None of other records."""
+    """Return a hint for a record with `messages`, as chat APIs take them; None for other records."""
     return _other_keys(b"[" + record + b"]")
 
 

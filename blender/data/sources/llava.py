@@ -1,12 +1,12 @@
 """Read LLaVA-Instruct: an array of records, each with an image, or some, or none, and the turns of a conversation.
 
-The sign ``<image>`` says where an image is shown. It stands at the head or the tail of a question, where it is taken
-out together with the white space beside it, or, in later mixes, inside a sentence, where taking it out would glue words
-together and leave a hole: there "image n" is written instead. One inside a sentence that belongs to no image, where the
-record has others, is ordinary text.
+The placeholder ``<image>`` says where an image is shown. At the start or the end of a question it is removed together
+with the white space beside it. In later mixes it is also inside a sentence, where removing it would join words and
+leave a gap: there "image n" is written instead. A placeholder inside a sentence that belongs to no image, in a record
+that has others, is ordinary text.
 
-These files are the largest, and nearly all of their records are plain (:func:`_plain`): those are taken apart many at a
-time, the others one by one.
+These files are the largest, and nearly all of their records are plain (:func:`_plain`): those are converted to columns
+many at a time, the others one by one.
 """
 
 import re
@@ -36,8 +36,8 @@ from blender.data.sources.dialogue import (
 from blender.data.sources.mentions import Mention, written_out
 from blender.data.sources.options import ReadOptions
 from blender.data.sources.quoted import unquoted
-from blender.data.sources.rounds import Roles, spoken
 from blender.data.sources.shapes import RecordLayout, RecordShape
+from blender.data.sources.turns import Roles, find_turns
 
 _ROLES = Roles(asking=frozenset({"human", "user"}), answering=frozenset({"gpt", "assistant"}))
 
@@ -159,7 +159,7 @@ def _batch(
 def _plain(
     images: Sequence[_Images], roles: Sequence[str], texts: Sequence[str], num_messages: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.bool_]:
-    """Find the entries that :func:`_dialogue` would make nothing special of; (N,).
+    """Find the records that need no special treatment by :func:`_dialogue`; (N,).
 
     They have rounds of two, words in all of them, at most one image, and either nothing in a question that could be a
     tag, or the one tag of that image, on a line of its own at an edge of the first.
@@ -198,17 +198,17 @@ def _dialogue(entry: _LlavaRecord, options: ReadOptions) -> Dialogue:
     messages = [(message.role, message.value) for message in entry.conversations]
     if options.system == "keep" and entry.system is not _NO_SYSTEM:
         messages = [*_system_messages(entry), *messages]
-    rounds = spoken(messages, _ROLES, options)
+    turn_messages = find_turns(messages, _ROLES, options)
     if _fields_differ(entry):
         raise UnusableRecord("images_differ", '"image" and "images" name different images')
     images = entry.image_names()
     require_names(images)
-    texts = [messages[place][1].strip() for place in rounds.places]
+    texts = [messages[place][1].strip() for place in turn_messages.indices]
     require_own_marks(texts[0::2], own=_TAG)
     shown = _shown(texts[0::2], len(images))
     numbers = iter(range(1, len(images) + 1))
     return images, [
-        Turn(list(islice(numbers, num_images)), question, answer, 0, rounds.systems.get(number, ""))
+        Turn(list(islice(numbers, num_images)), question, answer, 0, turn_messages.systems.get(number, ""))
         for number, ((question, num_images), answer) in enumerate(zip(shown, texts[1::2], strict=True))
     ]
 

@@ -1,8 +1,8 @@
-"""Names and marks of media: how records say that they show a picture, a video or a sound.
+"""Keys and placeholders of media: how records say that they show an image, a video or a sound.
 
-A reader that ignores a key it does not know would turn a record about a picture into a text about none. So each key of
-a record that is not the format's own is looked at here: whether it names media, and whether the record shows these
-media anyway. Marks such as ``<video>`` inside a question say the same as a key does.
+A reader that ignores an unknown key would turn a record about an image into a text about none. So each key of a record
+that is not the format's own is checked here: whether it names media, and whether the record shows these media anyway.
+Placeholders such as ``<video>`` inside a question are checked in the same way.
 """
 
 import re
@@ -40,11 +40,11 @@ _ENDS_AS_MEDIA = re.compile(
     re.IGNORECASE,
 )
 _STARTS_AS_MEDIA = re.compile(rb"\[?\s*\"data:(?:image|video|audio)/", re.IGNORECASE)
-#: of a longer key, no one expects to be understood
+#: most characters of a key that are compared
 _LONGEST_KEY = 100
-#: values are looked at so many levels deep
+#: levels of nested values that are searched
 _DEEPEST = 12
-#: a file name's ending is looked for in the last bytes of a value only; captions may be long
+#: a file extension is looked for in the last bytes of a value only, because captions may be long
 _TAIL = 160
 
 _NOUN = r"(?:image|img|vid|video|vision|visual|audio|speech|sound|picture|photo)"
@@ -53,7 +53,7 @@ _WORD = (
     r"thumbnail|bos|eos|\d+)s?"
 )
 _BEFORE = r"(?:(?:(?:start|begin|beginning|end)_?of|fake|token|around|global|local|soft|special)[_\-]?)*"
-#: marks that stand for media in the texts of today's formats; ``<|im_start|>`` is none, it belongs to a chat template
+#: placeholders for media in the texts of current formats; ``<|im_start|>`` is not one, it belongs to a chat template
 MARK = re.compile(
     rf"<\|?/?{_BEFORE}{_NOUN}s?(?:[_\-: #]?{_WORD})*[ ]?/?\|?>"
     rf"|</?im(?:[_\-]?{_WORD})+>|<frames?(?:[_\- ]?\d+)+>"
@@ -76,7 +76,7 @@ class MediaKey:
 
 @lru_cache(maxsize=4096)
 def media_key(key: str) -> MediaKey | None:
-    """Recognise a key that names media, in any case, plural or way of joining words."""
+    """Recognise a key that names media, in any case, plural, and with or without separators."""
     plain = _NOT_LETTERS.sub("", key[:_LONGEST_KEY].lower())
     for kind, pattern in _KEY.items():
         if match := pattern.fullmatch(plain):
@@ -86,7 +86,7 @@ def media_key(key: str) -> MediaKey | None:
 
 
 def unread(key: str, value: Raw, images: Callable[[], Sequence[str]], field: str | None = None) -> str | None:
-    """Say what a record names under a key that its reader does not read; None when nothing is lost by that.
+    """Return a sentence about media under a key that the reader does not read; None if the key names none.
 
     In a record that shows no image, what is inside the value is looked at, too: ``{"meta": {"image": "a.jpg"}}``.
 
@@ -117,14 +117,14 @@ def _sentence(key: str, kind: str | None, value: Raw, field: str | None) -> str:
 
 
 def foreign_mark(text: str, own: str = "") -> str | None:
-    """Find a mark of media in a text that is not the format's own, and that the text does not only speak of."""
+    """Find a placeholder for media in a text, except the format's own and tags that the text only mentions."""
     if "<" not in text and "[" not in text:
         return None
     return next((match.group() for match in unquoted(text, MARK) if match.group() != own), None)
 
 
 def _is_plain(value: Raw) -> bool:
-    """Tell a value that names no media: a number, or a text that does not look like a file of some."""
+    """Tell whether a value surely names no media: a number, or a text that does not look like a media file."""
     first = memoryview(value)[0]
     return first not in b"{[" and not _looks_like_media(value)
 
@@ -152,7 +152,7 @@ def _items(value: Raw) -> Iterator[tuple[str, Raw]]:
 
 
 def _names_some(named: MediaKey, content: object) -> bool:
-    """Tell a name or an id of media from a count or a flag."""
+    """Tell whether a value is a name or an id of media, and not a count or a flag."""
     if isinstance(content, bool) or _is_empty(content):
         return False
     return isinstance(content, str | list | dict) or named.locates and isinstance(content, int)
@@ -174,7 +174,7 @@ def _is_empty(content: object) -> bool:
 
 
 def _is_about(named: MediaKey, content: object, shown: Sequence[str]) -> bool:
-    """Tell whether a value is about the images that are shown: the number of frames, a location of each, a name."""
+    """Tell whether a value only repeats what the record shows: a count, a location of each image, the same names."""
     if isinstance(content, int | float) and not isinstance(content, bool):
         return True
     if named.kind != "image" or named.qualified:

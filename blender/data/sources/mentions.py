@@ -1,7 +1,7 @@
-"""Write "image n" into a sentence where a file's own sign for an image stood.
+"""Write "image n" into a sentence where the file has its own placeholder for an image.
 
-The word takes a capital where a sentence starts and is kept apart from the words beside it; nothing else of the text
-is touched, so that "NASA" stays "NASA".
+The word gets a capital at the start of a sentence and is separated from neighbouring words; nothing else of the text is
+changed, so that "NASA" stays "NASA".
 """
 
 import re
@@ -23,7 +23,7 @@ _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|vs|cf|fig|approx)\.\s+\Z", re.IGNORE
 
 
 class Mention(NamedTuple):
-    """A stretch of a text that stands for an image."""
+    """A placeholder in a text: its span, and the image that it means."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ def written_out(text: str, mentions: Iterable[Mention]) -> str:
 
 
 def starts_sentence(before: str) -> bool:
-    """Tell whether a word put behind `before` would be the first of a sentence."""
+    """Tell whether a word after `before` would be the first of a sentence."""
     if before[-1:].isalpha() or before[-2:-1].isalpha() and before[-1] in ", ":  # nearly always so
         return False
     near = before if len(before) <= _LOOK_BACK else "x" + before[-_LOOK_BACK:]

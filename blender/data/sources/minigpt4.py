@@ -54,7 +54,7 @@ def read_minigpt4(annotations: Annotations) -> Iterator[Conversation | Skip]:
 
 
 def _dialogue(entry: tuple[int, _MiniGpt4Record | Unread]) -> Dialogue:
-    place, described = entry[0], as_read(entry[1])
+    index, described = entry[0], as_read(entry[1])
     require_names([str(described.image_id)])
-    question = QUESTIONS[place % len(QUESTIONS)]
+    question = QUESTIONS[index % len(QUESTIONS)]
     return described.image_names(), [Turn([1], question, described.caption.strip(), 0)]

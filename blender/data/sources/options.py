@@ -1,4 +1,4 @@
-"""How a source's files are read: what a recipe may say about it, besides the format."""
+"""Options of a recipe about how the files of a source are read, besides the format."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,7 @@ FORMATS_WITH_ROLES = frozenset({"llava", "sparkles"})
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What a reader is asked to do where there is a choice."""
+    """How to read where there is a choice."""
 
     on_bad_record: OnBadRecord = "stop"
     system: System = "skip"

@@ -1,7 +1,7 @@
-"""Tags that a text speaks of, as HTML and programs have them, told from marks of media that were left in it.
+"""Tell tags that a text mentions, as texts about HTML and programs do, from placeholders for media.
 
-"What does ``<video>`` do in HTML?" is about no video. Where it is not clear, a tag is a mark: a text that is left out
-with its reason is better than one about a video that nobody sees.
+"What does ``<video>`` do in HTML?" shows no video. In doubt a tag is a placeholder: a record that is skipped with its
+reason is better than a question about a video that nobody sees.
 """
 
 import re
@@ -20,7 +20,7 @@ _BLANK_LINE = re.compile(r"[ \t]*(?:\n|\Z)")
 
 
 def unquoted(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Yield the tags of a text that it does not only speak of, in time proportional to its length.
+    """Yield the tags of a text that it does not only mention, in time proportional to its length.
 
     Args:
         text: The text.
@@ -39,7 +39,7 @@ def unquoted(text: str, pattern: re.Pattern[str]) -> Iterator[re.Match[str]]:
 
 
 def is_named(text: str, tag: re.Match[str]) -> bool:
-    """Tell a tag that the words beside it name as one, and the parameter of a type, from a mark."""
+    """Tell whether a tag is mentioned: named as a tag by the words beside it, or the parameter of a type."""
     before, after = _beside(text, tag)
     if before.endswith("`") and after.startswith("`"):
         return True
@@ -52,7 +52,7 @@ def is_named(text: str, tag: re.Match[str]) -> bool:
 
 
 def _is_alone(text: str, tag: re.Match[str]) -> bool:
-    """Tell a mark on a line of its own, or at an edge of the text, from one among words."""
+    """Tell whether a tag is on a line of its own, or at an edge of the text."""
     before, after = _beside(text, tag)
     return not before.rpartition("\n")[2].strip() or bool(_BLANK_LINE.match(after))
 

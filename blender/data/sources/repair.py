@@ -1,8 +1,8 @@
-"""JSON as Python's ``json`` writes it, and as people edit it, made into the JSON of the standard.
+"""Convert JSON as Python's ``json`` writes it, and as people edit it, to valid JSON.
 
-``json.dump`` writes ``NaN`` and ``Infinity``, which are read as null here, and lone halves of surrogate pairs, which
-are read as U+FFFD, the sign for what cannot be shown. A comma before a closing bracket is left out. All of that happens
-outside and inside of strings as it should, and only to what could not be read as it is.
+``NaN`` and ``Infinity`` become null, lone halves of surrogate pairs become U+FFFD (the replacement character), and a
+comma before a closing bracket is removed. It is applied only to content that could not be read as it is, and changes
+nothing inside of strings except surrogates.
 """
 
 import re
@@ -22,26 +22,26 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def repaired(content: bytes) -> bytes:
-    """Return JSON in which what only Python reads is replaced; other faults stay as they are."""
+    """Return JSON in which what only Python reads is replaced; other errors stay as they are."""
     return _TOKEN.sub(_token, content.removeprefix(_BYTE_ORDER_MARK))
 
 
-def place_before(content: bytes, place: int) -> int:
-    """Return the place in the content of a place in what it is repaired to."""
+def original_position(content: bytes, position: int) -> int:
+    """Return the position in the original content of a position in the repaired one."""
     shift = len(content) - len(content.removeprefix(_BYTE_ORDER_MARK))
     for match in _TOKEN.finditer(content):
-        if match.start() - shift >= place:
+        if match.start() - shift >= position:
             break
         if match.group() == b"NaN":
             shift -= 1
-    return place + shift
+    return position + shift
 
 
 def _token(match: re.Match[bytes]) -> bytes:
     token = match.group()
     if token.startswith(b'"'):
         return _ESCAPES.sub(_escape, token) if b"\\u" in token else token
-    # as long as before, where that can be, so that places in the file stay true
+    # of the same length where possible, so that positions in the file stay valid
     return b" " if token == b"," else b"null".ljust(len(token))
 
 

@@ -1,8 +1,8 @@
-"""The shapes of a format's records, and how they take up the keys of a file that are not the format's own.
+"""The fields of a format's records, and how a decoder is extended by other keys of a file.
 
-A record is decoded into a struct of its format's fields, which is as fast as it gets, but says nothing of other keys;
-and those may name a picture. So decoding refuses unknown keys: once one turns up, a shape is made that has it as well
-(the value stays undecoded), and decoding goes on with that. A file has few distinct keys, so this happens a few times.
+Decoding into a struct of the format's fields is the fastest way, but ignores other keys, and those may name an image.
+So the decoder refuses unknown keys: when one occurs, it is replaced by one that has this key as well (its value stays
+undecoded), and decoding continues with that. A file has few distinct keys, so this happens a few times.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,20 +15,20 @@ from msgspec import Raw, Struct
 from blender.data.sources.media import unread
 from blender.data.sources.repair import repaired
 
-#: more different keys in one file are not taken up; its records are looked through one by one
+#: with more unknown keys in one file, its records are searched one by one
 _MOST_KEYS = 200
 _ABSENT = Raw(b"")
 
 
 class RecordShape(Struct, frozen=True, gc=False):
-    """What the records of every format have in common."""
+    """Base class of the records of all formats."""
 
     def own_id(self) -> str | int | None:
-        """Return the id that the record bears, if it bears one."""
+        """Return the id of the record; None if it has none."""
         return None
 
     def image_names(self) -> Sequence[str]:
-        """Name the images that the reader takes from the record."""
+        """Return the names of the images that the reader takes from the record."""
         return ()
 
 
@@ -37,7 +37,7 @@ S = TypeVar("S", bound=RecordShape)
 
 @dataclass(frozen=True)
 class RecordLayout(Generic[S]):
-    """What a format's records look like."""
+    """The fields of a format's records."""
 
     record: type[S]
     #: the field of a record that holds messages, and the shape of one
@@ -47,18 +47,18 @@ class RecordLayout(Generic[S]):
     images: str | None = None
 
 
-class GrowingShape(Generic[S]):
-    """Decodes records of one file, and tells which of them name media under keys that are not read."""
+class ExtendingDecoder(Generic[S]):
+    """Decodes the records of one file, and finds those that name media under keys that are not read."""
 
     def __init__(self, layout: RecordLayout[S]) -> None:
         self._layout = layout
         self._keys: list[str] = []
         self._message_keys: list[str] = []
         self._has_too_many = False
-        self.decode: Callable[[bytes | Raw], S] = self._grown()
+        self.decode: Callable[[bytes | Raw], S] = self._extended_decoder()
 
-    def take_up_keys(self, content: bytes | Raw) -> bool:
-        """Take up the keys of a record; return whether there were new ones."""
+    def add_keys(self, content: bytes | Raw) -> bool:
+        """Add the keys of a record to the decoder; return whether there were new ones."""
         record, messages = _keys_of(content, self._layout.messages)
         new = _new(record, self._layout.record, self._keys)
         new_in_messages = _new(messages, self._layout.message, self._message_keys) if self._layout.message else []
@@ -67,28 +67,28 @@ class GrowingShape(Generic[S]):
         self._keys += new
         self._message_keys += new_in_messages
         self._has_too_many = len(self._keys) + len(self._message_keys) > _MOST_KEYS
-        self.decode = self._grown()
+        self.decode = self._extended_decoder()
         return True
 
     def unread_media(self, records: Sequence[S], contents: Sequence[bytes | Raw]) -> dict[int, str]:
-        """Say, of those of some records that name media under a key that is not read, what they name."""
-        found: dict[int, str] = {}
+        """Return a sentence for each of some records that names media under a key that is not read, by its index."""
+        sentences: dict[int, str] = {}
         if self._has_too_many:
-            for place, content in enumerate(contents):
-                self._note(found, place, records[place], _items_of(content, self._layout))
-            return found
+            for index, content in enumerate(contents):
+                self._note(sentences, index, records[index], _items_of(content, self._layout))
+            return sentences
         for number, key in enumerate(self._keys):
             field = _field(number)
-            for place, record in enumerate(records):
+            for index, record in enumerate(records):
                 value = getattr(record, field, _ABSENT)
                 if value is not _ABSENT:
-                    self._note(found, place, record, [(key, value)])
+                    self._note(sentences, index, record, [(key, value)])
         if self._message_keys and self._layout.messages:
-            for place, record in enumerate(records):
-                self._note(found, place, record, self._of_messages(record))
-        return found
+            for index, record in enumerate(records):
+                self._note(sentences, index, record, self._of_messages(record))
+        return sentences
 
-    def _grown(self) -> Callable[[bytes | Raw], S]:
+    def _extended_decoder(self) -> Callable[[bytes | Raw], S]:
         if self._has_too_many:
             return msgspec.json.Decoder(self._layout.record).decode
         fields: list[tuple[str, Any, Any]] = []
@@ -104,10 +104,10 @@ class GrowingShape(Generic[S]):
                 if value is not _ABSENT:
                     yield key, value
 
-    def _note(self, found: dict[int, str], place: int, record: S, items: Iterable[tuple[str, Raw]]) -> None:
+    def _note(self, sentences: dict[int, str], index: int, record: S, items: Iterable[tuple[str, Raw]]) -> None:
         for key, value in items:
-            if place not in found and (sentence := unread(key, value, record.image_names, self._layout.images)):
-                found[place] = sentence
+            if index not in sentences and (sentence := unread(key, value, record.image_names, self._layout.images)):
+                sentences[index] = sentence
 
 
 def _field(number: int) -> str:

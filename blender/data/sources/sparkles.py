@@ -1,7 +1,7 @@
 """Read SparklesDialogue: an array of dialogues whose texts name images by their ids.
 
-``IMAGE#1342`` becomes "image n", where n counts the images of the dialogue in the order shown, so that the text stays
-true wherever the conversation goes. The sign ``<Img><ImageHere></Img>`` behind it is taken out.
+``IMAGE#1342`` becomes "image n", where n counts the images of the dialogue in the order shown, so that references can
+be renumbered later. The placeholder ``<Img><ImageHere></Img>`` after it is removed.
 """
 
 import re
@@ -25,8 +25,8 @@ from blender.data.sources.dialogue import (
 )
 from blender.data.sources.mentions import Mention, written_out
 from blender.data.sources.options import ReadOptions
-from blender.data.sources.rounds import Roles, spoken
 from blender.data.sources.shapes import RecordLayout, RecordShape
+from blender.data.sources.turns import Roles, find_turns
 
 _ROLES = Roles(asking=frozenset({"user"}), answering=frozenset({"assistant"}))
 
@@ -75,15 +75,15 @@ def read_sparkles(annotations: Annotations) -> Iterator[Conversation | Skip]:
 
 def _dialogue(read: _SparklesDialogue | Unread, options: ReadOptions) -> Dialogue:
     entry = as_read(read)
-    rounds = spoken([(message.role, message.content) for message in entry.dialogue], _ROLES, options)
+    turn_messages = find_turns([(message.role, message.content) for message in entry.dialogue], _ROLES, options)
     if any(message.images for message in entry.dialogue if message.role not in _ROLES.asking):
         raise UnusableRecord("image_in_answer", "an answer shows an image, which only questions can")
     if not any(message.images for message in entry.dialogue):
         raise UnusableRecord("no_images", "the dialogue shows no image")
     numbers: dict[str, int] = {}
-    messages = [entry.dialogue[place] for place in rounds.places]
+    messages = [entry.dialogue[index] for index in turn_messages.indices]
     turns = [
-        _turn(question, answer, numbers, rounds.systems.get(number, ""))
+        _turn(question, answer, numbers, turn_messages.systems.get(number, ""))
         for number, (question, answer) in enumerate(zip(messages[0::2], messages[1::2], strict=True))
     ]
     require_own_marks(turn.question for turn in turns)
@@ -132,7 +132,7 @@ def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
         start = sign.start() - len(_WORD)
         if start < 0 or text[start : sign.start()].upper() != _WORD:
             continue
-        name = next((name for name in longest_first if _stands_at(text, sign.end(), name)), None)
+        name = next((name for name in longest_first if _is_id_at(text, sign.end(), name)), None)
         if name is not None:
             yield Mention(start, sign.end() + len(name), numbers[name])
         elif _ID_CHARACTER.match(text, sign.end()):
@@ -140,12 +140,12 @@ def _mentions(text: str, numbers: dict[str, int]) -> Iterator[Mention]:
             raise UnusableRecord("unknown_reference", f'"{text[start:end].split()[0]}" names no image shown so far')
 
 
-def _stands_at(text: str, at: int, name: str) -> bool:
+def _is_id_at(text: str, at: int, name: str) -> bool:
     return text.startswith(name, at) and not _ID_CHARACTER.match(text, at + len(name))
 
 
 def without_signs(text: str) -> str:
-    """Take out the signs for image features, gluing no words and doubling no white space."""
+    """Remove the placeholders for image features, without joining words or doubling white space."""
     first, *others = text.split(_SIGN)
     for other in others:
         first = _joined(first, other)

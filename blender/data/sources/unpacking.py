@@ -1,4 +1,4 @@
-"""Unpack compressed annotation files, and stop where a file unpacks to far more than JSON ever does."""
+"""Unpack compressed annotation files, and stop if a file unpacks to far more than JSON ever does."""
 
 import gzip
 import zlib
@@ -12,7 +12,7 @@ from blender.data.sources import faults
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _CHUNK = 16_000_000
-#: below so many bytes everything is unpacked
+#: always unpacked up to so many bytes
 _HARMLESS = 128_000_000
 #: annotations take a tenth of their size when packed, hardly ever less than a fiftieth
 _MOST_TIMES = 200

@@ -24,8 +24,9 @@ def test_the_reader_of_the_page_reads_every_record_once(monkeypatch, save):
         ]
     )
     conversation, *skips = read_file("captions", path)
+    assert conversation.images == ("a.jpg",)
     assert [(turn.images, turn.question, turn.answer) for turn in conversation.turns] == [
-        (("a.jpg",), "Describe this image.", "A dog.")
+        ([1], "Describe this image.", "A dog.")
     ]
     assert conversation.records[0].id == "7"
     assert all(isinstance(skip, Skip) for skip in skips)

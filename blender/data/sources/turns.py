@@ -1,7 +1,7 @@
-"""Rounds of question and answer among the messages of a record, and what stands before them.
+"""Find the turns (question and answer) among the messages of a record, and the messages before them.
 
-Some conversations begin with a system message, some with an answer. What becomes of those is for the recipe to say:
-they are no rounds, but a recipe may keep the text of the one, and do without the other.
+Some conversations begin with a system message, some with an answer. Neither belongs to a turn; the recipe says whether
+the system text is kept, and whether such records are skipped.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,62 +16,62 @@ _SYSTEM = "system"
 
 @dataclass(frozen=True)
 class Roles:
-    """Who speaks, in a format's words."""
+    """The roles of a format's messages."""
 
     asking: frozenset[str]
     answering: frozenset[str]
 
 
 @dataclass(frozen=True)
-class Spoken:
-    """The messages of a record that make its rounds, and what stands before them."""
+class TurnMessages:
+    """The messages of a record that form its turns, and the system texts before them."""
 
-    #: indices of the messages, question and answer in turn
-    places: Sequence[int]
-    #: system text of the rounds that have one, by round
+    #: indices of the messages: question, answer, question, …
+    indices: Sequence[int]
+    #: system text of the turns that have one, by number of the turn
     systems: Mapping[int, str] = field(default_factory=dict)
 
 
-def spoken(messages: Sequence[tuple[str, str]], roles: Roles, options: ReadOptions) -> Spoken:
-    """Find the rounds of a record, and keep or drop what a recipe says of system messages and a leading answer.
+def find_turns(messages: Sequence[tuple[str, str]], roles: Roles, options: ReadOptions) -> TurnMessages:
+    """Find the turns of a record, and keep or drop system messages and a leading answer as the recipe says.
 
     Args:
         messages: Role and text of each message.
-        roles: Which roles ask and which answer.
-        options: What the recipe says.
+        roles: The roles that ask, and those that answer.
+        options: The options of the recipe.
 
     Raises:
-        UnusableRecord: As :func:`require_rounds`; `unread_media`: a system text that stays holds a mark of media.
+        UnusableRecord: As :func:`require_alternating`; `unread_media`: a kept system text has a placeholder for media.
     """
-    places = list(range(len(messages)))
+    indices = list(range(len(messages)))
     systems: dict[int, str] = {}
     if options.system != "skip":
-        places, systems = _without_systems(messages)
-    if options.leading_answer == "drop" and places and messages[places[0]][0] in roles.answering:
-        places = places[1:]
+        indices, systems = _without_systems(messages)
+    if options.leading_answer == "drop" and indices and messages[indices[0]][0] in roles.answering:
+        indices = indices[1:]
         systems = _joined((max(0, at - 1), text) for at, text in systems.items())
-    require_rounds([messages[place][0] for place in places], roles)
+    require_alternating([messages[index][0] for index in indices], roles)
     if options.system != "keep" or not systems:
-        return Spoken(places)
+        return TurnMessages(indices)
     for at in systems:
-        if at % 2 or at == len(places):
-            where = "the last answer" if at == len(places) else "a question"
+        if at % 2 or at == len(indices):
+            where = "the last answer" if at == len(indices) else "a question"
             raise UnusableRecord("roles_out_of_order", f"a system message stands right behind {where}")
     if mark := next(filter(None, map(foreign_mark, systems.values())), None):
         raise UnusableRecord("unread_media", f'a system message holds the mark "{mark}", which is not read')
-    return Spoken(places, {at // 2: text for at, text in systems.items()})
+    return TurnMessages(indices, {at // 2: text for at, text in systems.items()})
 
 
 def _without_systems(messages: Sequence[tuple[str, str]]) -> tuple[list[int], dict[int, str]]:
-    """Part system messages from the others; return the others' places, and the texts by how many stand before."""
-    places: list[int] = []
+    """Return the indices of all messages but system messages, and the system texts by the number of messages before."""
+    indices: list[int] = []
     texts: list[tuple[int, str]] = []
-    for place, (role, text) in enumerate(messages):
+    for index, (role, text) in enumerate(messages):
         if role != _SYSTEM:
-            places.append(place)
+            indices.append(index)
         elif text.strip():
-            texts.append((len(places), text.strip()))
-    return places, _joined(texts)
+            texts.append((len(indices), text.strip()))
+    return indices, _joined(texts)
 
 
 def _joined(texts: Iterable[tuple[int, str]]) -> dict[int, str]:
@@ -81,7 +81,7 @@ def _joined(texts: Iterable[tuple[int, str]]) -> dict[int, str]:
     return joined
 
 
-def require_rounds(given: Sequence[str], roles: Roles) -> None:
+def require_alternating(given: Sequence[str], roles: Roles) -> None:
     """Check that question and answer alternate, beginning with a question and ending with an answer.
 
     Raises:
