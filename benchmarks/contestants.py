@@ -47,33 +47,32 @@ def _tarfile_raw(root: Path, workers: int) -> Batches:
 
 def _ours_raw(root: Path, workers: int) -> Batches:
     from blender.stream.loader import LoaderSettings
-    from blender.stream.source import open_source
+    from blender.stream.opening import open_mixture
     from blender.stream.stored import StoredLoader
 
-    source = open_source(str(root / "blend"))
+    mixture = open_mixture(str(root / "blend"))
     if workers:
-        return StoredLoader(source, LoaderSettings(RAW_BATCH, tail="pad", workers=workers))
-    return _ours_one_by_one(source)
+        return StoredLoader(mixture, LoaderSettings(RAW_BATCH, tail="pad", workers=workers))
+    return _ours_one_by_one(mixture)
 
 
-def _ours_one_by_one(source: Any) -> Iterator[Sequence[object]]:
-    from blender.stream.dealing import SingleDeal
-    from blender.stream.plan import START
+def _ours_one_by_one(mixture: Any) -> Iterator[Sequence[object]]:
     from blender.stream.reader import ShardReader
+    from blender.stream.sampler import START, BatchSampler
 
-    deal = SingleDeal(source.root, 0, RAW_BATCH, "pad")
-    with ShardReader(next(iter(source.blends.values()))) as reader:
-        for draw in deal.upcoming(START, deal.num_batches()):
-            yield [reader.read("train", draw.shard, draw.row)]
+    sampler = BatchSampler(mixture.mixture, 0, RAW_BATCH, "pad")
+    with ShardReader(next(iter(mixture.blends.values()))) as reader:
+        for reference in sampler.upcoming(START, sampler.num_batches()):
+            yield [reader.read("train", reference.shard, reference.row)]
 
 
 def _ours_ready(root: Path, mode: str) -> Batches:
     from blender.stream.loader import LoaderSettings, StreamLoader
-    from blender.stream.source import open_source
+    from blender.stream.opening import open_mixture
 
     encoder, collator = load(root, draft=mode == "draft")
     settings = LoaderSettings(BATCH, tail="pad", workers=2)
-    return StreamLoader(open_source(str(root / "blend")), encoder, collator, settings)
+    return StreamLoader(open_mixture(str(root / "blend")), encoder, collator, settings)
 
 
 def _bare_ready(root: Path, mode: str) -> Batches:

@@ -23,7 +23,7 @@ from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import read_pixel_spec
 from blender.shards.read import StoredSample
 from blender.stream.collate import Batch, Collator
-from blender.stream.encode import Encoded, Encoder, encode_sample
+from blender.stream.encode import EncodedSample, Encoder, encode_sample
 from blender.stream.pixels import decode_image
 
 BATCH = 16
@@ -72,27 +72,28 @@ def load(root: Path, draft: bool = False) -> tuple[Encoder, Collator]:
     return replace(encoder, draft=draft), collator
 
 
-def functions(root: Path, mode: str) -> tuple[Callable[[Raw], Encoded], Callable[[Sequence[Encoded]], Batch]]:
+def functions(
+    root: Path, mode: str
+) -> tuple[Callable[[Raw], EncodedSample], Callable[[Sequence[EncodedSample]], Batch]]:
     """Return what makes tensors of a sample, and what makes a batch of them."""
     encoder, collator = load(root, draft=mode == "draft")
     encode = _encode_with_pillow if mode == "pillow" else _encode
     return partial(encode, encoder), partial(_collate, collator)
 
 
-def _encode(encoder: Encoder, raw: Raw) -> Encoded:
+def _encode(encoder: Encoder, raw: Raw) -> EncodedSample:
     text, image = raw
     made = encode_sample(StoredSample(_decode(text), (image,), "train", ""), encoder)
-    assert isinstance(made, Encoded)
+    assert isinstance(made, EncodedSample)
     return made
 
 
-def _encode_with_pillow(encoder: Encoder, raw: Raw) -> Encoded:
+def _encode_with_pillow(encoder: Encoder, raw: Raw) -> EncodedSample:
     content, image = raw
     sample = _decode(content)
     text = encoder.text.encode(sample.spans).keep_turns(encoder.max_tokens)
-    ids, trained, places = (torch.from_numpy(column) for column in (text.input_ids, text.loss_mask, text.image_index))
     pixels = torch.from_numpy(pillow_pixels(image)[None])
-    return Encoded(sample.key, sample.dataset, ids, trained, places, pixels)
+    return EncodedSample(sample.key, sample.dataset, text, pixels)
 
 
 def pillow_pixels(content: bytes) -> NDArray[np.uint8]:
@@ -105,7 +106,7 @@ def pillow_pixels(content: bytes) -> NDArray[np.uint8]:
     return np.array(image.crop((left, top, left + _EDGE, top + _EDGE))).transpose(2, 0, 1)
 
 
-def _collate(collator: Collator, samples: Sequence[Encoded]) -> Batch:
+def _collate(collator: Collator, samples: Sequence[EncodedSample]) -> Batch:
     return collator([[sample] for sample in samples])
 
 

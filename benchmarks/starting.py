@@ -66,15 +66,15 @@ _Starts = tuple[Callable[[], object], Callable[[], object]]
 def _ours(root: Path) -> _Starts:
     from benchmarks.ready import BATCH, load
     from blender.stream.loader import LoaderSettings, StreamLoader
-    from blender.stream.source import open_source
+    from blender.stream.opening import open_mixture
 
     encoder, collator = load(root)
 
     def loader() -> StreamLoader:
-        return StreamLoader(open_source(str(root / "blend")), encoder, collator, LoaderSettings(BATCH))
+        return StreamLoader(open_mixture(str(root / "blend")), encoder, collator, LoaderSettings(BATCH))
 
     before = loader()
-    before.point = before.deal.after(before.point, int(0.9 * len(before)))
+    before.position = before.sampler.after(before.position, int(0.9 * len(before)))
     state = before.state_dict()
 
     def resumed() -> object:
@@ -149,30 +149,29 @@ def ten_million(root: Path) -> str:
 
 
 def _open(folder: str, how: str) -> dict[str, float]:
-    from blender.stream.dealing import PackedDeal, SingleDeal
-    from blender.stream.plan import START
-    from blender.stream.source import open_source
+    from blender.stream.opening import open_mixture
+    from blender.stream.sampler import START, BatchSampler, PackedBatchSampler
 
     begun = time.perf_counter()
-    source = open_source(folder)
+    mixture = open_mixture(folder)
     opened = time.perf_counter() - begun
     # as they would be read from the file beside the index
     lengths = np.random.default_rng(0).integers(300, 1100, _LARGE, dtype=np.int32) if how == "pack" else None
 
     def make() -> Any:
         if lengths is None:
-            return SingleDeal(source.root, 0, 64)
-        return PackedDeal(source.root, 0, 64, {next(iter(source.blends)): lengths}, _MAX_TOKENS)
+            return BatchSampler(mixture.mixture, 0, 64)
+        return PackedBatchSampler(mixture.mixture, 0, 64, {next(iter(mixture.blends)): lengths}, _MAX_TOKENS)
 
     begun = time.perf_counter()
-    deal = make()
-    deal.rows(START, 0, 8)
+    sampler = make()
+    sampler.rows(START, 0, 8)
     first = time.perf_counter() - begun
-    state = deal.state_dict(deal.after(START, int(0.9 * deal.num_batches())))
-    del deal
+    state = sampler.state_dict(sampler.after(START, int(0.9 * sampler.num_batches())))
+    del sampler
     begun = time.perf_counter()
-    deal = make()
-    deal.rows(deal.load_state_dict(state), 0, 8)
+    sampler = make()
+    sampler.rows(sampler.load_state_dict(state), 0, 8)
     return {"opened": opened, "first": first, "resumed": time.perf_counter() - begun}
 
 

@@ -19,9 +19,9 @@ from benchmarks.campaign.outcome import Outcome, expect, repeat
 from blender import load_recipe, write_blend
 from blender.core.errors import BlenderError
 from blender.stream.loader import LoaderSettings
+from blender.stream.opening import open_mixture
 from blender.stream.reader import ReaderSettings
 from blender.stream.remote import Retries
-from blender.stream.source import open_source
 from blender.stream.stored import StoredBatch, StoredLoader
 from tests.servers import address, serving
 
@@ -81,7 +81,7 @@ def _settings(seed: int, cache: Path, room: int) -> LoaderSettings:
 
 
 def _epoch(location: str, settings: LoaderSettings) -> Seen:
-    loader = StoredLoader(open_source(location), settings, 0, 1)
+    loader = StoredLoader(open_mixture(location), settings, 0, 1)
     return [row for batch in loader for row in _rows(batch)]
 
 

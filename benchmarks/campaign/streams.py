@@ -17,7 +17,7 @@ from benchmarks.campaign.corpus import write_recipe
 from benchmarks.campaign.outcome import Outcome, expect, repeat
 from blender import load_recipe, write_blend
 from blender.stream.loader import LoaderSettings
-from blender.stream.source import open_source
+from blender.stream.opening import open_mixture
 from blender.stream.stored import StoredBatch, StoredLoader
 
 _MOST_RANKS = 16
@@ -90,7 +90,7 @@ class _Cut:
 
 
 def _epoch(data: dict[str, Any], seed: int) -> list[Key]:
-    loader = StoredLoader(open_source(data), LoaderSettings(batch_size=8, seed=seed, tail="pad"), 0, 1)
+    loader = StoredLoader(open_mixture(data), LoaderSettings(batch_size=8, seed=seed, tail="pad"), 0, 1)
     return [key for batch in loader for key in _keys(batch)]
 
 
@@ -105,7 +105,7 @@ def _read(
     settings = LoaderSettings(batch_size=cut.batch_size, seed=seed, tail="pad", workers=cut.workers)
     read, states = {}, set()
     for rank in cut.ranks:
-        loader = StoredLoader(open_source(data), settings, rank, cut.world)
+        loader = StoredLoader(open_mixture(data), settings, rank, cut.world)
         if state is not None:
             loader.load_state_dict(state)
         read[rank] = [_keys(batch) for batch in islice(loader, cut.num_batches)]

@@ -8,16 +8,16 @@ import typer
 from blender.cli.options import FolderArgument, JsonOption
 
 
-class Loader(StrEnum):
-    """Who wants more than the shards."""
+class OtherLoader(StrEnum):
+    """A loader that needs index files of its own."""
 
     energon = "energon"
     wids = "wids"
 
 
 _USE = {
-    Loader.energon: "open it with: energon preview {folder}",
-    Loader.wids: 'open it with: wids.ShardListDataset("{folder}/train/wids.json", localname=str)',
+    OtherLoader.energon: "open it with: energon preview {folder}",
+    OtherLoader.wids: 'open it with: wids.ShardListDataset("{folder}/train/wids.json", localname=str)',
 }
 
 
@@ -29,7 +29,7 @@ def add_to(app: typer.Typer) -> None:
 def index(
     folder: FolderArgument,
     loaders: Annotated[
-        list[Loader],
+        list[OtherLoader],
         typer.Option("--for", help="Who is to read the blend; repeatable.", show_default=False),
     ],
     as_json: JsonOption = False,
@@ -46,7 +46,7 @@ def index(
     from blender.shards.wids import write_wids
 
     blend = open_blend(folder)
-    write = {Loader.energon: write_energon, Loader.wids: write_wids}
+    write = {OtherLoader.energon: write_energon, OtherLoader.wids: write_wids}
     with hold_folder(folder, BLEND):
         written = {loader: write[loader](blend) for loader in dict.fromkeys(loaders)}
     if as_json:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from blender.stream.report import StreamReport
 
 
-class Split(StrEnum):
+class SplitName(StrEnum):
     """Which part of a blend."""
 
     train = "train"
@@ -35,7 +35,7 @@ def stream(
     vision: Annotated[
         str, typer.Option(metavar="NAME|DIR", help="Vision tower whose image settings to use.", show_default=False)
     ],
-    split: Annotated[Split, typer.Option(help="Which split.")] = Split.train,
+    split: Annotated[SplitName, typer.Option(help="Which split.")] = SplitName.train,
     batches: Annotated[int, typer.Option("--batches", "-n", min=1, help="How many batches to take.")] = 50,
     batch_size: Annotated[int, typer.Option(min=1, help="Rows of a batch.")] = 8,
     workers: Annotated[int, typer.Option(min=0, help="Worker processes; 0 loads in this one.")] = 2,
@@ -54,10 +54,10 @@ def stream(
     from blender.cli.output import console, print_json
     from blender.stream.loader import LoaderSettings, StreamLoader
     from blender.stream.models import load_encoder
+    from blender.stream.opening import open_mixture
     from blender.stream.report import measure
-    from blender.stream.source import open_source
 
-    source = open_source(folder, split.value)
+    mixture = open_mixture(folder, split.value)
     encoder, collator, loaded = load_encoder(
         tokenizer,
         vision,
@@ -67,7 +67,7 @@ def stream(
         draft=draft,
     )
     settings = LoaderSettings(batch_size, seed=seed, tail="pad", pack=pack, workers=workers)
-    report, first = measure(StreamLoader(source, encoder, collator, settings), batches)
+    report, first = measure(StreamLoader(mixture, encoder, collator, settings), batches)
     if as_json:
         print_json(report)
         return

@@ -44,7 +44,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedShard:
     name: str
     sha256: str
     num_bytes: int
@@ -195,10 +195,10 @@ class ShardCache:
             (self.folder / file.name).unlink(missing_ok=True)
         return True
 
-    def _kept(self) -> Iterator[_Kept]:
+    def _kept(self) -> Iterator[_CachedShard]:
         for path in self._files(_WHOLE):
             facts = path.stat()
-            yield _Kept(path.name, path.stem, facts.st_size, facts.st_mtime_ns)
+            yield _CachedShard(path.name, path.stem, facts.st_size, facts.st_mtime_ns)
 
     def _files(self, names: re.Pattern[str]) -> list[Path]:
         return [path for path in self.folder.iterdir() if names.fullmatch(path.name)]

@@ -1,7 +1,7 @@
-"""How many positions each sample takes once encoded: counted once per tokenizer and template, and kept.
+"""How many positions each sample takes once encoded: counted once per tokenizer and template, and stored.
 
-Packing is planned from these lengths. They lie beside the index of a local blend, else in the cache folder, under a
-name that says what they depend on.
+Packing is planned from these lengths. They are stored beside the index of a local blend, or in the cache folder for a
+remote one, under a name that is a hash of all they depend on.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ def sample_lengths(
     workers: int | None = None,
     settings: ReaderSettings | None = None,
 ) -> Lengths:
-    """Count the positions of every sample of a split, or read what was counted before.
+    """Count the positions of every sample of a split, or read the stored counts.
 
     Args:
         blend: The blend.
         split: The split.
-        encoder: What samples will be encoded with.
+        encoder: How samples will be encoded.
         workers: Number of processes; all cores by default.
-        settings: How to read.
+        settings: How shards are read, and where lengths of a remote blend are stored.
 
     Returns:
         (S,) positions, image positions and end tokens included; 0 for a sample that will be dropped.
@@ -47,9 +47,9 @@ def sample_lengths(
     settings = settings or ReaderSettings()
     file = _file(blend, split, encoder, settings)
     if file.is_file():
-        kept: Lengths = np.load(file, allow_pickle=False)
-        if len(kept) == blend.split(split).num_samples:
-            return kept
+        stored: Lengths = np.load(file, allow_pickle=False)
+        if len(stored) == blend.split(split).num_samples:
+            return stored
     lengths = np.zeros(blend.split(split).num_samples, dtype=np.int32)
     shards = blend.split(split).shards
     workers = min(workers or num_cores(), len(shards)) if len(lengths) > 2_000 else 1
@@ -58,20 +58,20 @@ def sample_lengths(
     ):
         first = shards[shard].first_row
         lengths[first : first + len(counted)] = counted
-    _keep(file, lengths)
+    _store(file, lengths)
     return lengths
 
 
 def _file(blend: StreamBlend, split: str, encoder: Encoder, settings: ReaderSettings) -> Path:
     template = msgspec.json.encode(encoder.template) if encoder.template else b"as written"
-    said = [encoder.text.__getstate__(), encoder.max_tokens, split]
-    digest = hashlib.sha256(repr(said).encode() + template + blend.identity.encode()).hexdigest()[:16]
+    settings_of_text = [encoder.text.__getstate__(), encoder.max_tokens, split]
+    digest = hashlib.sha256(repr(settings_of_text).encode() + template + blend.identity.encode()).hexdigest()[:16]
     folder = settings.cache_folder if blend.is_remote else local_path(blend.location) / split
     return folder / f"lengths-{digest}.npy"
 
 
-def _keep(file: Path, lengths: Lengths) -> None:
-    """Write lengths down where that is allowed; a blend may lie in a folder that is only read."""
+def _store(file: Path, lengths: Lengths) -> None:
+    """Write lengths to a file, where that is allowed; the folder of a blend may be read-only."""
     content = io.BytesIO()
     np.save(content, lengths, allow_pickle=False)
     try:

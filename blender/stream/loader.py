@@ -1,9 +1,9 @@
-"""The loader that a training loop iterates over: exact order, any number of ranks and workers, a state of one point.
+"""The loader that a training loop iterates over: exact order, any number of ranks and workers, a small state.
 
-Worker w of k makes batches w, w + k, w + 2k, … of its rank, each from the plan alone; PyTorch's ``DataLoader`` takes
-them from the workers in turn, so what a rank sees does not depend on k. The state counts batches that were handed out,
-not those fetched ahead, and is the same on all ranks. :class:`StreamLoader` gives tensors; :class:`Loader` gives what
-two functions make of the samples.
+Worker w of k makes batches w, w + k, w + 2k, … of its rank, each from the sampler alone; PyTorch's ``DataLoader`` takes
+them from the workers in turn, so what a rank sees does not depend on k. The state counts batches that the loop
+received, not those fetched ahead, and is the same on all ranks. :class:`StreamLoader` gives tensors; :class:`Loader`
+gives the results of two functions of the user's.
 """
 
 import os
@@ -22,33 +22,29 @@ from blender.core.errors import BlenderError, StreamError
 from blender.core.parent import end_with_parent
 from blender.shards.read import StoredSample
 from blender.stream.collate import Batch, Collator
-from blender.stream.damage import DamagePolicy
-from blender.stream.dealing import Deal, PackedDeal, Row, SingleDeal
-from blender.stream.encode import Dropped, Encoded, Encoder, encode_sample
-from blender.stream.killed import killed_workers_told
+from blender.stream.encode import Dropped, EncodedSample, Encoder, encode_sample
+from blender.stream.killed_workers import explaining_killed_workers
 from blender.stream.lengths import sample_lengths
-from blender.stream.mixture import mix
-from blender.stream.plan import START, Draw, Point, Tail
+from blender.stream.opening import OpenMixture
 from blender.stream.reader import ReaderSettings, ShardReader
-from blender.stream.slots import Sent, Slots
-from blender.stream.source import Source
+from blender.stream.sampler import START, BatchSampler, PackedBatchSampler, Row, StreamPosition, Tail
+from blender.stream.sequence import SampleReference
+from blender.stream.shared_buffers import SharedBatch, SharedBuffers
+from blender.stream.skip import Outcome, SkipPolicy
 from blender.stream.unpack import DamagedSample
 
 Item = TypeVar("Item")
 Content = TypeVar("Content")
 
-#: makes something of a sample, which is given with its tags, or says why not
+#: makes an item of a sample and its tags, or says why not
 Prepare = Callable[[StoredSample, Mapping[str, str]], Item | Dropped]
-#: makes a batch of rows of such things; a row may be empty
+#: makes a batch of rows of items; a row may be empty
 Combine = Callable[[list[list[Item]]], Any]
 
-#: what became of a sample; None: it is used
-_Outcome = DamagedSample | Dropped | None
-
-#: of the five numbers at each position of a row
-_BYTES_OF_POSITION = 40
-#: batches whose shards are fetched ahead, and after how many the list is made anew
-_AHEAD, _LOOK_EVERY = 64, 16
+#: bytes of a position in a batch: five numbers
+_BYTES_PER_POSITION = 40
+#: for how many batches shards are fetched ahead, and after how many batches the list of shards is renewed
+_BATCHES_AHEAD, _RENEW_EVERY = 64, 16
 
 
 @dataclass(frozen=True)
@@ -57,60 +53,39 @@ class LoaderSettings:
 
     #: rows of a batch, over all ranks
     batch_size: int
+    #: of the order
     seed: int = 0
-    #: what becomes of an epoch's end: ``drop`` or ``pad``
+    #: what happens to rows that do not fill a batch at the end of an epoch: ``drop`` or ``pad``
     tail: Tail = "drop"
     #: put several samples into a row of the encoder's ``max_tokens`` positions
     pack: bool = False
-    #: samples that may share rows with each other
+    #: consecutive samples that may share rows with each other
     pack_window: int = 256
-    #: worker processes; 0 loads in this one
+    #: worker processes; 0 loads in this process
     workers: int = 0
     #: batches that each worker fetches ahead
     prefetch: int = 2
+    #: move batches to page-locked memory
     pin_memory: bool = False
-    #: ``fork``, ``spawn`` or ``forkserver``; None for the system's own
+    #: of the workers: ``fork``, ``spawn`` or ``forkserver``; None for the system's default
     start_method: str | None = None
     #: more damaged samples in a row than this stop the run
     max_damaged: int = 16
+    #: how shards are read
     reader: ReaderSettings = ReaderSettings()
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What a worker makes: a batch, and what became of its samples."""
-
-    batch: Any
-    outcomes: list[_Outcome]
-
-    def pin_memory(self) -> "_Made":
-        """Pin the batch, if it can be; called by a DataLoader that pins."""
-        batch = _opened(self.batch)
-        pin = getattr(batch, "pin_memory", None)
-        return _Made(pin() if pin else batch, self.outcomes)
-
-
-@dataclass(frozen=True)
-class _Failed:
-    """What a worker makes when it cannot go on: an error that is raised in the loop's own process, as it is."""
-
-    error: BlenderError
-
-
-def _opened(batch: Any) -> Any:
-    return batch.open() if isinstance(batch, Sent) else batch
-
-
 class Loader(IterableDataset[Content], Generic[Item, Content]):
-    """Iterates over the batches of a rank, an epoch at a time, from where its state stands.
+    """Iterates over the batches of a rank, one epoch per iteration, from the position of its state.
 
-    Where a dataset is wanted, as by ``torchdata``'s ``StatefulDataLoader``, it is one, with workers of its own.
+    It can also be used where a stateful dataset is expected, as by ``torchdata``'s ``StatefulDataLoader``; its workers
+    are its own in any case.
 
     Args:
-        source: What to stream.
-        deal: How its samples are dealt out to batches.
-        prepare: Called in a worker with each sample and its tags (the path of its ``blend``).
-        combine: Called in a worker with what ``prepare`` made for a batch; its result goes to the training loop.
+        mixture: What to stream.
+        sampler: Which samples are in which batch.
+        prepare: Called in a worker with each sample and its tags (``blend``: the path of its component).
+        combine: Called in a worker with what ``prepare`` returned for a batch; the training loop gets the result.
         settings: How to load.
         rank: Number of this rank; that of ``torch.distributed`` by default, and 0 without it.
         world: Number of ranks, likewise.
@@ -118,135 +93,142 @@ class Loader(IterableDataset[Content], Generic[Item, Content]):
 
     def __init__(
         self,
-        source: Source,
-        deal: Deal,
+        mixture: OpenMixture,
+        sampler: BatchSampler,
         prepare: Prepare[Item],
         combine: Combine[Item],
         settings: LoaderSettings,
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
-        self.rank, self.world = _place(rank, world)
-        self.deal = deal
-        self.point = START
-        #: samples that could not be used so far, by reason
-        self.skipped: Counter[str] = Counter()
-        self.damage = DamagePolicy(settings.max_damaged)
-        dealt = _Dealt(deal, self.rank, self.world)
-        self._batches = _Batches(source, dealt, prepare, combine, settings.reader)
+        self.rank, self.world = _rank_and_world(rank, world)
+        self.sampler = sampler
+        #: where the next batch begins
+        self.position = START
+        self.skip_policy = SkipPolicy(settings.max_damaged)
+        rows = partial(_rank_rows, sampler, self.rank, self.world)
+        self._batches = _RankBatches(mixture, sampler, rows, prepare, combine, settings.reader)
         self._loader = _data_loader(self._batches, settings)
+
+    @property
+    def skipped(self) -> Counter[str]:
+        """Samples that could not be used so far, by reason."""
+        return self.skip_policy.skipped
 
     def __len__(self) -> int:
         """Count the batches that are left of the epoch, the same on every rank."""
-        return self.deal.num_batches(self.point)
+        return self.sampler.num_batches(self.position)
 
     def __iter__(self) -> Iterator[Content]:
-        """Go on to the end of the epoch.
+        """Yield batches to the end of the epoch.
 
         Raises:
-            StreamError: A shard cannot be had, too many samples in a row are damaged, or this is a worker of another
+            StreamError: A shard cannot be read, too many samples in a row are damaged, or this is a worker of another
                 loader.
+            WorkerError: A worker was killed.
         """
         if get_worker_info() is not None:
             raise StreamError(
                 "a stream is iterated over in a worker of another loader, where its state would be lost",
                 "give that loader num_workers=0, and this one `workers`",
             )
-        self._batches.begin(self.point)
-        for made in self._fetched():
-            for outcome in made.outcomes:
-                self._note(outcome)
-            self.point = self.deal.after(self.point)
-            yield _opened(made.batch)
+        self._batches.begin(self.position)
+        for received in self._received():
+            for outcome in received.outcomes:
+                self.skip_policy.note(outcome)
+            self.position = self.sampler.after(self.position)
+            yield _opened(received.batch)
 
-    def _fetched(self) -> Iterator[_Made]:
-        """Yield what workers make, and raise what they could not, as it was raised there."""
-        with killed_workers_told():
-            for made in self._loader:
-                if isinstance(made, _Failed):
-                    raise made.error
-                yield made
+    def _received(self) -> "Iterator[_WorkerBatch]":
+        """Yield what workers send, and raise their errors as they were raised there."""
+        with explaining_killed_workers():
+            for received in self._loader:
+                if isinstance(received, _WorkerFailure):
+                    raise received.error
+                yield received
 
     def state_dict(self) -> dict[str, Any]:
-        """Write down where the stream stands: JSON, the same on all ranks, valid for any number of them."""
-        return self.deal.state_dict(self.point)
+        """Return the state: JSON, the same on all ranks, valid for any number of ranks, workers and rows of a batch."""
+        return self.sampler.state_dict(self.position)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where a stream stood.
+        """Continue from a state.
 
         Raises:
             StreamError: The state is of another stream.
         """
-        self.point = self.deal.load_state_dict(state)
-
-    def _note(self, outcome: _Outcome) -> None:
-        if isinstance(outcome, Dropped):
-            self.skipped[outcome.reason] += 1
-        elif self.damage.take(outcome or True) is None:
-            self.skipped["damaged"] += 1
+        self.position = self.sampler.load_state_dict(state)
 
 
-class StreamLoader(Loader[Encoded, Batch]):
-    """Iterates over batches of tensors.
+class StreamLoader(Loader[EncodedSample, Batch]):
+    """Iterates over batches of tensors (:class:`Batch`).
 
     Args:
-        source: What to stream.
-        encoder: How samples become tensors.
-        collator: How they become batches.
+        mixture: What to stream.
+        encoder: How samples are encoded.
+        collator: How batches are made.
         settings: How to load.
         rank: Number of this rank; that of ``torch.distributed`` by default, and 0 without it.
         world: Number of ranks, likewise.
+
+    Raises:
+        StreamError: An epoch does not fill a batch, or lengths cannot be counted because a shard cannot be read.
     """
 
     def __init__(
         self,
-        source: Source,
+        mixture: OpenMixture,
         encoder: Encoder,
         collator: Collator,
         settings: LoaderSettings,
         rank: int | None = None,
         world: int | None = None,
     ) -> None:
-        deal = _make_deal(source, encoder, settings)
-        slots = Slots(_most_bytes(encoder, settings.batch_size), settings.workers, settings.prefetch + 1)
-        send = partial(_send, collator, slots)
-        super().__init__(source, deal, partial(_encode, encoder), send, settings, rank, world)
+        sampler = _make_sampler(mixture, encoder, settings)
+        _, num_ranks = _rank_and_world(rank, world)
+        num_bytes = _buffer_bytes(encoder, -(-settings.batch_size // num_ranks))
+        buffers = SharedBuffers(num_bytes, settings.workers, settings.prefetch + 1)
+        combine = partial(_combine, collator, buffers)
+        super().__init__(mixture, sampler, partial(_prepare, encoder), combine, settings, rank, world)
 
 
-def _encode(encoder: Encoder, stored: StoredSample, tags: Mapping[str, str]) -> Encoded | Dropped:
+def _prepare(encoder: Encoder, stored: StoredSample, tags: Mapping[str, str]) -> EncodedSample | Dropped:
     return encode_sample(stored, encoder, tags)
 
 
-def _send(collator: Collator, slots: Slots, rows: list[list[Encoded]]) -> Batch | Sent[Batch]:
-    return collator.send(rows, slots) if slots.are_used else collator(rows)
+def _combine(collator: Collator, buffers: SharedBuffers, rows: list[list[EncodedSample]]) -> Batch | SharedBatch[Batch]:
+    return collator.send(rows, buffers) if buffers.are_used else collator(rows)
 
 
-def _most_bytes(encoder: Encoder, batch_size: int) -> int:
-    """Give about the most bytes of a batch; one that has more after all is sent in the usual way."""
+def _buffer_bytes(encoder: Encoder, num_rows: int) -> int:
+    """Estimate the most bytes of a batch; a larger one is sent without a shared buffer."""
     length = encoder.max_tokens or 8192
     images = -(-length // encoder.text.image_positions)
-    return batch_size * (length * _BYTES_OF_POSITION + images * prod(encoder.pixels.shape)) + 4096
+    return num_rows * (length * _BYTES_PER_POSITION + images * prod(encoder.pixels.shape)) + 4096
 
 
-def _place(rank: int | None, world: int | None) -> tuple[int, int]:
+def _rank_and_world(rank: int | None, world: int | None) -> tuple[int, int]:
     if rank is not None and world is not None:
         return rank, world
-    distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
-    if distributed:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
-def _make_deal(source: Source, encoder: Encoder, settings: LoaderSettings) -> Deal:
+def _rank_rows(sampler: BatchSampler, rank: int, world: int, position: StreamPosition) -> list[Row]:
+    return sampler.rows(position, rank, world)
+
+
+def _make_sampler(mixture: OpenMixture, encoder: Encoder, settings: LoaderSettings) -> BatchSampler:
     if not settings.pack:
-        return SingleDeal(source.root, settings.seed, settings.batch_size, settings.tail)
+        return BatchSampler(mixture.mixture, settings.seed, settings.batch_size, settings.tail)
     assert encoder.max_tokens is not None, "rows are packed up to the encoder's max_tokens"
     lengths = {
-        path: sample_lengths(blend, source.split, encoder, settings=settings.reader).astype(np.int64)
-        for path, blend in source.blends.items()
+        path: sample_lengths(blend, mixture.split, encoder, settings=settings.reader).astype(np.int64)
+        for path, blend in mixture.blends.items()
     }
-    return PackedDeal(
-        source.root,
+    return PackedBatchSampler(
+        mixture.mixture,
         settings.seed,
         settings.batch_size,
         lengths,
@@ -256,7 +238,34 @@ def _make_deal(source: Source, encoder: Encoder, settings: LoaderSettings) -> De
     )
 
 
-def _data_loader(batches: "_Batches[Item]", settings: LoaderSettings) -> "DataLoader[_Made | _Failed]":
+@dataclass(frozen=True)
+class _WorkerBatch:
+    """What a worker sends: a batch, and the outcome of each of its samples."""
+
+    batch: Any
+    outcomes: list[Outcome]
+
+    def pin_memory(self) -> "_WorkerBatch":
+        """Pin the batch, if it can be; called by a DataLoader that pins."""
+        batch = _opened(self.batch)
+        pin = getattr(batch, "pin_memory", None)
+        return _WorkerBatch(pin() if pin else batch, self.outcomes)
+
+
+@dataclass(frozen=True)
+class _WorkerFailure:
+    """What a worker sends when it cannot continue: an error, to be raised in the process of the loop."""
+
+    error: BlenderError
+
+
+def _opened(batch: Any) -> Any:
+    return batch.open() if isinstance(batch, SharedBatch) else batch
+
+
+def _data_loader(
+    batches: "_RankBatches[Item]", settings: LoaderSettings
+) -> "DataLoader[_WorkerBatch | _WorkerFailure]":
     return DataLoader(
         batches,
         batch_size=None,
@@ -273,93 +282,78 @@ def _begin_worker(number: int) -> None:  # noqa: ARG001
     end_with_parent()
 
 
-@dataclass(frozen=True)
-class _Dealt:
-    """The part of one rank."""
-
-    deal: Deal
-    rank: int
-    world: int
-
-    def rows(self, point: Point) -> list[Row]:
-        return self.deal.rows(point, self.rank, self.world)
-
-
-class _Batches(IterableDataset[_Made | _Failed], Generic[Item]):
-    """A rank's batches from a point to the end of its epoch; a worker's share of them."""
+class _RankBatches(IterableDataset[_WorkerBatch | _WorkerFailure], Generic[Item]):
+    """A rank's batches from a position to the end of its epoch; in a worker, that worker's part of them."""
 
     def __init__(
         self,
-        source: Source,
-        dealt: _Dealt,
+        mixture: OpenMixture,
+        sampler: BatchSampler,
+        rows: Callable[[StreamPosition], list[Row]],
         prepare: Prepare[Item],
         combine: Combine[Item],
         reading: ReaderSettings,
     ) -> None:
-        self._dealt, self._prepare, self._combine, self._split = dealt, prepare, combine, source.split
-        paths = _leaf_paths(source)
-        self._tags = [{"blend": path} for path in paths]
-        self._readers = [ShardReader(source.blends[path], reading) for path in paths]
-        self._is_remote = any(blend.is_remote for blend in source.blends.values())
-        # workers that live on are told here where the next epoch begins
+        self._sampler, self._rows, self._prepare, self._combine = sampler, rows, prepare, combine
+        self._split = mixture.split
+        self._tags = [{"blend": path} for path in mixture.blends]
+        self._readers = [ShardReader(blend, reading) for blend in mixture.blends.values()]
+        self._is_remote = any(blend.is_remote for blend in mixture.blends.values())
+        # in shared memory, so that workers that stay alive learn where the next epoch begins
         self._start = _shared(torch.zeros(2, dtype=torch.int64))
 
-    def begin(self, point: Point) -> None:
-        """Say where the next iteration begins."""
-        self._start.copy_(torch.tensor(point))
+    def begin(self, position: StreamPosition) -> None:
+        """Set where the next iteration begins."""
+        self._start.copy_(torch.tensor(position))
 
-    def __iter__(self) -> Iterator[_Made | _Failed]:
+    def __iter__(self) -> Iterator[_WorkerBatch | _WorkerFailure]:
         try:
             yield from self._each()
         except BlenderError as error:
             if get_worker_info() is None:
                 raise
-            yield _Failed(error)
+            yield _WorkerFailure(error)
 
-    def _each(self) -> Iterator[_Made]:
-        start, deal = Point(*self._start.tolist()), self._dealt.deal
+    def _each(self) -> Iterator[_WorkerBatch]:
+        start = StreamPosition(*self._start.tolist())
         worker = get_worker_info()
         first, step = (worker.id, worker.num_workers) if worker else (0, 1)
-        for turn, batch in enumerate(range(first, deal.num_batches(start), step)):
-            point = deal.after(start, batch)
-            if self._is_remote and turn % _LOOK_EVERY == 0:
-                self._look_ahead(point)
-            yield self._make(self._dealt.rows(point))
+        for number, batch in enumerate(range(first, self._sampler.num_batches(start), step)):
+            position = self._sampler.after(start, batch)
+            if self._is_remote and number % _RENEW_EVERY == 0:
+                self._prefetch(position)
+            yield self._make(self._rows(position))
 
-    def _look_ahead(self, point: Point) -> None:
-        wanted: list[dict[int, None]] = [{} for _ in self._readers]
-        for draw in self._dealt.deal.upcoming(point, _AHEAD):
-            wanted[draw.leaf][draw.shard] = None
-        for reader, shards in zip(self._readers, wanted, strict=True):
+    def _prefetch(self, position: StreamPosition) -> None:
+        upcoming: list[dict[int, None]] = [{} for _ in self._readers]
+        for reference in self._sampler.upcoming(position, _BATCHES_AHEAD):
+            upcoming[reference.component][reference.shard] = None
+        for reader, shards in zip(self._readers, upcoming, strict=True):
             reader.prefetch(self._split, list(shards))
 
-    def _make(self, rows: list[Row]) -> _Made:
-        outcomes: list[_Outcome] = []
-        made: list[list[Item]] = []
+    def _make(self, rows: list[Row]) -> _WorkerBatch:
+        outcomes: list[Outcome] = []
+        items: list[list[Item]] = []
         for row in rows:
-            made.append([])
-            for draw in row:
-                item = self._item(draw)
+            items.append([])
+            for reference in row:
+                item = self._item(reference)
                 if isinstance(item, (Dropped, DamagedSample)):
                     outcomes.append(item)
                 else:
                     outcomes.append(None)
-                    made[-1].append(item)
-        return _Made(self._combine(made), outcomes)
+                    items[-1].append(item)
+        return _WorkerBatch(self._combine(items), outcomes)
 
-    def _item(self, draw: Draw) -> Item | Dropped | DamagedSample:
+    def _item(self, reference: SampleReference) -> Item | Dropped | DamagedSample:
+        component, shard, row = reference
         try:
-            stored = self._readers[draw.leaf].read(self._split, draw.shard, draw.row)
+            stored = self._readers[component].read(self._split, shard, row)
         except DamagedSample as error:
             return error
-        return self._prepare(stored, self._tags[draw.leaf])
+        return self._prepare(stored, self._tags[component])
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:
     tensor.share_memory_()  # type: ignore[no-untyped-call]
     return tensor
-
-
-def _leaf_paths(source: Source) -> list[str]:
-    """List the leaves in the order in which the mixture numbers them."""
-    return [place.path for place in mix(source.root).places]

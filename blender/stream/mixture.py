@@ -1,15 +1,15 @@
-"""Several blends at once: a tree of groups and leaves, and what it comes to.
+"""A mixture of blends: a tree of groups and components, and the share of each component in an epoch.
 
-Every member of a group is given by at most one of
+Every member of a group is given at most one of
 
 - ``repeat``: copies per epoch; 2.5 is two whole copies and half of a third;
-- ``samples``: how many per epoch, whatever there are;
-- ``weight``: its share of the group, beside the weights of the other members, all of which then have one.
+- ``samples``: number of samples per epoch, however many there are;
+- ``weight``: its share of the group, relative to the weights of the other members, all of which then have one.
 
-Without weights a group consists of what its members come to, added up. With weights its epoch goes on until the first
-member that would have to start over: no sample comes twice and the shares are kept; ``samples`` or ``repeat`` on the
-group make it longer or shorter. The same blend may stand in a tree several times, at different paths: these are
-different leaves, with orders of their own.
+Without weights, an epoch of a group is the sum of its members. With weights, it ends where the first member would have
+to start over: no sample comes twice and the shares are kept; ``samples`` or ``repeat`` on the group make it longer or
+shorter. The same blend may be in a tree several times, at different paths: these are different components, with orders
+of their own.
 """
 
 import hashlib
@@ -19,20 +19,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import isfinite, lcm
+from math import isfinite
 
 from blender.core.errors import StreamError
+from blender.stream.interleave import MAX_SAMPLES
+
+_OUTERMOST = "the mixture"
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """One split of a blend, as a member of a mixture."""
+class Component:
+    """One split of one blend, as a member of a mixture."""
 
     #: unlike those of the other members of its group; without "/"
     name: str
     #: samples in each shard
     shard_sizes: tuple[int, ...]
-    #: names the contents: another one means other samples
+    #: identifies the contents: another fingerprint means other samples
     fingerprint: str
     weight: float | None = None
     repeat: float | None = None
@@ -40,107 +43,105 @@ class Leaf:
 
     @cached_property
     def num_samples(self) -> int:
-        """Samples that there are."""
+        """Samples in all shards."""
         return sum(self.shard_sizes)
 
 
 @dataclass(frozen=True)
-class Group:
+class MixtureGroup:
     """Members of a mixture that are given an amount together."""
 
     name: str
-    members: tuple["Leaf | Group", ...]
+    members: tuple["Component | MixtureGroup", ...]
     weight: float | None = None
     repeat: float | None = None
     samples: int | None = None
 
 
-Node = Leaf | Group
-
-_OUTERMOST = "the mixture"
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a leaf stands in a mixture, and its share of it."""
-
-    #: names of its groups, without the outermost, and its own, joined by "/"
-    path: str
-    leaf: Leaf
-    share: Fraction
+MixtureNode = Component | MixtureGroup
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Leaves and their shares of an epoch."""
+    """Components and their shares of an epoch. Made by :func:`mix`."""
 
-    places: tuple[Place, ...]
+    #: by path: names of the component's groups, without the outermost, and its own, joined by "/"
+    components: dict[str, Component]
+    #: of each component, in the same order
+    shares: tuple[Fraction, ...]
     #: samples in an epoch
     num_samples: int
 
     @cached_property
-    def whole_shares(self) -> tuple[int, ...]:
-        """The shares as whole numbers in proportion to each other."""
-        whole = lcm(*(place.share.denominator for place in self.places))
-        return tuple(int(place.share * whole) for place in self.places)
+    def counts(self) -> tuple[int, ...]:
+        """Samples of each component in an epoch: its share of them, rounded down or up to a whole number."""
+        exact = [share * self.num_samples for share in self.shares]
+        counts = [int(amount) for amount in exact]
+        by_remainder = sorted(range(len(exact)), key=lambda number: counts[number] - exact[number])
+        for number in by_remainder[: self.num_samples - sum(counts)]:
+            counts[number] += 1
+        return tuple(counts)
 
     @cached_property
     def fingerprint(self) -> str:
-        """A hash of all that decides which samples come when, but for the seed."""
+        """A hash of all that decides which samples come when, except for the seed."""
         parts = [
-            [place.path, place.leaf.fingerprint, str(place.share), list(place.leaf.shard_sizes)]
-            for place in self.places
+            [path, component.fingerprint, str(share), list(component.shard_sizes)]
+            for (path, component), share in zip(self.components.items(), self.shares, strict=True)
         ]
         return hashlib.sha256(json.dumps([self.num_samples, parts]).encode()).hexdigest()
 
 
-def mix(root: Node) -> Mixture:
-    """Work out what a tree comes to.
+def mix(root: MixtureNode) -> Mixture:
+    """Work out the components of a tree and their shares.
 
     Args:
-        root: A group, or a leaf alone.
+        root: A group, or a component alone.
 
     Raises:
         StreamError: The tree cannot be used.
     """
     if root.weight is not None:
         raise StreamError(f"{_OUTERMOST} has a weight, but nothing beside it", "leave the weight out")
-    _check(root, "" if isinstance(root, Group) else root.name)
-    mixture = Mixture(tuple(_places(root, "", Fraction(1))), _size(root))
-    for place in mixture.places:
-        if place.share * mixture.num_samples < 1:
+    _check(root, "" if isinstance(root, MixtureGroup) else root.name)
+    paths, components, shares = zip(*_components(root, "", Fraction(1)), strict=True)
+    mixture = Mixture(dict(zip(paths, components, strict=True)), shares, _size(root))
+    if mixture.num_samples > MAX_SAMPLES:
+        raise StreamError(f"an epoch has {mixture.num_samples:,} samples", f"make it {MAX_SAMPLES:,} at most")
+    for path, share in zip(paths, shares, strict=True):
+        if share * mixture.num_samples < 1:
             raise StreamError(
-                f"{place.path} would get less than one of the {mixture.num_samples} samples of an epoch",
+                f"{path} would get less than one of the {mixture.num_samples} samples of an epoch",
                 "give it a larger share, or the mixture more `samples`",
             )
     return mixture
 
 
-def _places(node: Node, group: str, share: Fraction) -> Iterator[Place]:
-    """Walk the leaves of a node that stands in a group."""
-    if isinstance(node, Leaf):
-        yield Place(_join(group, node.name), node, share)
+def _components(node: MixtureNode, group: str, share: Fraction) -> Iterator[tuple[str, Component, Fraction]]:
+    """Yield path, component and share of the components of a node, which is in the group of a path."""
+    if isinstance(node, Component):
+        yield _join(group, node.name), node, share
         return
     for member, part in zip(node.members, _member_shares(node), strict=True):
-        inner = _join(group, member.name) if isinstance(member, Group) else group
-        yield from _places(member, inner, share * part)
+        inner = _join(group, member.name) if isinstance(member, MixtureGroup) else group
+        yield from _components(member, inner, share * part)
 
 
 def _join(group: str, name: str) -> str:
     return f"{group}/{name}" if group else name
 
 
-def _member_shares(group: Group) -> list[Fraction]:
+def _member_shares(group: MixtureGroup) -> list[Fraction]:
     """Return what part of a group each member is."""
     parts = [Fraction(_size(member)) if member.weight is None else _exact(member.weight) for member in group.members]
     return [part / sum(parts) for part in parts]
 
 
-def _size(node: Node) -> int:
-    """Return how many samples a node comes to in an epoch, if it decides that itself."""
+def _size(node: MixtureNode) -> int:
+    """Return the number of samples in an epoch of a node, as far as the node itself decides it."""
     if node.samples is not None:
         return node.samples
-    if isinstance(node, Leaf):
+    if isinstance(node, Component):
         natural = node.num_samples
     elif node.members[0].weight is None:
         natural = sum(map(_size, node.members))
@@ -155,28 +156,28 @@ def _exact(number: float) -> Fraction:
     return Fraction(str(number))
 
 
-def _check(node: Node, path: str) -> None:
-    """Refuse a node that makes no sense, or has a member that makes none."""
-    called = path or _OUTERMOST
-    _check_amount(node, called)
-    if isinstance(node, Leaf):
+def _check(node: MixtureNode, path: str) -> None:
+    """Refuse a node that cannot be used, or has a member that cannot be used."""
+    name = path or _OUTERMOST
+    _check_amount(node, name)
+    if isinstance(node, Component):
         if not node.num_samples:
-            raise StreamError(f"{called} has no samples", "leave it out of the mixture")
+            raise StreamError(f"{name} has no samples", "leave it out of the mixture")
         return
     if not node.members:
-        raise StreamError(f"{called} has no members", "name at least one blend in it")
-    _check_names(node, called)
+        raise StreamError(f"{name} has no members", "name at least one blend in it")
+    _check_names(node, name)
     without = [member.name for member in node.members if member.weight is None]
     if 0 < len(without) < len(node.members):
         raise StreamError(
-            f"some members of {called} have a weight and others have none: {', '.join(without)}",
+            f"some members of {name} have a weight and others have none: {', '.join(without)}",
             "give all of them a weight, or put those that have one into a group of their own",
         )
     for member in node.members:
         _check(member, _join(path, member.name))
 
 
-def _check_names(group: Group, path: str) -> None:
+def _check_names(group: MixtureGroup, path: str) -> None:
     names = Counter(member.name for member in group.members)
     for name, uses in names.items():
         if not name or "/" in name:
@@ -185,7 +186,7 @@ def _check_names(group: Group, path: str) -> None:
             raise StreamError(f"{uses} members of {path} are named {name}", "give each a name of its own")
 
 
-def _check_amount(node: Node, path: str) -> None:
+def _check_amount(node: MixtureNode, path: str) -> None:
     amounts = {"weight": node.weight, "repeat": node.repeat, "samples": node.samples}
     given = {name: amount for name, amount in amounts.items() if amount is not None}
     if len(given) > 1:

@@ -3,23 +3,22 @@
 The shards are put in random order and cut into ``OPEN`` equal pieces each. A *window* of the sequence takes one piece
 from each of ``OPEN`` shards, and every window has them at different stages: from one shard its first piece, from
 another its second, and so on to one that comes to its end. The next window is one piece further in each; the shard that
-ended gives its place to the next one. So
+ended is replaced by the next one. So
 
-- at most ``OPEN`` shards are being read at any time, and one is changed for another at a time, not all at once;
-- a shard is read in blocks of ``BLOCK`` rows, one after the other, only the rows within a block being shuffled;
-- a window has rows from all stages of its shards, even if shards should be sorted within;
-- within a window every piece is spread evenly, at random places, so that each batch has rows from about all shards;
-- any position is found at once, at the cost of one window.
+- at most ``OPEN`` shards are being read at any time, and they are replaced one at a time, not all at once;
+- a shard is read in blocks of ``BLOCK`` rows, one after the other, and only the rows within a block are shuffled;
+- a window has rows from all stages of its shards, even if the shards are sorted;
+- within a window every piece is spread evenly, at random positions, so that each batch has rows from about all shards;
+- any position can be computed directly, at the cost of one window.
 
 The sequence is a ring: its first windows take later pieces from the ``OPEN - 1`` shards that come last, and these are
-opened a second time at the end of the pass for what was left. Long shards take their pieces over several windows each,
-which keeps windows small; with fewer than ``OPEN`` shards each is read at several places at once.
+opened a second time at the end of the pass for the rest. Long shards spread each piece over several windows, which
+keeps windows small; with fewer than ``OPEN`` shards each shard is read at several offsets at once.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from cachetools import LRUCache
 
 from blender.core.randomness import generator
 
@@ -32,29 +31,13 @@ BLOCK = 32
 
 _WINDOW_ROWS = 4096
 _PAGE_ROWS = 1024
-_KEPT_PAGES = 3
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Samples of a blend in turn."""
-
-    #: (n,) indices of shards
-    shards: Ints
-    #: (n,) rows in these shards
-    rows: Ints
-
-    def __len__(self) -> int:
-        return len(self.shards)
-
-    def __getitem__(self, which: slice) -> "Rows":
-        return Rows(self.shards[which], self.rows[which])
+_CACHED_PAGES = 3
 
 
 class Order:
     """One pass over the samples of a blend: each comes once.
 
-    Making one costs a few milliseconds for 10,000 shards; windows are worked out where they are asked for.
+    Making one takes a few milliseconds for 10,000 shards; windows are computed when they are needed.
 
     Args:
         shard_sizes: (S,) samples in each shard.
@@ -67,27 +50,30 @@ class Order:
         sizes = np.asarray(shard_sizes, np.int64)
         self._shards, self._starts, self._sizes = _shuffled_runs(sizes, generator(seed, "shards", *purpose))
         num_runs = len(self._sizes)
-        #: windows that a shard takes for one of its OPEN pieces, each giving a part of it
+        #: windows over which a shard spreads one of its OPEN pieces
         self._parts = max(1, -(-int(sizes.sum()) // (num_runs * _WINDOW_ROWS)))
         num_rows = self._window_sizes()
-        #: windows are worked out so many at a time
+        #: windows are computed in pages of so many
         self._per_page = max(1, _PAGE_ROWS * len(num_rows) // max(1, int(num_rows.sum())))
         self._page_starts = np.append(np.concatenate([[0], np.cumsum(num_rows)])[: -1 : self._per_page], num_rows.sum())
-        self._pages: dict[int, Rows] = {}
+        self._pages: LRUCache[int, Ints] = LRUCache(_CACHED_PAGES)
 
     def __len__(self) -> int:
         return int(self._page_starts[-1])
 
-    def slice(self, start: int, stop: int) -> Rows:
-        """Return the samples from a position to another."""
+    def slice(self, start: int, stop: int) -> Ints:
+        """Return the samples from a position of the pass to another.
+
+        Returns:
+            (stop - start, 2) shard of each sample, and its row in the shard.
+        """
         if start >= stop:
-            return Rows(np.zeros(0, np.int64), np.zeros(0, np.int64))
+            return np.zeros((0, 2), np.int64)
         first = int(np.searchsorted(self._page_starts, start, side="right")) - 1
         last = int(np.searchsorted(self._page_starts, stop, side="left"))
-        pages = [self._page(number) for number in range(first, last)]
+        pages = np.concatenate([self._page(number) for number in range(first, last)])
         offset = int(self._page_starts[first])
-        shards, rows = (np.concatenate([getattr(page, name) for page in pages]) for name in ("shards", "rows"))
-        return Rows(shards, rows)[start - offset : stop - offset]
+        return pages[start - offset : stop - offset]
 
     def _window_sizes(self) -> Ints:
         windows = np.arange(len(self._sizes) * self._parts)
@@ -106,14 +92,13 @@ class Order:
         low = part * sizes // cut
         return run, low, (part + 1) * sizes // cut - low
 
-    def _page(self, number: int) -> Rows:
-        if number not in self._pages:
-            self._pages[number] = self._make_page(number)
-            while len(self._pages) > _KEPT_PAGES:
-                del self._pages[next(iter(self._pages))]
-        return self._pages[number]
+    def _page(self, number: int) -> Ints:
+        page: Ints | None = self._pages.get(number)
+        if page is None:
+            page = self._pages[number] = self._make_page(number)
+        return page
 
-    def _make_page(self, number: int) -> Rows:
+    def _make_page(self, number: int) -> Ints:
         num_windows = len(self._sizes) * self._parts
         windows = np.arange(number * self._per_page, min((number + 1) * self._per_page, num_windows))
         in_page = np.repeat(np.arange(len(windows)), OPEN)
@@ -123,8 +108,8 @@ class Order:
         rows = self._starts[run[piece]] + low[piece] + nth
         random = generator(self._seed, "page", number, *self._purpose).random((2, len(piece)))
         rows = rows[np.argsort(_blocks(piece, rows) + random[0], kind="stable")]
-        places = np.argsort(in_page[piece] + (nth + random[1]) / num_rows[piece], kind="stable")
-        return Rows(self._shards[run[piece]][places], rows[places])
+        shuffled = np.argsort(in_page[piece] + (nth + random[1]) / num_rows[piece], kind="stable")
+        return np.stack([self._shards[run[piece]][shuffled], rows[shuffled]], axis=1)
 
 
 def _shuffled_runs(sizes: Ints, random: np.random.Generator) -> tuple[Ints, Ints, Ints]:
@@ -137,8 +122,8 @@ def _shuffled_runs(sizes: Ints, random: np.random.Generator) -> tuple[Ints, Ints
     cuts = np.arange(per_shard + 1) * sizes[:, None] // per_shard
     shards = np.repeat(np.arange(len(sizes)), per_shard)
     starts, num_rows = cuts[:, :-1].ravel(), np.diff(cuts).ravel()
-    turn = np.argsort(random.random(len(shards)), kind="stable")
-    return shards[turn], starts[turn], num_rows[turn]
+    shuffled = np.argsort(random.random(len(shards)), kind="stable")
+    return shards[shuffled], starts[shuffled], num_rows[shuffled]
 
 
 def _blocks(piece: Ints, rows: Ints) -> Ints:

@@ -11,14 +11,14 @@ from blender.stream.loader import StreamLoader
 
 
 class StreamReport(msgspec.Struct, frozen=True):
-    """What a run of the loader gave."""
+    """Counts and rates of a run of the loader."""
 
     batches: int
     samples: int
     images: int
     #: positions that are not padding, image positions included
     tokens: int
-    #: positions that loss falls on
+    #: positions with loss
     trained_tokens: int
     seconds: float
     #: from the start to the first batch, starting the workers included
@@ -37,10 +37,10 @@ class StreamReport(msgspec.Struct, frozen=True):
 
 
 def measure(loader: StreamLoader, num_batches: int) -> tuple[StreamReport, Batch]:
-    """Take batches and measure them; rates leave the first batch out, with which the workers start.
+    """Take batches from a loader and measure them; rates leave out the first batch, during which the workers start.
 
     Args:
-        loader: The loader; epochs follow each other as needed.
+        loader: The loader; it is iterated over again when an epoch ends.
         num_batches: At least 1.
 
     Returns:

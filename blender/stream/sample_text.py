@@ -1,4 +1,7 @@
-"""The text of a sample as training gets it: rendered, encoded, and cut where a limit wants it. Knows no torch."""
+"""Encode the text of a sample as it is trained: render its turns, tokenise them, and cut whole turns to a limit.
+
+Needs no torch.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,36 +15,39 @@ from blender.encoding.encoder import TextEncoder
 
 @dataclass(frozen=True)
 class SampleTextEncoder:
-    """Encodes the text of samples; equal ones give equal tokens."""
+    """Encodes the text of samples; equal encoders give equal tokens."""
 
     text: TextEncoder
-    #: what the turns are rendered with; None for the spans as they were written
+    #: renders the turns anew; None keeps the spans as they were written
     template: Template | ChatTemplate | None = None
 
     def spans(self, sample: Sample) -> Sequence[Span]:
-        """Return the rendered conversation."""
+        """Return the rendered text of a sample."""
         return self.template.render(sample.turns) if self.template else sample.spans
 
     def encode(self, sample: Sample) -> EncodedText:
-        """Encode a sample's text, all turns of it.
+        """Encode all turns of a sample.
 
         Raises:
-            UnusableTextError: It cannot be tokenised safely.
+            UnusableTextError: The text cannot be tokenised safely.
         """
         return self.text.encode(self.spans(sample))
 
     def fit(self, sample: Sample, whole: EncodedText, max_tokens: int | None) -> EncodedText:
-        """Drop turns from the end until the rest fits; nothing may be left.
+        """Drop turns from the end until the rest fits.
 
         Args:
             sample: The sample.
-            whole: All of it, as :meth:`encode` gave it.
-            max_tokens: Positions that it may take; None for no limit.
+            whole: All its turns, from :meth:`encode`.
+            max_tokens: Most positions of the result; None for no limit.
+
+        Returns:
+            The first turns; a text of length 0 if not even the first turn fits.
         """
         kept = whole.keep_turns(max_tokens)
         if not kept.num_turns_dropped or not isinstance(self.template, ChatTemplate):
             return kept
-        # some chat templates write the last turn in another way than those before
+        # some chat templates render the last turn differently, so fewer turns must be rendered anew
         for count in range(len(kept.turn_ends), 0, -1):
             fewer = self.text.encode(self.template.render(sample.turns[:count])).keep_turns(max_tokens)
             if not fewer.num_turns_dropped:

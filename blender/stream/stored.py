@@ -1,17 +1,19 @@
-"""Samples as they are stored, in the exact order, for those who bring their own encoding."""
+"""Samples as they are stored, in the exact order, for users with their own encoding."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from blender.data.sample import Sample
 from blender.shards.read import StoredSample
-from blender.stream.dealing import SingleDeal
 from blender.stream.loader import Loader, LoaderSettings
-from blender.stream.slots import Bytes, Sent, Slots, Span
-from blender.stream.source import Source
+from blender.stream.opening import OpenMixture
+from blender.stream.sampler import BatchSampler
+from blender.stream.shared_buffers import Bytes, SharedBatch, SharedBuffers
 
 Tags = Mapping[str, str]
 
@@ -23,7 +25,7 @@ class StoredBatch:
     """Samples with the bytes of their images."""
 
     samples: tuple[StoredSample, ...]
-    #: of each sample: the path of its ``blend`` in the mixture
+    #: of each sample: ``blend`` is the path of its component in the mixture
     tags: tuple[Tags, ...]
 
     def __len__(self) -> int:
@@ -33,66 +35,53 @@ class StoredBatch:
         return iter(self.samples)
 
 
-@dataclass(frozen=True)
-class _Put:
-    """A sample whose bytes lie in a slot: its JSON first, then its images."""
-
-    spans: list[Span]
-    split: str
-    shard: str
+class _TaggedSample(NamedTuple):
+    stored: StoredSample
     tags: Tags
 
 
-#: what becomes of a sample: in a worker, and without workers
-_Item = _Put | tuple[StoredSample, Tags]
-
-
-class StoredLoader(Loader[_Item, StoredBatch]):
+class StoredLoader(Loader[_TaggedSample, StoredBatch]):
     """Iterates over batches of samples as they are stored.
 
     Args:
-        source: What to stream.
-        settings: How to load; nothing can be packed.
+        mixture: What to stream.
+        settings: How to load; packing is not possible.
         rank: Number of this rank; that of ``torch.distributed`` by default, and 0 without it.
         world: Number of ranks, likewise.
+
+    Raises:
+        ValueError: The settings ask for packing.
     """
 
     def __init__(
-        self, source: Source, settings: LoaderSettings, rank: int | None = None, world: int | None = None
+        self, mixture: OpenMixture, settings: LoaderSettings, rank: int | None = None, world: int | None = None
     ) -> None:
         if settings.pack:
             raise ValueError("samples that are not encoded have no length, and cannot be packed")
-        deal = SingleDeal(source.root, settings.seed, settings.batch_size, settings.tail)
-        largest = max(int(blend.split(source.split).sizes.max()) for blend in source.blends.values())
-        passing = _Passing(Slots(settings.batch_size * largest, settings.workers, settings.prefetch + 1))
-        super().__init__(source, deal, passing.put, passing.send, settings, rank, world)
+        sampler = BatchSampler(mixture.mixture, settings.seed, settings.batch_size, settings.tail)
+        largest = max(int(blend.split(mixture.split).sizes.max()) for blend in mixture.blends.values())
+        buffers = SharedBuffers(settings.batch_size * largest, settings.workers, settings.prefetch + 1)
+        super().__init__(mixture, sampler, _TaggedSample, partial(_combine, buffers), settings, rank, world)
 
 
-class _Passing:
-    """Passes samples on, out of a worker through its slots, one at a time as they are read."""
-
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
-
-    def put(self, stored: StoredSample, tags: Tags) -> _Item:
-        if not self._slots.are_used:
-            return stored, tags
-        parts = msgspec.json.encode(stored.sample), *stored.images
-        spans = [self._slots.write(np.frombuffer(part, np.uint8)) for part in parts]
-        return _Put(spans, stored.split, stored.shard, tags)
-
-    def send(self, rows: list[list[_Item]]) -> StoredBatch | Sent[StoredBatch]:
-        items = [item for row in rows for item in row]
-        if self._slots.are_used:
-            return self._slots.send(_unpack, items)
-        kept = [item for item in items if isinstance(item, tuple)]
-        return StoredBatch(tuple(stored for stored, _ in kept), tuple(tags for _, tags in kept))
+def _combine(buffers: SharedBuffers, rows: list[list[_TaggedSample]]) -> StoredBatch | SharedBatch[StoredBatch]:
+    batch = [sample for row in rows for sample in row]
+    if buffers.are_used:
+        pieces = [[np.frombuffer(piece, np.uint8)] for stored, _ in batch for piece in _encode(stored)]
+        facts = [(len(stored.images), stored.split, stored.shard, tags) for stored, tags in batch]
+        if (sent := buffers.send(pieces, partial(_unpack, facts))) is not None:
+            return sent
+    return StoredBatch(tuple(stored for stored, _ in batch), tuple(tags for _, tags in batch))
 
 
-def _unpack(content: Bytes, puts: Sequence[_Put]) -> StoredBatch:
-    return StoredBatch(tuple(_take(content, put) for put in puts), tuple(put.tags for put in puts))
+def _encode(stored: StoredSample) -> Sequence[bytes]:
+    return msgspec.json.encode(stored.sample), *stored.images
 
 
-def _take(content: Bytes, put: _Put) -> StoredSample:
-    text, *images = (content[start:end].tobytes() for start, end in put.spans)
-    return StoredSample(_decode(text), tuple(images), put.split, put.shard)
+def _unpack(facts: Sequence[tuple[int, str, str, Tags]], pieces: Sequence[Bytes]) -> StoredBatch:
+    contents = (piece.tobytes() for piece in pieces)
+    samples = []
+    for num_images, split, shard, _ in facts:
+        sample = _decode(next(contents))
+        samples.append(StoredSample(sample, tuple(next(contents) for _ in range(num_images)), split, shard))
+    return StoredBatch(tuple(samples), tuple(tags for *_, tags in facts))

@@ -14,8 +14,8 @@ from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.models import load_encoder
-from blender.stream.plan import Point
-from blender.stream.source import Source, open_source
+from blender.stream.opening import OpenMixture, open_mixture
+from blender.stream.sampler import StreamPosition
 from blender.train.arithmetic import BatchPlan
 from blender.train.fields import stream_data
 from blender.train.ranks import Ranks
@@ -29,9 +29,9 @@ TRAIN, EVAL = "train", "eval"
 class Sources:
     """Opened blends."""
 
-    train: Source
+    train: OpenMixture
     #: None without evaluation
-    evaluation: Source | None
+    evaluation: OpenMixture | None
 
     @property
     def datasets(self) -> dict[tuple[str, str], str]:
@@ -54,7 +54,7 @@ def open_sources(recipe: TrainRecipe) -> Sources:
         ShardError: A folder is not a finished blend.
         TrainError: A blend was written with another template, or has nothing kept back for evaluation.
     """
-    train = open_source(stream_data(recipe.data.blends), TRAIN)
+    train = open_mixture(stream_data(recipe.data.blends), TRAIN)
     for blend in train.blends.values():
         written, said = blend.manifest.template, recipe.template
         if said not in (written, CHAT):
@@ -70,7 +70,7 @@ def open_sources(recipe: TrainRecipe) -> Sources:
             f"the blend {without[0]} has nothing kept back for evaluation",
             "set evaluation=null, or write it again with split.eval above 0",
         )
-    return Sources(train, open_source(stream_data(recipe.data.blends, amounts=False), EVAL))
+    return Sources(train, open_mixture(stream_data(recipe.data.blends, amounts=False), EVAL))
 
 
 def make_encoder(recipe: TrainRecipe, image_positions: int, image_size: int) -> tuple[Encoder, Collator, Any]:
@@ -111,7 +111,7 @@ def at_size(spec: PixelSpec, size: int) -> PixelSpec:
 
 
 def train_loader(
-    recipe: TrainRecipe, source: Source, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
+    recipe: TrainRecipe, mixture: OpenMixture, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
 ) -> StreamLoader:
     """Make the training stream; each of its batches is a rank's part of one step."""
     settings = LoaderSettings(
@@ -123,11 +123,11 @@ def train_loader(
         workers=recipe.data.workers,
         max_damaged=recipe.data.max_damaged,
     )
-    return StreamLoader(source, encoder, collator, settings, ranks.rank, ranks.world)
+    return StreamLoader(mixture, encoder, collator, settings, ranks.rank, ranks.world)
 
 
 def eval_loader(
-    recipe: TrainRecipe, source: Source, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
+    recipe: TrainRecipe, mixture: OpenMixture, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
 ) -> StreamLoader:
     """Make the evaluation stream: every sample once, the same ones each time it is begun anew."""
     assert recipe.evaluation
@@ -141,7 +141,7 @@ def eval_loader(
         workers=min(2, recipe.data.workers),
         max_damaged=recipe.data.max_damaged,
     )
-    return StreamLoader(source, encoder, collator, settings, ranks.rank, ranks.world)
+    return StreamLoader(mixture, encoder, collator, settings, ranks.rank, ranks.world)
 
 
 def num_steps(recipe: TrainRecipe, loader: StreamLoader) -> int:
@@ -158,5 +158,5 @@ def num_steps(recipe: TrainRecipe, loader: StreamLoader) -> int:
 def _epoch_sizes(loader: StreamLoader) -> Iterator[int]:
     epoch = 0
     while True:
-        yield loader.deal.num_batches(Point(epoch, 0))
+        yield loader.sampler.num_batches(StreamPosition(epoch, 0))
         epoch += 1

@@ -9,7 +9,7 @@ import torch
 
 from blender.stream.collate import Batch
 from blender.stream.loader import StreamLoader
-from blender.stream.plan import START
+from blender.stream.sampler import START
 from blender.train.batches import check_images
 from blender.train.events import Evaluated
 from blender.train.loop import Runner
@@ -34,7 +34,7 @@ class Evaluation:
             step: Optimizer steps taken so far.
         """
         begun = time.perf_counter()
-        self.loader.point = START
+        self.loader.position = START
         limit = None if self.most is None else -(-self.most // self.rows)
         places = {name: number for number, name in enumerate(self.datasets)}
         sums = torch.zeros(len(places), 2, dtype=torch.float64)

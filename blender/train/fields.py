@@ -47,7 +47,7 @@ Blends = Annotated[Members, BeforeValidator(_blends)]
 
 
 def stream_data(blends: Mapping[str, Member], *, amounts: bool = True) -> str | dict[str, Any]:
-    """Give blends as :func:`blender.stream.source.open_source` takes them.
+    """Give blends as :func:`blender.stream.opening.open_mixture` takes them.
 
     Args:
         blends: As the recipe has them.

@@ -18,7 +18,7 @@ import torch
 from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
 from blender.model import trainable_parameters
-from blender.stream.killed import killed_workers_told
+from blender.stream.killed_workers import explaining_killed_workers
 from blender.train.building import build
 from blender.train.checkpoint import (
     VERSION,
@@ -71,7 +71,7 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
     with (
         _held(folder, recipe, ranks, overwrite=overwrite),
         full_disk_told(folder.path),
-        killed_workers_told(),
+        explaining_killed_workers(),
         stop.watching(),
     ):
         run = _Run(recipe, folder, prepared, ranks, tell if tell and ranks.is_first else _silent)
@@ -210,7 +210,7 @@ class _Run:
             grad_norm=totals.grad_norm,
             samples=self.loop.samples,
             tokens=self.loop.tokens,
-            epoch=self.loop.loader.point.epoch,
+            epoch=self.loop.loader.position.epoch,
             seconds_per_step=totals.seconds / totals.steps,
             samples_per_second=samples / totals.seconds,
             tokens_per_second=tokens / totals.seconds,

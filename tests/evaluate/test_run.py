@@ -296,7 +296,7 @@ def test_the_loss_is_that_of_training(done, blend, models):
         mine = [ln for ln in lines(done[0]) if ln["conversation"] == each.name and ln["model"] == done[1].models[0]]
         assert sum(line["loss"] for line in mine) == pytest.approx(float(made.token_losses.sum()), rel=1e-4)
         ends = [0, *loaded.encoder.text.encode(loaded.template.render(source[each.name].sample.turns)).turn_ends]
-        trained = encoded.loss_mask.tolist()
+        trained = encoded.text.loss_mask.tolist()
         per_round = [sum(trained[start:end]) for start, end in pairwise(ends)]
         assert [line["loss_tokens"] for line in mine] == per_round
 

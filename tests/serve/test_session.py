@@ -86,9 +86,9 @@ def test_instructions_stand_in_the_prompt_as_in_training(tokenizers, kind):
         session.record("Why?", "So.")
     assert [one.system for one in session.rounds] == ["Be kind.", "", "Be brief."]
     encoded = trained_sample(tokenizers[kind], session.rounds, [])
-    assert encoded.input_ids[: len(prompt)].tolist() == prompt.input_ids.tolist()
-    assert not encoded.loss_mask[len(prompt) - 1]
-    assert encoded.loss_mask[len(prompt)]
+    assert encoded.text.input_ids[: len(prompt)].tolist() == prompt.input_ids.tolist()
+    assert not encoded.text.loss_mask[len(prompt) - 1]
+    assert encoded.text.loss_mask[len(prompt)]
 
 
 @settings(max_examples=60)
@@ -103,12 +103,12 @@ def test_a_prompt_is_what_stands_before_the_answer_in_training(tokenizers, round
         session.record(question, answer, [PICTURES[shown + n] for n in range(number)])
         shown += number
     encoded = trained_sample(tokenizers[kind], session.rounds, session.images)
-    before_answer = encoded.loss_mask.clone()
+    before_answer = encoded.text.loss_mask.copy()
     before_answer[: len(prompt)] = False
-    start = int(before_answer.int().argmax())
+    start = int(before_answer.argmax())
     assert start == len(prompt)
-    assert prompt.input_ids.tolist() == encoded.input_ids[:start].tolist()
-    assert prompt.image_index.tolist() == encoded.image_index[:start].tolist()
+    assert prompt.input_ids.tolist() == encoded.text.input_ids[:start].tolist()
+    assert prompt.image_index.tolist() == encoded.text.image_index[:start].tolist()
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_the_model_says_what_its_forward_finds_likeliest_for_the_training_tokens
         length = said.num_prompt_tokens
         with torch.inference_mode():
             made = loaded.model(
-                encoded.input_ids[None, :length].long(),
-                image_index=encoded.image_index[None, :length].long(),
+                torch.from_numpy(encoded.text.input_ids[None, :length]).long(),
+                image_index=torch.from_numpy(encoded.text.image_index[None, :length]).long(),
                 pixels=encoded.pixels,
             )
         token = made.logits[0, -1].argmax().item()

@@ -15,7 +15,7 @@ from blender.core.folder import MARKER
 from blender.shards.blend import WriteProgress
 from blender.shards.manifest import read_manifest
 from blender.stream.index import open_stream_blend
-from blender.stream.source import open_source
+from blender.stream.opening import open_mixture
 from tests import corpora
 
 
@@ -218,11 +218,12 @@ def test_a_manifest_of_before_has_the_same_identity(written, own_blend, recipe):
 
 def test_states_and_lengths_are_of_the_content(own_blend):
     """The same recipe, images and texts, and yet another shard: a state of the one is none of the other."""
-    before = open_source(str(own_blend)).root.fingerprint
+    (before,) = open_mixture(str(own_blend)).mixture.components.values()
     edit(own_blend, lambda data: data["shards"][0].update(sha256="0" * 64))
     blend = open_stream_blend(str(own_blend))
     assert blend.fingerprint == read_manifest(own_blend).fingerprint
-    assert open_source(str(own_blend)).root.fingerprint == f"train {blend.identity}" != before
+    (after,) = open_mixture(str(own_blend)).mixture.components.values()
+    assert after.fingerprint == f"train {blend.identity}" != before.fingerprint
 
 
 def test_verify_names_a_table_that_changed(own_blend):

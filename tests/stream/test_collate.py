@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blender.stream.collate import IGNORED, Collator, may_attend, pack_rows
+from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import encode_sample
 from tests.stream.samples import SPEC, number_painted, stored_sample, tiny_encoder
 
@@ -44,9 +44,9 @@ def test_every_sample_stands_whole_in_its_segment(rows):
     for number, row in enumerate(rows):
         for segment, sample in enumerate(row, start=1):
             here = batch.segment_ids[number] == segment
-            assert batch.input_ids[number, here].tolist() == sample.input_ids.tolist()
+            assert batch.input_ids[number, here].tolist() == sample.text.input_ids.tolist()
             assert batch.position_ids[number, here].tolist() == list(range(sample.num_tokens))
-            labels = torch.where(sample.loss_mask, sample.input_ids, IGNORED)
+            labels = np.where(sample.text.loss_mask, sample.text.input_ids, IGNORED)
             labels[0] = IGNORED
             assert batch.labels[number, here].tolist() == labels.tolist()
             assert batch.keys[number][segment - 1] == sample.key
@@ -70,8 +70,8 @@ def test_every_image_stands_in_its_own_sample(rows):
         first = batch.image_owner.tolist().index([row, segment])
         assert torch.equal(batch.pixels[image], sample.pixels[image - first])
         assert number_painted(batch.pixels[image]) == int(sample.key[-1]) * 6 + image - first
-        assert len(places) == int((sample.image_index == image - first).sum())
-    assert int((batch.image_index >= 0).sum()) == sum(int((s.image_index >= 0).sum()) for row in rows for s in row)
+        assert len(places) == int((sample.text.image_index == image - first).sum())
+    assert int((batch.image_index >= 0).sum()) == sum(int((s.text.image_index >= 0).sum()) for row in rows for s in row)
 
 
 @settings(deadline=None, max_examples=60)
@@ -93,11 +93,11 @@ def test_padding_is_least_and_counted(rows, multiple):
 
 def test_no_loss_is_taken_across_a_seam():
     sample = encoded([0])
-    eager = replace(sample, loss_mask=torch.ones_like(sample.loss_mask))
+    eager = replace(sample, text=replace(sample.text, loss_mask=np.ones_like(sample.text.loss_mask)))
     labels = COLLATE([[sample, eager]]).labels[0]
     first = sample.num_tokens
     assert labels[first] == IGNORED
-    assert labels[first + 1] == sample.input_ids[1]
+    assert labels[first + 1] == sample.text.input_ids[1]
 
 
 def test_rows_of_one_length():
@@ -124,60 +124,3 @@ def test_batches_move_as_one():
     assert batch.pixels.is_meta
     assert batch.input_ids.is_meta
     assert batch.keys == (("train-000000000",),)
-
-
-def test_nothing_of_another_sample_may_be_looked_at():
-    segments = torch.tensor([[1, 1, 2, 2, 0]])
-    allowed = may_attend(segments)[0, 0].int().tolist()
-    assert allowed == [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
-
-
-lengths = st.lists(st.integers(1, 100), max_size=120)
-
-
-@settings(deadline=None)
-@given(lengths=lengths, window=st.integers(1, 40))
-def test_packing_keeps_every_sample_once_and_fits(lengths, window):
-    rows = [row.tolist() for row in pack_rows(lengths, 100, window)]
-    assert sorted(place for row in rows for place in row) == list(range(len(lengths)))
-    for row in rows:
-        assert sum(lengths[place] for place in row) <= 100
-        assert row == sorted(row)
-        assert row[0] // window == row[-1] // window
-    assert [row[0] for row in rows] == sorted(row[0] for row in rows)
-
-
-@settings(deadline=None)
-@given(lengths=lengths, window=st.integers(1, 40), num_windows=st.integers(0, 5))
-def test_packed_windows_do_not_depend_on_what_follows(lengths, window, num_windows):
-    whole, part = pack_rows(lengths, 100, window), pack_rows(lengths[: num_windows * window], 100, window)
-    assert [row.tolist() for row in whole][: len(part)] == [row.tolist() for row in part]
-
-
-@settings(deadline=None)
-@given(lengths=st.lists(st.integers(1, 100), min_size=1, max_size=60))
-def test_packing_is_first_fit_longest_first(lengths):
-    free, rows = [], []
-    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
-        row = next((number for number, room in enumerate(free) if room >= lengths[place]), len(free))
-        if row == len(free):
-            free.append(100)
-            rows.append([])
-        free[row] -= lengths[place]
-        rows[row].append(place)
-    expected = sorted(sorted(row) for row in rows)
-    assert [row.tolist() for row in pack_rows(lengths, 100, len(lengths))] == expected
-
-
-def test_rows_are_well_filled():
-    lengths = np.random.default_rng(0).lognormal(6.3, 0.6, 20_000).astype(int).clip(20, 4096)
-    fill = {window: lengths.sum() / len(pack_rows(lengths, 4096, window)) / 4096 for window in (1, 16, 64, 256)}
-    assert fill[1] < 0.2
-    assert fill[64] > 0.93
-    assert fill[256] > 0.97
-
-
-@pytest.mark.parametrize("length", [0, 101])
-def test_lengths_that_fit_no_row_are_refused(length):
-    with pytest.raises(ValueError, match="cannot be packed into rows of 100"):
-        pack_rows([5, length, 50], 100, 10)

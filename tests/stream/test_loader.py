@@ -20,8 +20,8 @@ from blender.encoding.image_processor import read_pixel_spec
 from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import Encoder
 from blender.stream.loader import LoaderSettings, StreamLoader
+from blender.stream.opening import open_mixture
 from blender.stream.pixels import stack_images
-from blender.stream.source import open_source
 from tests import corpora
 from tests.processes import is_alive
 from tests.stream import tiny_tokenizers
@@ -60,10 +60,10 @@ def encoder():
 
 
 def loader(data, encoder, rank=0, world=1, **settings):
-    source = open_source(data)
+    mixture = open_mixture(data)
     collator = Collator(pad_id=0, image_shape=encoder.pixels.shape)
     settings = LoaderSettings(**{"batch_size": 6, **settings})
-    return StreamLoader(source, encoder, collator, settings, rank, world)
+    return StreamLoader(mixture, encoder, collator, settings, rank, world)
 
 
 def keys_of(batch):
@@ -85,7 +85,7 @@ def sequence(loaders, num_batches=None):
 def test_an_epoch_has_every_sample_once_and_the_next_one_another_order(blends, encoder, pack):
     stream = loader(blends["large"], encoder, tail="pad", pack=pack)
     first, second = ([key for keys in sequence([stream]) for key in keys] for _ in range(2))
-    assert len(first) == len(set(first)) == open_source(blends["large"]).root.num_samples
+    assert len(first) == len(set(first)) == open_mixture(blends["large"]).mixture.num_samples
     assert sorted(first) == sorted(second)
     assert first != second
     assert not stream.skipped
@@ -101,10 +101,9 @@ def test_ranks_together_see_what_one_rank_sees(blends, encoder, world, pack):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start_method", ["fork", "spawn"])
-def test_workers_change_nothing_over_epochs_and_resumes(blends, encoder, start_method):
+def test_workers_change_nothing_over_epochs_and_resumes(blends, encoder):
     alone = loader(blends["large"], encoder)
-    many = loader(blends["large"], encoder, workers=3, start_method=start_method)
+    many = loader(blends["large"], encoder, workers=2)
     for _ in range(2):
         assert sequence([many]) == sequence([alone])
     many.load_state_dict(alone.state_dict())
@@ -136,7 +135,7 @@ def test_batches_fetched_ahead_do_not_count(blends, encoder):
 def test_a_state_of_another_split_is_refused(blends, encoder):
     state = loader(blends["large"], encoder).state_dict()
     other = StreamLoader(
-        open_source(blends["large"], "eval"),
+        open_mixture(blends["large"], "eval"),
         encoder,
         Collator(pad_id=0, image_shape=encoder.pixels.shape),
         LoaderSettings(batch_size=1, tail="pad"),
@@ -162,7 +161,7 @@ def test_shares_of_a_mixture_hold_in_every_stretch(blends, encoder):
 
 def test_a_mixture_that_makes_no_sense_is_told(blends):
     with pytest.raises(StreamError, match="weigth"):
-        open_source({"a": {"blend": blends["large"], "weigth": 2}})
+        open_mixture({"a": {"blend": blends["large"], "weigth": 2}})
 
 
 def test_images_come_at_the_place_where_the_text_shows_them(blends, encoder):
@@ -230,15 +229,13 @@ def test_workers_end_with_a_loop_that_is_killed(written, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         "import os, sys, time\n"
-        "from blender.stream.dealing import SingleDeal\n"
-        "from blender.stream.loader import Loader, LoaderSettings\n"
-        "from blender.stream.source import open_source\n"
+        "from blender.stream import BatchSampler, Loader, LoaderSettings, open_mixture\n"
         "def prepare(stored, tags):\n"
         "    open(os.path.join(sys.argv[2], str(os.getpid())), 'w').close()\n"
         "    time.sleep(600)\n"
-        "source = open_source(sys.argv[1])\n"
+        "mixture = open_mixture(sys.argv[1])\n"
         "settings = LoaderSettings(batch_size=2, workers=2)\n"
-        "list(Loader(source, SingleDeal(source.root, 0, 2, 'drop'), prepare, list, settings, 0, 1))\n"
+        "list(Loader(mixture, BatchSampler(mixture.mixture, 0, 2), prepare, list, settings, 0, 1))\n"
     )
     loop = subprocess.Popen([sys.executable, script, written, tmp_path], start_new_session=True)
     try:

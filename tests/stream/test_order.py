@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender.stream import order as order_module
-from blender.stream.order import BLOCK, OPEN, Order, Rows
+from blender.stream.order import BLOCK, OPEN, Order
 
 sizes = st.lists(st.integers(0, 90), min_size=1, max_size=60).filter(sum)
 long_sizes = st.lists(st.integers(5_000, 30_000), min_size=1, max_size=4)
@@ -21,9 +21,9 @@ unhurried = settings(deadline=None)
 def numbers(shard_sizes, seed=0, *purpose):
     """The pass as numbers of stored samples, those of the first shard first."""
     order = Order(shard_sizes, seed, *purpose)
-    rows = order.slice(0, len(order))
+    shards, rows = order.slice(0, len(order)).T
     starts = np.cumsum([0, *shard_sizes])
-    return starts[rows.shards] + rows.rows
+    return starts[shards] + rows
 
 
 def rank_correlation(some, others):
@@ -43,9 +43,9 @@ def test_every_sample_comes_exactly_once(shard_sizes, seed):
 @pytest.mark.parametrize("shard_sizes", [[3] * 100_000, [1000] * 5000, [2_000_000] * 3])
 def test_an_access_works_out_no_more_than_a_few_thousand_samples(shard_sizes):
     order = Order(shard_sizes, 0)
-    with patch.object(order_module, "Rows", wraps=Rows) as made:
+    with patch.object(order_module, "_blocks", wraps=order_module._blocks) as computed:
         order.slice(len(order) // 2, len(order) // 2 + 64)
-    assert max(len(call.args[0]) for call in made.call_args_list) <= 20_000
+    assert 64 <= sum(len(call.args[0]) for call in computed.call_args_list) <= 20_000
 
 
 def test_tiny_shards_cost_no_more_than_others():
@@ -62,8 +62,7 @@ def test_any_stretch_is_the_same_when_it_is_asked_for_alone(shard_sizes, data):
     start = data.draw(st.integers(0, len(order)))
     stop = data.draw(st.integers(start, len(order)))
     whole, alone = order.slice(0, len(order)), Order(shard_sizes, 0).slice(start, stop)
-    assert np.array_equal(whole.shards[start:stop], alone.shards)
-    assert np.array_equal(whole.rows[start:stop], alone.rows)
+    assert np.array_equal(whole[start:stop], alone)
 
 
 def test_another_seed_or_purpose_gives_another_order():
@@ -85,11 +84,11 @@ def test_when_a_sample_comes_says_little_about_when_it_comes_in_the_next_epoch(s
 def visits(shard_sizes):
     """When a shard is opened and closed, and the blocks read between; the shards of the first windows come twice."""
     order = Order(shard_sizes, 0)
-    rows = order.slice(0, len(order))
+    shards, rows = order.slice(0, len(order)).T
     found = []
     for shard in range(len(shard_sizes)):
-        places = np.flatnonzero(rows.shards == shard)
-        blocks = rows.rows[places] // BLOCK
+        places = np.flatnonzero(shards == shard)
+        blocks = rows[places] // BLOCK
         cuts = np.flatnonzero(np.diff(blocks) < 0) + 1
         found += zip(np.split(places, cuts), np.split(blocks, cuts), strict=True)
     return found
@@ -120,14 +119,14 @@ def test_shards_are_read_block_after_block(shard_sizes):
 
 def test_rows_within_a_block_are_shuffled():
     order = Order(hundred, 0)
-    rows = order.slice(0, len(order))
-    forward = np.concatenate([np.diff(rows.rows[rows.shards == shard]) > 0 for shard in range(100)])
+    shards, rows = order.slice(0, len(order)).T
+    forward = np.concatenate([np.diff(rows[shards == shard]) > 0 for shard in range(100)])
     assert 0.45 < forward.mean() < 0.55
 
 
 def test_every_stretch_of_64_has_samples_of_nearly_all_open_shards():
     order = Order(hundred, 0)
-    shards = order.slice(0, len(order)).shards
+    shards = order.slice(0, len(order))[:, 0]
     assert min(len(np.unique(stretch)) for stretch in stretches(shards, 64, 7)) >= OPEN - 1
 
 

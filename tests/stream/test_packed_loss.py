@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from blender.stream.collate import IGNORED, Collator, may_attend
+from blender.stream.collate import IGNORED, Collator
 from blender.stream.encode import encode_sample
 from tests.stream.samples import IMAGE_POSITIONS, SPEC, stored_sample, tiny_encoder
 
@@ -58,7 +58,13 @@ def embed(model, batch):
     return embedded
 
 
-def losses(model, rows, attend=may_attend):
+def within_samples(segment_ids):
+    """Return (B, 1, T, T) bool: keys of the query's own sample, up to itself."""
+    same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
+    return same.tril()
+
+
+def losses(model, rows, attend=within_samples):
     """Return the summed loss of every sample, by key."""
     batch = Collator(pad_id=0, image_shape=SPEC.shape)(rows)
     allowed = attend(batch.segment_ids)
@@ -93,7 +99,7 @@ def test_a_packed_sample_has_the_loss_that_it_has_alone(model, samples, order):
 
 def test_without_the_mask_it_has_another(model, samples):
     def careless(segment_ids):
-        return torch.ones_like(may_attend(segment_ids)).tril()
+        return torch.ones_like(within_samples(segment_ids)).tril()
 
     alone, packed = losses(model, [[samples[1]]]), losses(model, [samples], careless)
     assert packed[samples[1].key] != pytest.approx(alone[samples[1].key], rel=1e-2)

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from blender import open_blend
 from blender.core.errors import StreamError
 from blender.shards import tar
-from blender.stream.damage import DamagePolicy
 from blender.stream.index import open_stream_blend
 from blender.stream.reader import ReaderSettings, ShardReader
 from blender.stream.stall import StallWatch
@@ -253,76 +252,6 @@ def test_a_shard_that_is_cut_short_loses_its_last_samples_alone(own_blend):
 def test_damage_travels_between_processes():
     error = pickle.loads(pickle.dumps(DamagedSample(KEY, "train/train-000000.tar", "it is empty")))
     assert (error.key, error.shard, error.reason) == (KEY, "train/train-000000.tar", "it is empty")
-
-
-# the policy
-
-DAMAGED = [DamagedSample(f"train-{number:09d}", "train/train-000000.tar", "it is empty") for number in range(9)]
-
-
-def test_a_damaged_sample_leaves_its_slot_empty(own_blend):
-    shard = own_blend / "train" / "train-000000.tar"
-    offset = open_blend(own_blend).index.row(3, named=True)["offset"]
-    content = bytearray(shard.read_bytes())
-    content[offset] ^= 1
-    shard.write_bytes(content)
-    policy = DamagePolicy()
-    with reading(own_blend) as reader:
-        slots = [policy.attempt(lambda place=place: reader.read(*place)) for place in places(reader)]
-    assert [number for number, slot in enumerate(slots) if slot is None] == [3]
-    expected = list(open_blend(own_blend).index["key"])
-    assert [slot.sample.key for slot in slots if slot] == expected[:3] + expected[4:]
-    assert policy.num_empty == 1
-    assert list(policy.damaged) == [("train/train-000000.tar", "train-000000003")]
-
-
-def test_each_damaged_sample_is_counted_every_time_and_logged_once(caplog):
-    policy = DamagePolicy()
-    with caplog.at_level(logging.WARNING):
-        assert [policy.take(slot) for slot in [DAMAGED[0], "good", DAMAGED[1], DAMAGED[0]]] == [
-            None,
-            "good",
-            None,
-            None,
-        ]
-    assert policy.num_empty == 3
-    assert [record.message.split(" is ")[0] for record in caplog.records] == [
-        f"skipped: sample train-{number:09d} in shard train/train-000000.tar" for number in (0, 1)
-    ]
-
-
-def test_too_many_in_a_row_stop_the_run():
-    policy = DamagePolicy(max_consecutive=2)
-    for slot in [*DAMAGED[:2], "good", *DAMAGED[2:4]]:
-        policy.take(slot)
-    with pytest.raises(
-        StreamError, match="3 damaged samples in a row, the last one train-000000004 in shard"
-    ) as caught:
-        policy.take(DAMAGED[4])
-    assert not isinstance(caught.value, DamagedSample)
-
-
-def test_other_faults_are_not_skipped(own_blend):
-    (own_blend / "train" / "train-000000.tar").unlink()
-    policy = DamagePolicy()
-    with reading(own_blend) as reader, pytest.raises(StreamError, match="cannot be read"):
-        policy.attempt(lambda: reader.read("train", 0, 0))
-    assert policy.num_empty == 0
-
-
-@given(st.lists(st.booleans()), st.integers(0, 4))
-def test_the_policy_depends_on_the_outcomes_alone(good, max_consecutive):
-    def play():
-        policy, taken = DamagePolicy(max_consecutive), []
-        try:
-            taken = [policy.take("good" if fine else DAMAGED[0]) for fine in good]
-        except StreamError as error:
-            return str(error), policy.num_empty
-        return taken, policy.num_empty
-
-    assert play() == play()
-    runs = "".join("." if fine else "x" for fine in good)
-    assert isinstance(play()[0], str) == ("x" * (max_consecutive + 1) in runs)
 
 
 # stalls

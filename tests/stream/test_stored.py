@@ -4,45 +4,37 @@ import json
 
 import pytest
 
-from blender import load_recipe, open_blend, write_blend
+from blender import open_blend
 from blender.stream.loader import LoaderSettings
-from blender.stream.source import open_source
+from blender.stream.opening import open_mixture
 from blender.stream.stored import StoredLoader
-from tests import corpora
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = corpora.write_corpus(tmp_path_factory.mktemp("stored"), 40)
-    write_blend(load_recipe(corpora.write_recipe(root)), root / "blend", workers=1)
-    return str(root / "blend")
-
-
-def loader(folder, rank=0, world=1, batch_size=5, **settings):
-    return StoredLoader(open_source(folder), LoaderSettings(batch_size, tail="pad", **settings), rank, world)
+def loader(streamed, rank=0, world=1, batch_size=5, **settings):
+    return StoredLoader(open_mixture(str(streamed)), LoaderSettings(batch_size, tail="pad", **settings), rank, world)
 
 
 def keys(batches):
     return [[stored.sample.key for stored in batch] for batch in batches]
 
 
-def test_an_epoch_has_every_sample_as_it_is_stored(folder):
-    blend = open_blend(folder)
-    read = {stored.sample.key: stored for batch in loader(folder) for stored in batch}
+def test_an_epoch_has_every_sample_as_it_is_stored(streamed):
+    blend = open_blend(streamed)
+    read = {stored.sample.key: stored for batch in loader(streamed) for stored in batch}
     assert read == {key: blend[key] for key in blend.index.filter(split="train")["key"]}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "prefetch"), [(1, 1), (1, 4), (2, 2), (3, 1)])
-def test_workers_change_nothing_however_far_ahead_they_are(folder, workers, prefetch):
-    alone, many = loader(folder), loader(folder, workers=workers, prefetch=prefetch)
+def test_workers_change_nothing_however_far_ahead_they_are(streamed, workers, prefetch):
+    alone, many = loader(streamed), loader(streamed, workers=workers, prefetch=prefetch)
     for _ in range(2):
         assert list(alone) == list(many)
 
 
 @pytest.mark.slow
-def test_an_iteration_that_is_given_up_leaves_nothing_behind(folder):
-    alone, many = loader(folder), loader(folder, workers=2)
+def test_an_iteration_that_is_given_up_leaves_nothing_behind(streamed):
+    alone, many = loader(streamed), loader(streamed, workers=2)
     for stop in (1, 3, 2):
         assert [batch for batch, _ in zip(many, range(stop), strict=False)] == [
             batch for batch, _ in zip(alone, range(stop), strict=False)
@@ -52,27 +44,27 @@ def test_an_iteration_that_is_given_up_leaves_nothing_behind(folder):
 
 
 @pytest.mark.slow
-def test_started_anew_instead_of_forked_workers_send_the_same(folder):
-    assert list(loader(folder, workers=1, start_method="spawn")) == list(loader(folder))
+def test_started_anew_instead_of_forked_workers_send_the_same(streamed):
+    assert list(loader(streamed, workers=1, start_method="spawn")) == list(loader(streamed))
 
 
-def test_ranks_together_see_what_one_sees_and_go_on_from_a_state(folder):
-    whole = [key for batch in keys(loader(folder)) for key in batch]
-    ranks = [loader(folder, rank, 2) for rank in range(2)]
+def test_ranks_together_see_what_one_sees_and_go_on_from_a_state(streamed):
+    whole = [key for batch in keys(loader(streamed)) for key in batch]
+    ranks = [loader(streamed, rank, 2) for rank in range(2)]
     seen = []
     for _, *batches in zip(range(2), *ranks, strict=False):
         seen += [key for batch in keys(batches) for key in batch]
-    resumed = loader(folder, batch_size=3)
+    resumed = loader(streamed, batch_size=3)
     resumed.load_state_dict(json.loads(json.dumps(ranks[0].state_dict())))
     assert seen + [key for batch in keys(resumed) for key in batch] == whole
 
 
-def test_every_sample_says_which_blend_it_is_of(folder):
-    source = open_source({"a": folder, "b": folder})
+def test_every_sample_says_which_blend_it_is_of(streamed):
+    source = open_mixture({"a": str(streamed), "b": str(streamed)})
     batch = next(iter(StoredLoader(source, LoaderSettings(6))))
     assert [tags["blend"] for tags in batch.tags].count("a") == 3
 
 
-def test_what_has_no_length_is_not_packed(folder):
+def test_what_has_no_length_is_not_packed(streamed):
     with pytest.raises(ValueError, match="cannot be packed"):
-        loader(folder, pack=True)
+        loader(streamed, pack=True)

@@ -44,7 +44,7 @@ PROGRESSIVE, ARITHMETIC = {0xC2, 0xCA}, {0xC9, 0xCA}
 _LOSSLESS = 0xC3
 
 
-class Component(NamedTuple):
+class ColourComponent(NamedTuple):
     """A channel: how many blocks of it are in a unit of an interleaved scan, and its quantization table."""
 
     across: int
@@ -60,7 +60,7 @@ class Frame:
     width: int
     height: int
     #: by identifier
-    components: dict[int, Component]
+    components: dict[int, ColourComponent]
 
     @property
     def is_plain(self) -> bool:
@@ -387,7 +387,7 @@ def _frame(marker: int, start: int, body: bytes) -> Frame:
     if body[5] not in (1, 3, 4):
         raise DamagedImage("unsupported_format", f"it is a JPEG of {body[5]} components, which is not read")
     components = {
-        body[at]: Component(body[at + 1] >> 4, body[at + 1] & 15, body[at + 2]) for at in range(6, len(body), 3)
+        body[at]: ColourComponent(body[at + 1] >> 4, body[at + 1] & 15, body[at + 2]) for at in range(6, len(body), 3)
     }
     if len(components) != body[5]:
         raise _damaged(start, "two components have the same number")

@@ -1,7 +1,7 @@
-"""Workers of PyTorch's DataLoader that the system has killed, told in a sentence.
+"""One sentence for workers of PyTorch's DataLoader that the system has killed.
 
-PyTorch notices the death of a worker in a signal handler, so its error may come up anywhere in the main thread: in the
-loader, or in the middle of a training step.
+PyTorch notices the death of a worker in a signal handler, so its error may be raised anywhere in the main thread: in
+the loader, or in the middle of a training step.
 """
 
 import re
@@ -9,7 +9,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from blender.core.errors import WorkerError
 from blender.core.faults import killed_worker
 
 _DEAD = re.compile(
@@ -19,7 +18,7 @@ _DEAD = re.compile(
 
 
 @contextmanager
-def killed_workers_told() -> Iterator[None]:
+def explaining_killed_workers() -> Iterator[None]:
     """Turn PyTorch's error about a dead worker into ours; other errors pass.
 
     Raises:
@@ -31,14 +30,14 @@ def killed_workers_told() -> Iterator[None]:
         dead = next((match for each in _chain(error) if (match := _DEAD.search(str(each)))), None)
         if dead is None:
             raise
-        raise _told(dead["signal"]) from error
+        raise killed_worker(_exit_code(dead["signal"])) from error
 
 
-def _told(name: str | None) -> WorkerError:
-    """Put PyTorch's word for a signal into ours."""
+def _exit_code(signal_name: str | None) -> int | None:
+    """Return the exit code of a process that a signal ended, from PyTorch's name of the signal; None if unknown."""
     numbers = {signal.strsignal(number): number for number in signal.valid_signals()}
-    number = numbers.get((name or "").strip())
-    return killed_worker(None if number is None else -number)
+    number = numbers.get((signal_name or "").strip())
+    return None if number is None else -number
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
