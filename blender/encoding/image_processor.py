@@ -1,8 +1,8 @@
-"""What a vision tower's image processor does to a picture, read once, and whether that is all that it does.
+"""The settings of a vision tower's image processor, and a check that it does what they say and nothing else.
 
-Only processors that resize, crop the centre, rescale and normalise to one size are taken. What a processor's settings
-say is held against what it does to two drawn pictures: processors that cut tiles, pad or flip channels have settings
-that look like any other's.
+Only processors that resize, crop the centre, rescale and normalise to one size are supported. The settings are compared
+with what the processor does to two drawn pictures, because processors that cut tiles, pad or flip channels have
+settings that look like any other's.
 """
 
 from collections.abc import Mapping
@@ -17,13 +17,13 @@ from PIL import Image
 from blender.core.errors import BlenderError, StreamError
 from blender.core.hub import load_named
 
-#: steps of image processors that nobody here knows how to do
-_FOREIGN = (
+#: settings of steps that are not supported
+_UNSUPPORTED = (
     "do_pad", "do_resize_longest", "do_image_splitting", "do_pan_and_scan", "crop_pct", "max_num_patches",
     "image_grid_pinpoints", "crop_to_patches", "max_image_tiles", "max_slice_nums", "split_image",
     "temporal_patch_size", "do_flip_channel_order", "rescale_offset", "size_divisor", "do_crop_margin",
 )  # fmt: skip
-#: mean distance from the pixels that a processor's settings promise, in parts of the whole range
+#: allowed mean distance from the pixels that the settings promise, as a share of the whole range
 _TOLERANCE = 0.02
 #: width and height of the drawn pictures
 _SIZES = ((61, 43), (43, 97))
@@ -83,7 +83,7 @@ def load_image_processor(vision: str | Path, error: type[BlenderError] = StreamE
 
 
 def checked_pixel_spec(processor: Any) -> PixelSpec:
-    """Read what an image processor's settings say, and hold it against what the processor does.
+    """Read an image processor's settings, and compare them with what it does.
 
     Args:
         processor: An image processor of the ``pil`` backend.
@@ -99,13 +99,13 @@ def checked_pixel_spec(processor: Any) -> PixelSpec:
         try:
             values = np.asarray(processor(images=[picture], return_tensors="np")["pixel_values"])
         except (TypeError, ValueError, KeyError, AttributeError, IndexError) as fault:
-            raise _unlike(name, f"cannot read a picture of {width} x {height} pixels: {fault}") from fault
+            raise _unsupported(name, f"cannot read a picture of {width} x {height} pixels: {fault}") from fault
         if values.shape != (1, *wanted.shape):
-            found, expected = _shape(values.shape), _shape((1, *wanted.shape))
-            raise _unlike(name, f"makes {found} numbers of one picture instead of {expected}")
+            actual, expected = _shape(values.shape), _shape((1, *wanted.shape))
+            raise _unsupported(name, f"makes {actual} numbers of one picture instead of {expected}")
         span = 255 * spec.scale / np.array(spec.std)[:, None, None]
         if float((np.abs(values[0] - wanted) / span).mean()) > _TOLERANCE:
-            raise _unlike(name, "makes other pixels than its settings say")
+            raise _unsupported(name, "makes other pixels than its settings say")
     return spec
 
 
@@ -145,19 +145,19 @@ def read_pixel_spec(processor: Any) -> PixelSpec:
     """
     config = dict(processor) if isinstance(processor, Mapping) else dict(processor.to_dict())
     name = _name_of(config)
-    foreign = [key for key in _FOREIGN if config.get(key)]
-    if foreign:
-        raise _unlike(name, f"uses {foreign[0]}")
+    unsupported = [key for key in _UNSUPPORTED if config.get(key)]
+    if unsupported:
+        raise _unsupported(name, f"uses {unsupported[0]}")
     stretch, shortest_edge = _read_size(name, config)
     cropped = config.get("do_center_crop") or ("do_center_crop" not in config and config.get("crop_size"))
     crop = _edges(name, "crop_size", config.get("crop_size")) if cropped else stretch
     if crop is None:
-        raise _unlike(name, "gives images of different sizes")
+        raise _unsupported(name, "gives images of different sizes")
     least = stretch or (shortest_edge or 0, shortest_edge or 0)
     if crop[0] > least[0] or crop[1] > least[1]:
-        raise _unlike(name, "crops more than it resizes to")
+        raise _unsupported(name, "crops more than it resizes to")
     if config.get("resample") is None:
-        raise _unlike(name, "does not say how it resamples")
+        raise _unsupported(name, "does not say how it resamples")
     plain = not config.get("do_normalize", True)
     return PixelSpec(
         *crop,
@@ -170,7 +170,7 @@ def read_pixel_spec(processor: Any) -> PixelSpec:
     )
 
 
-def _unlike(name: str, what: str) -> StreamError:
+def _unsupported(name: str, what: str) -> StreamError:
     hint = "use a vision tower whose images are resized, centre-cropped and normalised to one size"
     return StreamError(f"{name} {what}, which is not supported", hint)
 
@@ -178,7 +178,7 @@ def _unlike(name: str, what: str) -> StreamError:
 def _read_size(name: str, config: Mapping[str, Any]) -> tuple[tuple[int, int] | None, int | None]:
     size: Any = config.get("size")
     if not config.get("do_resize", True) or size is None:
-        raise _unlike(name, "does not resize")
+        raise _unsupported(name, "does not resize")
     if isinstance(size, int):
         # the meaning of a bare number differed between processors; the ones that crop meant the shortest edge
         return (None, size) if config.get("crop_size") else ((size, size), None)
@@ -192,12 +192,12 @@ def _edges(name: str, key: str, size: Any) -> tuple[int, int]:
         return size, size
     if isinstance(size, Mapping) and size.get("height") and size.get("width"):
         return int(size["height"]), int(size["width"])
-    raise _unlike(name, f"has {key} {dict(size) if isinstance(size, Mapping) else size}")
+    raise _unsupported(name, f"has {key} {dict(size) if isinstance(size, Mapping) else size}")
 
 
 def _channels(name: str, config: Mapping[str, Any], key: str) -> tuple[float, float, float]:
     values = config.get(key)
     if values is None or len(values) != 3:
-        raise _unlike(name, f"has {key} {values}")
+        raise _unsupported(name, f"has {key} {values}")
     red, green, blue = (float(value) for value in values)
     return red, green, blue

@@ -71,7 +71,7 @@ def _sdpa(
 ) -> torch.Tensor:
     if mask is not None:
         # on a GPU, grouped heads and a mask together leave only the kernel that makes all scores
-        key, value = (_repeat_heads(tensor, query.shape[1]) for tensor in (key, value))
+        key, value = (repeat_heads(tensor, query.shape[1]) for tensor in (key, value))
     grouped = query.shape[1] != key.shape[1]
     return scaled_dot_product_attention(
         query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=grouped
@@ -84,7 +84,8 @@ def _sliced(block: AttentionBlock, query: torch.Tensor, key: torch.Tensor, value
     return query[row, :, block.first : block.end], key[row, :, keys], value[row, :, keys]
 
 
-def _repeat_heads(tensor: torch.Tensor, num_heads: int) -> torch.Tensor:
+def repeat_heads(tensor: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """Repeat the key heads of (B, K, L, D) keys or values for ``num_heads`` query heads."""
     groups = num_heads // tensor.shape[1]
     return tensor if groups == 1 else tensor.repeat_interleave(groups, dim=1)
 
@@ -114,7 +115,7 @@ def _attend_with_sdpa(
 
 def _fill_own(output: torch.Tensor, value: torch.Tensor, layout: BlockLayout) -> None:
     for row, start, end in layout.own:
-        output[row : row + 1, :, start:end] = _repeat_heads(value[row : row + 1, :, start:end], output.shape[1])
+        output[row : row + 1, :, start:end] = repeat_heads(value[row : row + 1, :, start:end], output.shape[1])
 
 
 def _write(target: torch.Tensor, part: torch.Tensor, block: AttentionBlock) -> None:

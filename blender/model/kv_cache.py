@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 
+from blender.model.block_attention import repeat_heads
 from blender.model.block_layout import Attention, BlockLayout
 from blender.model.cross_attention import ImageMemory
 
@@ -146,11 +147,22 @@ def _first_positions(cached: CachedPositions, length: int) -> CachedPositions:
 
 
 @dataclass(frozen=True)
+class CacheBranch:
+    """One softmax of new positions over a slice of the cache."""
+
+    keys: slice
+    #: (B, 1, Q, S) bool, true for at least one key of each query; None where every query sees every key
+    mask: torch.Tensor | None = None
+    #: (B, 1, Q, 1) bool: queries that see no key at all, whose output is zero; None for none
+    sees_none: torch.Tensor | None = None
+
+
+@dataclass(frozen=True)
 class CacheAttention:
     """How new positions attend to a cache that holds them already. ``B`` rows, ``Q`` new positions, ``S`` keys."""
 
-    #: slices of the cached positions, each with a (B, 1, Q, S) bool mask, or None where every query sees every key
-    branches: tuple[tuple[slice, torch.Tensor | None], ...]
+    #: outputs of branches are added up
+    branches: tuple["CacheBranch", ...]
     #: (B, 1, Q, 1) bool: positions whose output is their own value; None for none
     own: torch.Tensor | None
 
@@ -181,8 +193,8 @@ def plan_cache_attention(
 
 def _plan_branch(
     cached: CachedPositions, kinds: tuple[int, ...], num_new: int, device: torch.device | str, window: int | None
-) -> tuple[slice, torch.Tensor | None] | None:
-    """Return the slice that holds all keys of these kinds that a query sees, and the mask; None for no keys."""
+) -> CacheBranch | None:
+    """Plan attention to keys of these kinds; None where no query sees any."""
     wanted = np.isin(cached.kinds, kinds)
     new_ids = cached.position_ids[:, -num_new:]
     if window is not None:
@@ -195,8 +207,12 @@ def _plan_branch(
     allowed = wanted[:, None, keys] & (cached.indices[:, None, keys] <= cached.indices[:, -num_new:, None])
     if window is not None:
         allowed &= cached.position_ids[:, None, keys] > new_ids[:, :, None] - window
-    mask = None if allowed.all() else torch.from_numpy(allowed)[:, None].to(device)
-    return keys, mask
+    if allowed.all():
+        return CacheBranch(keys)
+    sees_none = ~allowed.any(-1, keepdims=True)
+    # fused kernels want at least one key for each query
+    mask = torch.from_numpy(allowed | sees_none)[:, None].to(device)
+    return CacheBranch(keys, mask, torch.from_numpy(sees_none)[:, None].to(device) if sees_none.any() else None)
 
 
 def attend_cache(
@@ -221,22 +237,21 @@ def attend_cache(
         (B, Q, H, D).
     """
     output = torch.zeros_like(query)
-    for keys, mask in plan.branches:
-        output = output + _attend_branch(query, key[:, :, keys], value[:, :, keys], mask, scale)
+    for branch in plan.branches:
+        output = output + _attend_branch(query, key[:, :, branch.keys], value[:, :, branch.keys], branch, scale)
     if plan.own is not None:
-        own = value[:, :, -query.shape[2] :].repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+        own = repeat_heads(value[:, :, -query.shape[2] :], query.shape[1])
         output = torch.where(plan.own, own, output)
     return output.transpose(1, 2)
 
 
 def _attend_branch(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float | None
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, branch: CacheBranch, scale: float | None
 ) -> torch.Tensor:
+    if branch.mask is not None and query.shape[2] > 1:
+        # on a GPU, grouped heads and a mask together leave only the kernel that stores all scores; of one query these
+        # are few
+        key, value = (repeat_heads(tensor, query.shape[1]) for tensor in (key, value))
     grouped = query.shape[1] != key.shape[1]
-    if mask is None:
-        return scaled_dot_product_attention(query, key, value, scale=scale, enable_gqa=grouped)
-    sees_none = ~mask.any(-1, keepdim=True)
-    attended = scaled_dot_product_attention(
-        query, key, value, attn_mask=mask | sees_none, scale=scale, enable_gqa=grouped
-    )
-    return attended.masked_fill(sees_none, 0)
+    attended = scaled_dot_product_attention(query, key, value, attn_mask=branch.mask, scale=scale, enable_gqa=grouped)
+    return attended if branch.sees_none is None else attended.masked_fill(branch.sees_none, 0)

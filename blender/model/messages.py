@@ -1,37 +1,30 @@
-"""Messages of users and assistants, as chat programs write them, read as the rounds that a template renders."""
+"""Messages of users and assistants, as chat programs write them, read as the turns that a template renders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from blender.core.errors import ModelError
 from blender.data.images.checking import ImageLimits
 from blender.data.images.damage import DamagedImage
 from blender.data.images.decoding import explaining_damage, open_image
-
-
-@dataclass(frozen=True)
-class MessageRound:
-    """A question with the numbers of its images, from 1, and its answer; no answer yet in the last one of a prompt."""
-
-    images: tuple[int, ...]
-    question: str
-    answer: str = ""
-    #: instruction before the question; the conversation's own comes first
-    system: str = ""
+from blender.data.sample import Turn
 
 
 @dataclass(frozen=True)
 class ProcessorConversation:
-    """A conversation as a template renders it."""
+    """Messages as a template renders them."""
 
     #: the system message; None for the template's own words
     system: str | None
-    rounds: tuple[MessageRound, ...]
-    #: the images of all rounds, in the order shown
+    #: without an answer in the last one of a prompt
+    turns: tuple[Turn, ...]
+    #: the images of all turns, in the order shown
     images: tuple[Any, ...]
-    #: whether the last round waits for its answer
+    #: whether the last turn has no answer yet
     is_prompt: bool
 
 
@@ -43,7 +36,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> ProcessorConversatio
             ``{"type": "image", "image" or "path": …}`` with a picture or its file.
 
     Raises:
-        ModelError: The messages are no rounds of question and answer, or a part is of another type.
+        ModelError: Questions and answers do not take turns, or a part is of an unknown type.
     """
     rest = list(enumerate(messages))
     system = None
@@ -52,7 +45,7 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> ProcessorConversatio
         system, _ = _content(number, message, allow_images=False)
     if not rest:
         raise ModelError("the conversation has no question", "give at least one message of the user's")
-    rounds: list[MessageRound] = []
+    turns: list[Turn] = []
     images: list[Any] = []
     for order, (number, message) in enumerate(rest):
         wanted = ("user", "assistant")[order % 2]
@@ -63,10 +56,10 @@ def read_messages(messages: Sequence[Mapping[str, Any]]) -> ProcessorConversatio
         if wanted == "user":
             numbers = range(len(images) + 1, len(images) + len(shown) + 1)
             images += shown
-            rounds.append(MessageRound(tuple(numbers), text))
+            turns.append(Turn(list(numbers), text, "", 0))
         else:
-            rounds[-1] = MessageRound(rounds[-1].images, rounds[-1].question, text)
-    return ProcessorConversation(system, tuple(rounds), tuple(images), is_prompt=len(rest) % 2 == 1)
+            turns[-1] = replace(turns[-1], answer=text)
+    return ProcessorConversation(system, tuple(turns), tuple(images), is_prompt=len(rest) % 2 == 1)
 
 
 def _content(number: int, message: Mapping[str, Any], *, allow_images: bool) -> tuple[str, list[Any]]:
@@ -104,7 +97,7 @@ def _image(number: int, part: Mapping[str, Any]) -> Any:
 
 
 def _bytes_of(file: Path) -> bytes:
-    """Read an image file, unless it is larger than any picture of a blend may be."""
+    """Read an image file, unless it is larger than images of a blend may be."""
     size, allowed = file.stat().st_size, ImageLimits().max_bytes
     if size > allowed:
         raise DamagedImage("too_many_bytes", f"it has {size:,} bytes, more than the {allowed:,} allowed")

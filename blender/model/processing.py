@@ -1,8 +1,8 @@
-"""What comes before the model: tokenizer, image settings, template, and how many positions an image takes.
+"""The processor of a model: tokenizer, image settings, template, and the number of positions of an image.
 
-A processor travels with its model, so that a folder says by itself how it wants to be asked. It encodes text with the
-encoder of training (:mod:`blender.encoding`), so its prompts are, token for token, what stood before answers in
-training. Chat, the server and evaluation take their encoder from here.
+It is saved with its model, so a folder holds all that prompts depend on. It encodes text with the encoder of training
+(:mod:`blender.encoding`), so its prompts are, token for token, what came before answers in training. Chat, the server
+and evaluation take their encoder from here.
 """
 
 import copy
@@ -26,14 +26,14 @@ from blender.model.prompts import Prompt, batch_prompts
 
 
 class VisualChatProcessor(ProcessorMixin):
-    """Makes model inputs of text and images.
+    """Makes model inputs from text and images.
 
     Args:
         image_processor: The vision tower's.
         tokenizer: The language model's; a fast one.
         image_positions: Positions that an image takes.
         template: Name of the template that the model was trained with.
-        image_token_id: What stands at image positions; the pad token, or else the end token, when None.
+        image_token_id: Token id at image positions; the pad token, or else the end token, when None.
         chat_template: As every processor has it; not used here.
     """
 
@@ -71,20 +71,20 @@ class VisualChatProcessor(ProcessorMixin):
 
     @property
     def text_encoder(self) -> TextEncoder:
-        """The encoder of texts, made once for the tokenizer as it is.
+        """The encoder of texts; made anew only when the tokenizer changes.
 
         Raises:
             ModelError: The tokenizer cannot be used.
         """
         tokenizer = self.tokenizer
-        # a tokenizer can be replaced, and tokens can be added to it
+        # a tokenizer can be replaced, and get more tokens
         state = id(tokenizer), len(tokenizer), tokenizer.eos_token_id, self.image_positions, self.image_token_id
         if self._encoder is None or self._encoder[0] != state:
             try:
-                made = make_text_encoder(tokenizer, self.image_positions, image_token_id=self.image_token_id)
+                encoder = make_text_encoder(tokenizer, self.image_positions, image_token_id=self.image_token_id)
             except StreamError as error:
                 raise ModelError(error.message, error.hint) from error
-            self._encoder = state, made
+            self._encoder = state, encoder
         return self._encoder[1]
 
     def find_template(self) -> Template | ChatTemplate:
@@ -117,12 +117,12 @@ class VisualChatProcessor(ProcessorMixin):
             ModelError: A text cannot be encoded, or there are more or fewer images than are shown.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        pictures = list(images or [])
-        num_shown = sum(one.count(IMAGE) for one in texts)
-        if num_shown != len(pictures):
-            reason = f"the text shows {num_shown} images, and {len(pictures)} are given"
+        given = list(images or [])
+        num_shown = sum(each.count(IMAGE) for each in texts)
+        if num_shown != len(given):
+            reason = f"the text shows {num_shown} images, and {len(given)} are given"
             raise ModelError(reason, f"give one image for each {IMAGE}")
-        return self._batch([self._encode([_prompt(one)], is_prompt=True) for one in texts], pictures, kwargs)
+        return self._batch([self._encode([_prompt_span(each)], is_prompt=True) for each in texts], given, kwargs)
 
     def apply_chat_template(  # type: ignore[override]
         self,
@@ -142,8 +142,8 @@ class VisualChatProcessor(ProcessorMixin):
             add_generation_prompt: Must be set where the last message is the user's: the answer comes next.
             tokenize: Make tokens; else return the text.
             return_dict: With ``tokenize``: return the inputs of ``generate``; else ``input_ids`` alone.
-            return_tensors: ``pt``; there is no other kind.
-            return_assistant_tokens_mask: Add ``assistant_masks``, (B, T): where loss falls in training.
+            return_tensors: ``pt``, the only kind.
+            return_assistant_tokens_mask: Add ``assistant_masks``, (B, T): the loss mask of training.
 
         Raises:
             ModelError: The messages cannot be rendered or encoded, or do not end as ``add_generation_prompt`` says.
@@ -172,7 +172,7 @@ class VisualChatProcessor(ProcessorMixin):
         template = self.find_template()
         if read.system is not None:
             template = template.with_system(read.system)
-        return template.render_prompt(read.rounds) if read.is_prompt else template.render(read.rounds)
+        return template.render_prompt(read.turns) if read.is_prompt else template.render(read.turns)
 
     def _encode(self, spans: Sequence[Span], is_prompt: bool) -> EncodedText:
         encoder = self.text_encoder
@@ -194,11 +194,11 @@ class VisualChatProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        """Names of what a call makes."""
+        """Names of the inputs that a call returns."""
         return ["input_ids", "attention_mask", "image_index", "pixels"]
 
 
-def _prompt(text: str) -> Span:
+def _prompt_span(text: str) -> Span:
     """Return a prompt's text; the space before an answer belongs to the answer's first token."""
     return Span(text if text[-1:].isspace() else f"{text} ", train=False)
 
@@ -210,7 +210,7 @@ def _resized(images: Any, size: int) -> Any:
     changed.size = {"shortest_edge": size} if "shortest_edge" in keys else {"height": size, "width": size}
     if getattr(changed, "crop_size", None):
         before, crop = keys.get("shortest_edge"), changed.crop_size["height"]
-        # where a tower's images are cropped from larger ones, they go on to be, in proportion
+        # keep the proportion of a tower whose images are cropped from larger ones
         if before and before != crop:
             changed.size = {"shortest_edge": round(before * size / crop)}
         changed.crop_size = {"height": size, "width": size}

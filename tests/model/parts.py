@@ -1,6 +1,7 @@
 """Tiny language models and vision towers of real kinds, random, and batches for them."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from transformers import (
@@ -86,6 +87,12 @@ def joined(attention="mmca", kind="llama", tower="clip", *, text=None, seed=0, *
         if name.endswith("_gate"):
             torch.nn.init.constant_(weight, 0.5)
     return model.eval()
+
+
+@cache
+def shared(attention="mmca", kind="llama"):
+    """Return the joined model that all tests share; it must not be changed."""
+    return joined(attention, kind)
 
 
 def config_of(attention="mmca", **settings):

@@ -7,14 +7,9 @@ from hypothesis import strategies as st
 
 from blender.core.errors import ModelError
 from blender.model import set_trainable
-from tests.model.parts import DECODERS, IMAGE, batch, joined, language_model, trained_batch
+from tests.model.parts import DECODERS, IMAGE, batch, joined, language_model, shared, trained_batch
 
 ATTENTIONS = ("mmca", "causal", "cross")
-
-
-@pytest.fixture(scope="module")
-def models():
-    return {attention: joined(attention) for attention in ATTENTIONS}
 
 
 def gradients(model, inputs):
@@ -28,7 +23,7 @@ def gradients(model, inputs):
 @pytest.mark.parametrize("attention", ATTENTIONS)
 def test_text_alone_gives_exactly_what_the_plain_language_model_gives(kind, attention):
     inputs = batch("t" * 17)
-    model = joined(attention, kind)
+    model = shared(attention, kind)
     with torch.no_grad():
         wanted = language_model(kind)(input_ids=inputs["input_ids"]).logits
         got = model(inputs["input_ids"]).logits

@@ -15,10 +15,9 @@ OPTIONS = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
 ROWS = st.lists(st.text("tI", min_size=1, max_size=12), min_size=1, max_size=3)
 
 
-@pytest.fixture(scope="module")
-def models():
-    windowed = joined("mmca", "mistral", text={"sliding_window": 5})
-    return {**{attention: joined(attention) for attention in ("mmca", "causal", "cross")}, "windowed": windowed}
+@pytest.fixture(scope="module", name="models")
+def with_windows(models):
+    return {**models, "windowed": joined("mmca", "mistral", text={"sliding_window": 5})}
 
 
 def steps(model, inputs, cache=None):

@@ -1,5 +1,7 @@
 """Decoders with sliding windows: text looks back over the window, images stay in sight, and causal is the library's."""
 
+from functools import cache
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -20,13 +22,15 @@ from blender.core.errors import ModelError
 from blender.model import VisualChatModel, read_config
 from blender.model.block_attention import attend_blocks
 from blender.model.block_layout import arrange_packed, arrange_rows
-from blender.model.kv_cache import attend_cache, extend_positions, plan_cache_attention, start_positions
 from blender.model.mmca_reference import mmca_reference
 from blender.model.sliding_windows import layer_windows, limit_window
 from tests.model.parts import IMAGE, VOCABULARY, batch, trained_batch, vision_tower
 from tests.model.test_block_attention import in_batch, in_columns, patterns, random_heads
 
 WINDOW = 6
+#: windows of layers, and layers without one
+WINDOWS = st.none() | st.integers(1, 12)
+FUSIONS = st.sampled_from(["mmca", "causal"])
 _SIZES = {
     "vocab_size": VOCABULARY,
     "hidden_size": 32,
@@ -54,6 +58,7 @@ def decoder(kind, **changes):
     return AutoModelForCausalLM.from_config(config, attn_implementation="sdpa").double().eval()
 
 
+@cache
 def joined(kind, attention="mmca", **changes):
     language = decoder(kind, **changes)
     # far from zero, so that attention is seen in what comes out
@@ -78,17 +83,17 @@ def count(segments):
     return numbers
 
 
-def windowed(query, key, value, segments, images, window, attention="mmca", lay=arrange_packed):
-    layout = limit_window(lay(segments, torch.where(images, 0, -1), attention), count(segments), window)
+def windowed(query, key, value, segments, images, window, attention="mmca", arrange=arrange_packed):
+    layout = limit_window(arrange(segments, torch.where(images, 0, -1), attention), count(segments), window)
     output = attend_blocks(*(in_columns(tensor, layout) for tensor in (query, key, value)), layout)
     return in_batch(output, layout, segments.shape) * (segments > 0)[:, None, :, None]
 
 
-def same(pattern, window, heads=(4, 2), attention="mmca", lay=arrange_packed):
+def same(pattern, window, heads=(4, 2), attention="mmca", arrange=arrange_packed):
     segments, images = pattern
     given_heads = random_heads(segments.shape, *heads, dtype=torch.float64)
     seen = images if attention == "mmca" else torch.zeros_like(images)
-    got = windowed(*given_heads, segments, images, window, attention, lay)
+    got = windowed(*given_heads, segments, images, window, attention, arrange)
     wanted = mmca_reference(*given_heads, segments, seen, None, count(segments), window)
     weights = torch.randn(got.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     torch.testing.assert_close(got, wanted)
@@ -101,14 +106,15 @@ def same(pattern, window, heads=(4, 2), attention="mmca", lay=arrange_packed):
 
 
 @settings(max_examples=60)
-@given(patterns(), st.integers(1, 12), st.sampled_from(["mmca", "causal"]))
-def test_pieces_of_a_window_equal_the_plain_lines_forward_and_backward(pattern, window, attention):
+@given(patterns(), WINDOWS, FUSIONS)
+def test_blocks_equal_the_plain_formula_forward_and_backward(pattern, window, attention):
     same(pattern, window, attention=attention)
 
 
-@given(patterns(max_samples=0), st.integers(1, 12), st.sampled_from(["mmca", "causal"]))
-def test_rows_laid_for_a_cache_have_the_same_windows(pattern, window, attention):
-    same(pattern, window, attention=attention, lay=arrange_rows)
+@settings(max_examples=60)
+@given(patterns(max_samples=0), WINDOWS, FUSIONS)
+def test_rows_arranged_for_a_cache_give_the_same(pattern, window, attention):
+    same(pattern, window, attention=attention, arrange=arrange_rows)
 
 
 @pytest.mark.parametrize("attention", ["mmca", "causal"])
@@ -127,29 +133,6 @@ def test_a_sample_no_longer_than_the_window_keeps_its_blocks():
     layout = arrange_packed(segments, torch.full((1, 12), -1), "mmca")
     assert limit_window(layout, count(segments), 12) == layout
     assert limit_window(layout, count(segments), 11) != layout
-
-
-@given(patterns(max_samples=0), st.integers(1, 6), st.integers(1, 12), st.sampled_from(["mmca", "causal"]))
-def test_attention_over_a_cache_has_the_same_windows(pattern, num_new, window, attention):
-    segments, images = pattern
-    segments, images = segments.clone(), images.clone()
-    num_new = min(num_new, segments.shape[1] - 1)
-    if not num_new:
-        return
-    segments[:, -num_new:] = 1
-    old = segments.shape[1] - num_new
-    query, key, value = random_heads(segments.shape, 4, 2, dtype=torch.float64)
-    index, numbers = torch.where(images, 0, -1), ((segments > 0).cumsum(1) - 1).clamp(min=0)
-    parts = [(tensor[:, :old], tensor[:, old:]) for tensor in (segments, index, numbers)]
-    layout = arrange_rows(*(first for first, _ in parts[:2]), attention)
-    order = torch.cat([layout.order % old, torch.arange(old, old + num_new).expand(len(segments), -1)], dim=1)
-    positions = extend_positions(start_positions(layout, *(p for p, _ in parts), attention), *(p for _, p in parts))
-    cached = [tensor.gather(2, order[:, None, :, None].expand(tensor.shape)) for tensor in (key, value)]
-    plan = plan_cache_attention(positions, num_new, "cpu", window)
-    got = attend_cache(query[:, :, old:], *cached, plan).transpose(1, 2)
-    seen = images if attention == "mmca" else torch.zeros_like(images)
-    wanted = mmca_reference(query, key, value, segments, seen, None, numbers, window)[:, :, old:]
-    torch.testing.assert_close(got, wanted)
 
 
 @EVERY
@@ -176,17 +159,17 @@ def test_a_cache_gives_the_logits_of_one_forward_beyond_the_window(kind, attenti
     model, inputs = joined(kind, attention), batch("tttIttttttttttt", "IttttItt", seed=1)
     inputs["attention_mask"] = inputs.pop("segment_ids")
     start = inputs["input_ids"].shape[1] - 5
-    cache, pieces = DynamicCache(), []
+    kept, pieces = DynamicCache(), []
     first = {name: inputs[name][:, :start] for name in ("input_ids", "image_index", "attention_mask")}
     with torch.no_grad():
         whole = model(**inputs).logits
-        pieces.append(model(**first, pixels=inputs["pixels"], past_key_values=cache, use_cache=True).logits)
+        pieces.append(model(**first, pixels=inputs["pixels"], past_key_values=kept, use_cache=True).logits)
         for place in range(start, inputs["input_ids"].shape[1]):
             mask = inputs["attention_mask"][:, : place + 1]
-            more = model(inputs["input_ids"][:, place : place + 1], attention_mask=mask, past_key_values=cache)
+            more = model(inputs["input_ids"][:, place : place + 1], attention_mask=mask, past_key_values=kept)
             pieces.append(more.logits)
-    kept = (inputs["attention_mask"] > 0) & (inputs["image_index"] < 0)
-    torch.testing.assert_close(torch.cat(pieces, dim=1)[kept], whole[kept])
+    is_text = (inputs["attention_mask"] > 0) & (inputs["image_index"] < 0)
+    torch.testing.assert_close(torch.cat(pieces, dim=1)[is_text], whole[is_text])
 
 
 @EVERY
@@ -244,7 +227,7 @@ def test_a_cache_that_forgets_is_refused():
     model, inputs = joined("mistral"), batch("tIttt")
     with pytest.raises(ValueError, match="forgets what a sliding window has left behind"):
         model(**inputs, past_key_values=DynamicCache(config=model.config.text_config), use_cache=True)
-    with pytest.raises(ModelError, match="a cache of the kind 'static' forgets"):
+    with pytest.raises(ModelError, match="a cache of the kind 'static' drops images"):
         model.generate(**inputs, cache_implementation="static")
 
 
