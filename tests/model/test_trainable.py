@@ -30,11 +30,11 @@ def test_the_layers_of_cross_attention_are_trained_with_the_projector():
 
 
 def test_new_layers_of_cross_attention_start_closed():
-    from blender.model.cross_attention import CrossLayer
+    from blender.model.cross_attention import CrossLayer, VisibleRange
 
     layer = CrossLayer(16)
     states, images = torch.randn(1, 5, 16), torch.randn(2, 3, 16)
-    assert torch.equal(layer(states, images, [(0, 2, 5, (0, 1))]), states)
+    assert torch.equal(layer(states, images, [VisibleRange(0, 2, 5, (0, 1))]), states)
 
 
 @pytest.mark.parametrize("part", ["language", "vision"])
