@@ -11,17 +11,8 @@ from blender.blend.mix import SPLITS
 from blender.core.block_cache import cache_folder
 from blender.core.errors import ShardError, StoreError
 from blender.core.files import write_whole
-from blender.data.images.files import (
-    ByteFile,
-    LocalFile,
-    RemoteFile,
-    is_remote,
-    join_remote,
-    local_path,
-    open_file,
-    read_remote,
-    remote_system,
-)
+from blender.data.images.files import ByteFile, LocalFile, is_remote, local_path
+from blender.data.images.remote import RemoteFile, join_remote, open_file, read_remote, remote_system
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import MANIFEST_NAME, Manifest, decode_manifest, read_manifest
 

@@ -21,7 +21,7 @@ from blender.core.block_cache import cache_folder
 from blender.core.checksums import file_hash
 from blender.core.errors import FolderError
 from blender.core.folder import MARKER, marker_text
-from blender.data.images.files import is_web, join_remote, remote_system
+from blender.data.images.remote import is_web, join_remote, remote_system
 from blender.shards.folder import BLEND, ENERGON, LEDGER, begins_like_manifest, is_ledger
 from blender.shards.manifest import MANIFEST_NAME, Manifest
 

@@ -20,7 +20,8 @@ import pyarrow.parquet as pq
 
 from blender.blend.mix import SPLITS
 from blender.core.errors import ShardError, StreamError
-from blender.data.images.files import RemoteFile, buffered, is_remote, local_path, read_remote
+from blender.data.images.files import buffered, is_remote, local_path
+from blender.data.images.remote import RemoteFile, read_remote
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import MANIFEST_NAME, Manifest, decode_manifest, read_manifest
 from blender.shards.tar import END

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from blender.core.errors import BlenderError, StreamError
 from blender.core.randomness import generator
-from blender.data.images.files import is_missing_from_web, is_web, join_remote, remote_system
+from blender.data.images.remote import is_missing_from_web, is_web, join_remote, remote_system
 
 _log = logging.getLogger(__name__)
 

@@ -159,12 +159,10 @@ def test_dialogues_show_every_picture_once_with_the_sign_and_call_it_by_its_id_l
     assert late and sizes <= {2, 3, 4} and len(sizes) > 1
 
 
-@pytest.mark.parametrize("num_images", [8, 9, 31, 33, 37, 38])
-def test_any_number_of_pictures_gives_every_file_an_entry(tmp_path, num_images):
-    for seed in range(3):
-        folder = tmp_path / str(seed)
-        summary = draw_corpus(folder, num_images, seed=seed)
-        assert min(vars(summary).values()) > 0 and len(pictures(folder)) == num_images
+@pytest.mark.parametrize(("num_images", "seed"), [(8, 0), (8, 1), (9, 2), (31, 0), (33, 1), (37, 2), (38, 0)])
+def test_any_number_of_pictures_gives_every_file_an_entry(tmp_path, num_images, seed):
+    summary = draw_corpus(tmp_path, num_images, seed=seed, workers=1)
+    assert min(vars(summary).values()) > 0 and len(pictures(tmp_path)) == num_images
 
 
 @pytest.mark.parametrize(("asked", "words"), [({"num_images": 7}, "7 pictures"), ({"seed": -1}, "negative")])

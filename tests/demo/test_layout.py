@@ -20,10 +20,10 @@ def test_a_larger_corpus_begins_with_the_smaller_one(seed, few, many):
 
 
 def test_names_are_distinct_and_of_the_published_forms():
-    drawn = slots(3, 40_000)
-    assert len({(slot.store, slot.name) for slot in drawn}) == 40_000
+    drawn = slots(3, 8_000)
+    assert len({(slot.store, slot.name) for slot in drawn}) == 8_000
     coco = [slot.name for slot in drawn if slot.store == "coco"]
-    assert len(coco) == 30_000 and all(len(name) == 16 for name in coco)
+    assert len(coco) == 6_000 and all(len(name) == 16 for name in coco)
 
 
 @pytest.mark.parametrize("store", ["sparkles_cc", "sparkles_vg"])

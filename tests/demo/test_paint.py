@@ -28,7 +28,7 @@ def pixels_of(jpeg):
     return np.asarray(Image.open(io.BytesIO(jpeg)), dtype=float)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_every_shape_has_its_colour_in_the_jpeg(seed):
     rng = generator(seed, "test")
@@ -61,7 +61,7 @@ def mask(shape, angle, size, radius, centre):
     return np.array(image)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(seeds)
 def test_every_shape_is_whole_and_nothing_else_is_drawn(seed):
     scene = compose_scene("coco", "1.jpg", generator(seed, "test"))

@@ -20,21 +20,18 @@ from urllib.parse import unquote
 
 from blender.core.block_cache import RemoteVersion
 from blender.core.errors import StoreError
-from blender.data.images.files import (
-    ByteFile,
-    LocalFile,
+from blender.data.images.files import ByteFile, LocalFile, local_path, path_of
+from blender.data.images.misplaced import find_misplaced
+from blender.data.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
+from blender.data.images.remote import (
     RemoteFile,
     ask_version,
     is_web,
     join_remote,
-    local_path,
-    path_of,
     remembered_version,
     remote_system,
     version_in,
 )
-from blender.data.images.misplaced import find_misplaced
-from blender.data.images.names import NameIndex, extension_of, fault_of_name, plain_path, spellings
 from blender.data.images.store import ImageStore
 from blender.data.images.suggestions import Suggestions
 

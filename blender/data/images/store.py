@@ -16,8 +16,9 @@ from typing import Self
 
 from blender.core.errors import StoreError
 from blender.data.images.damage import DamagedImage
-from blender.data.images.files import ByteFile, UnreachableError, open_file
+from blender.data.images.files import ByteFile
 from blender.data.images.names import NameIndex, fault_of_name, plain_path, shown_name
+from blender.data.images.remote import UnreachableError, open_file
 from blender.data.images.suggestions import Suggestions
 
 

@@ -9,8 +9,8 @@ from msgspec import Struct
 from blender.core.errors import StoreError
 from blender.data.images.checking import Examined, ImageLimits, examine_image
 from blender.data.images.damage import Check, DamagedImage
-from blender.data.images.files import UnreachableError
 from blender.data.images.names import extension_of
+from blender.data.images.remote import UnreachableError
 from blender.data.images.store import ImageStore, VanishedError
 
 __all__ = ["ImageInfo", "ImageLimits", "survey_image"]

@@ -9,7 +9,7 @@ import pytest
 
 from blender.core.block_cache import BLOCK_BYTES
 from blender.core.errors import StoreError
-from blender.data.images import ImageLimits, files, open_store, survey_image
+from blender.data.images import ImageLimits, open_store, remote, survey_image
 from tests import servers
 from tests.data.images.pictures import WRITERS, picture, write_folder
 
@@ -149,7 +149,7 @@ def test_a_remote_folder_that_is_not_there_is_named(s3, memory):
 
 
 def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "_FIRST_PAUSE", 0.01)
     write_folder(tmp_path, FILES)
     with serving(tmp_path) as server:
         location = address(server)
@@ -161,7 +161,7 @@ def test_a_server_that_is_down_is_not_a_server_without_images(tmp_path, monkeypa
         store.resolve("other/x.jpg")
     with pytest.raises(StoreError, match=f"{NAME} in image store coco"):
         store.read(member)
-    with pytest.raises(files.UnreachableError):
+    with pytest.raises(remote.UnreachableError):
         survey_image(store, member, ImageLimits())
 
 

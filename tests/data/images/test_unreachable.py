@@ -3,15 +3,15 @@
 import pytest
 
 from blender import load_recipe, write_blend
-from blender.data.images import files
-from blender.data.images.files import UnreachableError, open_file
+from blender.data.images import remote
+from blender.data.images.remote import UnreachableError, open_file
 from tests import corpora
 from tests.servers import address, asked_for, serving
 
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(files, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(remote, "_FIRST_PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_one_image_that_the_server_does_not_send_stops_the_blend(server, corpus,
 def test_what_a_server_refuses_is_asked_once(server, corpus):
     name = corpora.coco_name(3)
     server.faults[name] = [403] * 10
-    with pytest.raises(files.StoreError, match="403"):
+    with pytest.raises(remote.StoreError, match="403"):
         open_file(address(server, f"coco/{name}"))
     assert asked_for(server, name) == 1
 

@@ -27,10 +27,10 @@ def fault(format: str, path: str) -> SourceError:
 def test_a_wrong_type_deep_inside_is_found_by_number_id_and_path(save: Save) -> None:
     bad = llava("What?", "It.", id="000000442786")
     bad["conversations"][1]["value"] = 3
-    path = save([GOOD] * 139_998 + [bad] + [GOOD] * 2)
+    path = save([GOOD] * 29_998 + [bad] + [GOOD] * 2)
     error = fault("llava", path)
     assert error.message == (
-        f"{path}, record 139,999 (id 000000442786), at $[139998].conversations[1].value: "
+        f"{path}, record 29,999 (id 000000442786), at $[29998].conversations[1].value: "
         "expected a string, found a whole number"
     )
 
