@@ -21,7 +21,7 @@ from PIL import Image
 from blender.data.sample import Sample
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import read_pixel_spec
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import EncodedSample, Encoder, encode_sample
 from blender.stream.pixels import decode_image

@@ -20,7 +20,7 @@ from benchmarks import ready, report, starting
 from benchmarks.images import write_images, write_recipe
 from blender import load_recipe, open_blend, write_blend
 from blender.shards.energon import write_energon
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 IN_OTHER_PYTHON = ("mosaicml", "litdata")
 PEERS = ("webdataset", "energon", *IN_OTHER_PYTHON)

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from blender.core.errors import BlenderError
     from blender.recipe import Recipe, load_recipe
     from blender.shards.blend import write_blend
-    from blender.shards.read import Blend, StoredSample, open_blend
+    from blender.shards.reader import Blend, open_blend
+    from blender.shards.unpack import StoredSample
     from blender.shards.verify import verify_blend
 
 _HOMES = {
@@ -32,9 +33,9 @@ _HOMES = {
     "PlanSummary": "blender.blend.summary",
     "summarise": "blender.blend.summary",
     "write_blend": "blender.shards.blend",
-    "Blend": "blender.shards.read",
-    "StoredSample": "blender.shards.read",
-    "open_blend": "blender.shards.read",
+    "Blend": "blender.shards.reader",
+    "StoredSample": "blender.shards.unpack",
+    "open_blend": "blender.shards.reader",
     "verify_blend": "blender.shards.verify",
 }
 

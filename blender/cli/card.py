@@ -41,7 +41,7 @@ def card(
     from blender.data.images.files import is_remote, local_path
     from blender.shards.card import choose_example, dataset_card
     from blender.shards.folder import BLEND
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     blend = open_blend(location)
     index = {str(split): frame for (split,), frame in blend.index.group_by("split", maintain_order=True)}

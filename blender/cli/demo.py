@@ -9,7 +9,7 @@ import typer
 from blender.cli.options import WorkersOption
 
 if TYPE_CHECKING:
-    from blender.shards.read import Blend
+    from blender.shards.reader import Blend
 
 #: what training needs besides the base install
 _TRAINING = ("torch", "transformers", "deepspeed", "altair", "peft")
@@ -66,7 +66,7 @@ def _blend(out: Path, images: int, seed: int, workers: int | None) -> "Blend":
     from blender.cli.output import Meter, warn
     from blender.demo import draw_corpus
     from blender.recipe import load_recipe
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     meter = Meter(quiet=False)
     corpus, blended = out / "corpus", out / "blend"

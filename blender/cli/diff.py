@@ -40,7 +40,7 @@ def diff(
     from blender.cli.output import Meter, print_json
     from blender.core.pool import num_cores
     from blender.inspect.differences import compare_blends
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     blends = open_blend(before), open_blend(after)
     meter = Meter(quiet=as_json)

@@ -42,7 +42,7 @@ def index(
     from blender.core.folder import hold_folder
     from blender.shards.energon import write_energon
     from blender.shards.folder import BLEND
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
     from blender.shards.wids import write_wids
 
     blend = open_blend(folder)

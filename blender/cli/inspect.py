@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from blender.data.sample import Sample
     from blender.inspect.views import TokensView
     from blender.shards.manifest import Manifest
-    from blender.shards.read import Blend
+    from blender.shards.reader import Blend
 
 
 #: options, by their parameters' names, that need another one
@@ -112,7 +112,7 @@ def inspect(
     """Show what a blend holds; with --sample, one sample: its sources, images, and text with what is trained marked."""
     from blender.cli.output import console, print_json
     from blender.inspect.terminal import render_sample
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     ways = {
         "--html": html is not None,
@@ -263,14 +263,14 @@ def find_sample(blend: "Blend", which: str, dataset: str | None) -> int:
     number = int(which) if which.lstrip("-").isdecimal() else None
     if dataset is None:
         return blend.find(which if number is None else number)
-    rows = blend.index["dataset"].eq(dataset).arg_true()
+    rows = blend.rows["dataset"].eq(dataset).arg_true()
     if not len(rows):
-        names = ", ".join(sorted(blend.index["dataset"].unique().to_list()))
+        names = ", ".join(sorted(blend.rows["dataset"].unique().to_list()))
         raise ShardError(f"{blend.location} has no dataset {dataset}", f"it has {names}")
     if number is None:
         row = blend.find(which)
         if row not in rows:
-            raise ShardError(f"sample {which} is of dataset {blend.index['dataset'][row]}, not of {dataset}")
+            raise ShardError(f"sample {which} is of dataset {blend.rows['dataset'][row]}, not of {dataset}")
         return row
     if not -len(rows) <= number < len(rows):
         raise ShardError(f"dataset {dataset} has no sample number {number}", f"numbers go from 0 to {len(rows) - 1}")

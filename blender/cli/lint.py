@@ -110,7 +110,7 @@ def _is_blend(what: str) -> bool:
 
 def _lint_folder(folder: str, settings: "LintSettings", meter: "Meter") -> "LintReport":
     from blender.inspect.lint import lint_blend
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     with meter.running():
         return lint_blend(open_blend(folder), settings)

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from blender.inspect.statistics import BlendFigures
-    from blender.shards.read import Blend
+    from blender.shards.reader import Blend
 
 _WIDTH = 32
 #: rows of a distribution that are shown
@@ -17,17 +17,15 @@ def show_stats(blend: "Blend", workers: int | None, as_json: bool) -> None:
     """Show how a blend's images, turns, lengths and sizes are distributed."""
     from blender.cli.output import Meter, print_json
     from blender.core.pool import num_cores
-    from blender.inspect.samples import read_table
     from blender.inspect.search_index import open_search_index
-    from blender.inspect.statistics import blend_figures, scan_ledger, with_images
+    from blender.inspect.statistics import blend_figures, with_images
 
-    table = read_table(blend)
     meter = Meter(quiet=as_json)
     with meter.running():
         catalogue = open_search_index(
-            table, workers or num_cores(), lambda done, total: meter.set("reading samples", done, total)
+            blend, workers or num_cores(), lambda done, total: meter.set("reading samples", done, total)
         )
-        figures = with_images(blend_figures(blend.manifest, table, scan_ledger(blend.path)), catalogue)
+        figures = with_images(blend_figures(blend), catalogue)
     if as_json:
         print_json({name: _plain(value) for name, value in vars(figures).items()})
     else:

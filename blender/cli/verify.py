@@ -42,7 +42,7 @@ def verify(
     With --json, `damaged` lists the images that cannot be used; `visualchat blend --without` takes that output.
     """
     from blender.cli.output import Meter, console, num_bytes, print_json
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
     from blender.shards.verify import Verdict, level_of, verify_blend
 
     manifest = open_blend(location).manifest

@@ -19,7 +19,7 @@ from blender.evaluate.conversation_file import read_conversation_file
 from blender.evaluate.conversations import EvalConversation, EvalData, Question
 from blender.evaluate.drawn_checks import DrawnCheck, DrawnQuestion, QuestionKey, find_questions, read_questions
 from blender.evaluate.images import ImageFinder, open_finder, reader_of
-from blender.shards.read import Blend, open_blend
+from blender.shards.reader import Blend, open_blend
 
 
 def read_data(
@@ -107,7 +107,7 @@ def _uniquely_named(conversations: Sequence[EvalConversation]) -> tuple[EvalConv
 
 
 def _read_blend(blend: Blend, split: str, questions: Path | None, limit: int | None) -> EvalData:
-    rows = [row for row, value in enumerate(blend.index["split"].to_list()) if value == split][:limit]
+    rows = [row for row, value in enumerate(blend.rows["split"].to_list()) if value == split][:limit]
     if not rows:
         hint = f"blend again with a share for {split}, or name another split"
         raise EvaluationError(f"the {split} split of {blend.location} has no samples", hint)
@@ -121,7 +121,7 @@ def _read_blend(blend: Blend, split: str, questions: Path | None, limit: int | N
 
 
 def _sample(blend: Blend, row: int, drawn: Mapping[QuestionKey, DrawnQuestion]) -> EvalConversation:
-    sample = blend[row].sample
+    sample = blend.read_text(row)
     names = [image.name for image in sample.images]
     uses: Counter[int] = Counter()
     rounds = []

@@ -15,17 +15,16 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from blender.core.errors import BlenderError, InspectionError
+from blender.core.errors import BlenderError, InspectionError, ShardError
 from blender.data.images.formats import MARK_BYTES, format_of
 from blender.inspect.overview import Overview, blend_overview
 from blender.inspect.page import Setup, served_page
 from blender.inspect.report import facets
-from blender.inspect.samples import Place, read_table
 from blender.inspect.search_index import Rows, SearchIndex, open_search_index
-from blender.inspect.statistics import blend_figures, scan_ledger, with_images
+from blender.inspect.statistics import blend_figures, with_images
 from blender.inspect.thumbnails import SIZES, Size, make_thumbnail
 from blender.inspect.views import SampleView, view_of
-from blender.shards.read import Blend
+from blender.shards.reader import Blend, ByteRange
 
 _log = logging.getLogger(__name__)
 #: samples of a page
@@ -92,7 +91,6 @@ class Browser:
 
     def __init__(self, blend: Blend, workers: int = 1, cache: Path | None = None) -> None:
         self.blend = blend
-        self.table = read_table(blend)
         self._workers, self._cache = workers, cache
         self._catalogue: SearchIndex | None = None
         self._fault: BlenderError | None = None
@@ -114,7 +112,7 @@ class Browser:
                 raise _StoppedError
 
         try:
-            self._catalogue = open_search_index(self.table, self._workers, tell, self._cache)
+            self._catalogue = open_search_index(self.blend, self._workers, tell, self._cache)
         except BlenderError as error:
             self._fault = error
         except _StoppedError:
@@ -126,7 +124,7 @@ class Browser:
 
     def start_page(self) -> bytes:
         """Write the page itself."""
-        setup = Setup("samples", facets(self.table.rows))
+        setup = Setup("samples", facets(self.blend.rows))
         return served_page(setup, f"{self.blend.manifest.name}: visualchat")
 
     def overview(self) -> Overview:
@@ -134,7 +132,7 @@ class Browser:
         with self._drawing:
             catalogue = self._catalogue
             if self._overview is None or (catalogue is not None and not self._overview[0]):
-                figures = blend_figures(self.blend.manifest, self.table, scan_ledger(self.blend.path))
+                figures = blend_figures(self.blend)
                 if catalogue is not None:
                     figures = with_images(figures, catalogue)
                 made = blend_overview(self.blend.manifest, figures, pending=catalogue is None and self._fault is None)
@@ -159,10 +157,10 @@ class Browser:
         pages = max(1, -(-len(rows) // PAGE))
         missing = False
         if at:
-            row = self.table.find(at)
-            place = -1 if row is None else int(np.searchsorted(rows, row))
-            missing = not (0 <= place < len(rows) and int(rows[place]) == row)
-            page = 0 if missing else place // PAGE
+            row = self._find(at)
+            position = int(np.searchsorted(rows, row))
+            missing = position == len(rows) or int(rows[position]) != row
+            page = 0 if missing else position // PAGE
         page = min(max(0, page), pages - 1)
         samples = [self.view(int(row)) for row in rows[page * PAGE : (page + 1) * PAGE]]
         return SamplePage(len(rows), page, pages, samples, missing)
@@ -180,7 +178,7 @@ class Browser:
         fits = [pl.col(name) == value for name, value in (("dataset", query.dataset), ("split", query.split)) if value]
         if query.num_images is not None:
             fits.append(pl.col("num_images") == query.num_images)
-        rows = self.table.rows.with_row_index("row").filter(*fits)["row"].to_numpy()
+        rows = self.blend.rows.with_row_index("row").filter(*fits)["row"].to_numpy()
         if query.text:
             rows = np.intersect1d(rows, self._search(query.text), assume_unique=True)
         with self._lock:
@@ -195,7 +193,7 @@ class Browser:
         Raises:
             ShardError: It cannot be read.
         """
-        return view_of(self.table.read(row), self.table.rows["split"][row], self.table.shard(row))
+        return view_of(self.blend.read_text(row), self.blend.rows["split"][row], self.blend.shard_of(row))
 
     def sample(self, key: str) -> SampleView:
         """Read a sample by its key.
@@ -216,23 +214,23 @@ class Browser:
         Raises:
             NotFoundError: There is no such image, or it cannot be shown.
         """
-        places = self.table.image_places(self._row(key))
-        if not 1 <= number <= len(places):
-            raise NotFoundError(f"sample {key} has no image {number}", f"it has {len(places)} images")
-        place = places[number - 1]
+        images = self.blend.image_ranges(self._row(key))
+        if not 1 <= number <= len(images):
+            raise NotFoundError(f"sample {key} has no image {number}", f"it has {len(images)} images")
+        image = images[number - 1]
         if small:
             return ServedImage(
-                self._thumbnails.get((place.path, place.offset)) or self._make((key, number), place), "image/webp"
+                self._thumbnails.get((image.path, image.offset)) or self._make((key, number), image), "image/webp"
             )
-        content = place.read()
+        content = image.read()
         kind = format_of(content[:MARK_BYTES])
         if kind is not None and kind.name in _TYPES:
             return ServedImage(content, _TYPES[kind.name])
         return ServedImage(self._draw((key, number), content, _WHOLE), "image/webp")
 
-    def _make(self, which: tuple[str, int], place: Place) -> bytes:
-        made = self._draw(which, place.read(), _THUMBNAIL)
-        self._thumbnails.put((place.path, place.offset), made)
+    def _make(self, which: tuple[str, int], image: ByteRange) -> bytes:
+        made = self._draw(which, image.read(), _THUMBNAIL)
+        self._thumbnails.put((image.path, image.offset), made)
         return made
 
     def _draw(self, which: tuple[str, int], content: bytes, size: Size) -> bytes:
@@ -243,10 +241,17 @@ class Browser:
         return made.content
 
     def _row(self, key: str) -> int:
-        row = self.table.find(key)
-        if row is None:
+        row = self._find(key)
+        if row < 0:
             raise NotFoundError(f"{self.blend.location} has no sample {key}")
         return row
+
+    def _find(self, key: str) -> int:
+        """Return the row of a key; -1 where there is none."""
+        try:
+            return self.blend.find(key)
+        except ShardError:
+            return -1
 
     def _search(self, text: str) -> Rows:
         if self._fault:
@@ -257,7 +262,7 @@ class Browser:
 
     def _progress(self) -> str:
         return (
-            f"Texts are being read, for searching and two more charts: {self._done:,} of {len(self.table):,} samples."
+            f"Texts are being read, for searching and two more charts: {self._done:,} of {len(self.blend):,} samples."
         )
 
 

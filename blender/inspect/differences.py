@@ -22,7 +22,7 @@ from blender.data.sample import Sample
 from blender.inspect.lint.stored import StoredSamples
 from blender.inspect.lint.tables import SampleChunk
 from blender.shards.manifest import Manifest
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 #: what of a sample may be altered, each with what is hashed of it
 _ASPECTS: dict[str, Callable[[Sample], object]] = {

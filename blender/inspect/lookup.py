@@ -10,10 +10,9 @@ from msgspec import Struct
 from blender.core.errors import InspectionError
 from blender.data.sample import Sample
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.samples import read_table
 from blender.inspect.search_index import open_search_index
 from blender.recipe.document import suggestion
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 #: words, and phrases between quotation marks, as a catalogue reads them
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
@@ -61,11 +60,10 @@ def find_texts(
     """
     if not _TERM.search(query):
         raise InspectionError("there is nothing to look for in an empty text", "name a word or a phrase")
-    table = read_table(blend)
-    found = open_search_index(table, workers, tell, cache).search(query)
+    found = open_search_index(blend, workers, tell, cache).search(query)
     rows = pl.Series("row", found, dtype=pl.UInt32)
     if dataset is not None:
-        rows = rows.filter(table.rows["dataset"].cast(pl.String).gather(rows) == dataset)
+        rows = rows.filter(blend.rows["dataset"].cast(pl.String).gather(rows) == dataset)
     return rows.to_list()
 
 
@@ -80,10 +78,9 @@ def matches(blend: Blend, rows: Sequence[int], query: str) -> list[Match]:
     Raises:
         ShardError: A sample cannot be read.
     """
-    table = read_table(blend)
     phrase, word = _TERM.findall(query)[0]
-    splits = table.rows["split"].gather(list(rows)).cast(pl.String).to_list()
-    return [_match(table.read(row), split, phrase or word) for row, split in zip(rows, splits, strict=True)]
+    splits = blend.rows["split"].gather(list(rows)).cast(pl.String).to_list()
+    return [_match(blend.read_text(row), split, phrase or word) for row, split in zip(rows, splits, strict=True)]
 
 
 def _match(sample: Sample, split: str, term: str) -> Match:

@@ -19,12 +19,11 @@ from blender.core.randomness import generator
 from blender.data.sample import Sample
 from blender.inspect.overview import blend_overview
 from blender.inspect.page import Facets, Setup, report_page
-from blender.inspect.samples import Place, SampleTable, read_table
 from blender.inspect.search_index import open_search_index
-from blender.inspect.statistics import blend_figures, scan_ledger, with_images
+from blender.inspect.statistics import blend_figures, with_images
 from blender.inspect.thumbnails import Size, Thumbnail, choose_size, make_thumbnail
 from blender.inspect.views import SampleView, TokensView, view_of
-from blender.shards.read import Blend
+from blender.shards.reader import Blend, ByteRange
 
 #: bytes that the pictures of a report take at most, before they are written as text
 _PICTURE_BYTES = 24_000_000
@@ -77,17 +76,18 @@ def write_report(
         ShardError: A sample cannot be read.
     """
     tell = tell or (lambda station, done, total: None)
-    table = read_table(blend)
-    rows = pick_rows(table.rows, num_samples, dataset, seed)
-    catalogue = open_search_index(table, workers, partial(tell, "reading texts"), cache)
-    figures = with_images(blend_figures(blend.manifest, table, scan_ledger(blend.path)), catalogue)
-    samples = [table.read(row) for row in rows]
-    places, numbers = _number_pictures(table, rows, samples)
+    rows = pick_rows(blend.rows, num_samples, dataset, seed)
+    catalogue = open_search_index(blend, workers, partial(tell, "reading texts"), cache)
+    figures = with_images(blend_figures(blend), catalogue)
+    samples = [blend.read_text(row) for row in rows]
+    places, numbers = _number_pictures(blend, rows, samples)
     views = [
-        view_of(sample, table.rows["split"][row], table.shard(row), own, count_tokens(sample) if count_tokens else None)
+        view_of(
+            sample, blend.rows["split"][row], blend.shard_of(row), own, count_tokens(sample) if count_tokens else None
+        )
         for sample, row, own in zip(samples, rows, numbers, strict=True)
     ]
-    notes = [] if len(rows) == len(table) else [_shown(len(rows), len(table), dataset, seed)]
+    notes = [] if len(rows) == len(blend) else [_shown(len(rows), len(blend), dataset, seed)]
     overview = blend_overview(blend.manifest, figures, notes)
     setup = Setup("overview", facets_of(views), overview, views)
     size = choose_size([place.read() for place in _spread(places)], len(places), _PICTURE_BYTES)
@@ -160,15 +160,15 @@ def _shown(num_shown: int, num_all: int, dataset: str | None, seed: int) -> str:
 
 
 def _number_pictures(
-    table: SampleTable, rows: list[int], samples: list[Sample]
-) -> tuple[list[Place], list[list[int | None]]]:
+    blend: Blend, rows: list[int], samples: list[Sample]
+) -> tuple[list[ByteRange], list[list[int | None]]]:
     """Give each image one picture: where it lies, and the pictures of each sample."""
     known: dict[tuple[str, str], int] = {}
-    places, numbers = list[Place](), list[list[int | None]]()
+    places, numbers = list[ByteRange](), list[list[int | None]]()
     for row, sample in zip(rows, samples, strict=True):
         names = [(image.store, image.name) for image in sample.images]
         if any(name not in known for name in names):
-            for name, place in zip(names, table.image_places(row), strict=True):
+            for name, place in zip(names, blend.image_ranges(row), strict=True):
                 if name not in known:
                     known[name] = len(places)
                     places.append(place)
@@ -176,13 +176,13 @@ def _number_pictures(
     return places, numbers
 
 
-def _spread(places: list[Place]) -> list[Place]:
+def _spread(places: list[ByteRange]) -> list[ByteRange]:
     chosen = np.unique(np.linspace(0, len(places) - 1, _PILOT, dtype=np.int64)).tolist() if places else []
     return [places[number] for number in chosen]
 
 
 def _make_pictures(
-    places: list[Place], size: Size, workers: int, tell: Callable[[int, int], None]
+    places: list[ByteRange], size: Size, workers: int, tell: Callable[[int, int], None]
 ) -> Iterator[tuple[int, Thumbnail]]:
     chunks = [(first, places[first : first + _CHUNK], size) for first in range(0, len(places), _CHUNK)]
     waiting: dict[int, list[tuple[int, Thumbnail]]] = {}
@@ -197,6 +197,6 @@ def _make_pictures(
             tell(done, len(places))
 
 
-def _pictures(chunk: tuple[int, list[Place], Size]) -> list[tuple[int, Thumbnail]]:
+def _pictures(chunk: tuple[int, list[ByteRange], Size]) -> list[tuple[int, Thumbnail]]:
     first, places, size = chunk
     return [(number, make_thumbnail(place.read(), size)) for number, place in enumerate(places, first)]

@@ -23,9 +23,9 @@ import pyarrow.parquet as pq
 
 from blender.core.errors import InspectionError
 from blender.core.pool import map_unordered
-from blender.inspect.samples import Place, SampleTable, decode_sample
 from blender.inspect.views import search_text
 from blender.shards.manifest import MANIFEST_NAME
+from blender.shards.reader import Blend, ByteRange, read_texts
 
 Rows = npt.NDArray[np.uint32]
 
@@ -50,7 +50,7 @@ _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """The catalogue of a blend; rows are those of its :class:`SampleTable`."""
+    """The catalogue of a blend; rows are those of :attr:`Blend.rows <blender.shards.reader.Blend.rows>`."""
 
     folder: Path
 
@@ -75,7 +75,7 @@ def default_cache() -> Path:
 
 
 def open_search_index(
-    table: SampleTable,
+    blend: Blend,
     workers: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
     cache: Path | None = None,
@@ -83,7 +83,7 @@ def open_search_index(
     """Open the catalogue of a blend; gather it first where it is not in the cache.
 
     Args:
-        table: The blend's samples.
+        blend: The blend.
         workers: Number of processes.
         on_progress: Called with (samples done, samples in all).
         cache: Where catalogues are kept.
@@ -93,14 +93,14 @@ def open_search_index(
         ShardError: A sample cannot be read.
     """
     cache = cache or default_cache()
-    digest = hashlib.sha256((table.blend.path / MANIFEST_NAME).read_bytes()).hexdigest()
+    digest = hashlib.sha256((blend.path / MANIFEST_NAME).read_bytes()).hexdigest()
     folder = cache / f"{digest[:40]}-{_VERSION}"
     try:
         if folder.is_dir():
             os.utime(folder)
         else:
             cache.mkdir(parents=True, exist_ok=True)
-            _gather_into(folder, table, workers, on_progress)
+            _gather_into(folder, blend, workers, on_progress)
             _forget(cache)
     except OSError as error:
         raise InspectionError(
@@ -110,9 +110,7 @@ def open_search_index(
     return SearchIndex(folder)
 
 
-def _gather_into(
-    folder: Path, table: SampleTable, workers: int, on_progress: Callable[[int, int], None] | None
-) -> None:
+def _gather_into(folder: Path, blend: Blend, workers: int, on_progress: Callable[[int, int], None] | None) -> None:
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder.parent) as partial:
         aside = Path(partial) / "whole"
         aside.mkdir()
@@ -121,13 +119,13 @@ def _gather_into(
             pq.ParquetWriter(aside / "images.parquet", _IMAGES, compression="lz4") as images,
         ):
             done = 0
-            workers = workers if len(table) > 4 * _CHUNK else 1
-            for of_texts, of_images in map_unordered(_gather, _tasks(table), workers):
+            workers = workers if len(blend) > 4 * _CHUNK else 1
+            for of_texts, of_images in map_unordered(_gather, _tasks(blend), workers):
                 texts.write_table(of_texts)
                 images.write_table(of_images)
                 done += of_texts.num_rows
                 if on_progress:
-                    on_progress(done, len(table))
+                    on_progress(done, len(blend))
         if not folder.is_dir():
             # another process may have been faster: then this one's is as good as its own
             aside.rename(folder)
@@ -139,20 +137,18 @@ class _IndexTask:
 
     first: int
     keys: list[str]
-    places: list[Place]
+    texts: list[ByteRange]
 
 
-def _tasks(table: SampleTable) -> Iterator[_IndexTask]:
-    for first in range(0, len(table), _CHUNK):
-        rows = table.rows.slice(first, _CHUNK).select("split", "shard", "json_offset", "json_size")
-        places = [Place(table.blend.shard(f"{split}/{shard}"), *place) for split, shard, *place in rows.iter_rows()]
-        yield _IndexTask(first, table.rows["key"].slice(first, _CHUNK).to_list(), places)
+def _tasks(blend: Blend) -> Iterator[_IndexTask]:
+    for first in range(0, len(blend), _CHUNK):
+        keys = blend.rows["key"].slice(first, _CHUNK).to_list()
+        yield _IndexTask(first, keys, blend.text_ranges(first, _CHUNK))
 
 
 def _gather(task: _IndexTask) -> tuple[pa.Table, pa.Table]:
     texts, images = [], []
-    for row, (key, place) in enumerate(zip(task.keys, task.places, strict=True), task.first):
-        sample = decode_sample(place.read(), key, place.path)
+    for row, sample in enumerate(read_texts(task.keys, task.texts), task.first):
         texts.append({"row": row, "text": search_text(sample)})
         images += [
             {"row": row, "store": image.store, "name": image.name, "width": image.width, "height": image.height}

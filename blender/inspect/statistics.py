@@ -4,16 +4,13 @@ Every table is counted over the whole blend, however few samples a report shows.
 """
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from blender.blend.plan import Plan, sum_lists
-from blender.core.errors import ShardError
-from blender.inspect.samples import SampleTable
 from blender.inspect.search_index import SearchIndex
-from blender.shards.manifest import Manifest
+from blender.shards.reader import Blend
 
 #: characters of a token of English text; figures made with it are told as estimates
 CHARACTERS_PER_TOKEN = 4
@@ -50,21 +47,22 @@ class BlendFigures:
     sizes: pl.DataFrame | None = None
 
 
-def blend_figures(manifest: Manifest, table: SampleTable, ledger: pl.LazyFrame) -> BlendFigures:
+def blend_figures(blend: Blend) -> BlendFigures:
     """Count what a blend's index and ledger tell.
 
     Args:
-        manifest: The blend's manifest.
-        table: Its samples.
-        ledger: Its ledger.
+        blend: The blend.
+
+    Raises:
+        ShardError: The ledger is gone.
     """
-    limits = manifest.recipe.get("limits", {})
+    limits = blend.manifest.recipe.get("limits", {})
     per_image = int(limits.get("image_tokens") or 0)
-    order = [str(entry.get("name")) for entry in manifest.recipe.get("blend", [])]
+    order = [str(entry.get("name")) for entry in blend.manifest.recipe.get("blend", [])]
     columns = ("dataset", "split", "num_images", "num_turns", "characters")
     estimate = pl.col("characters") // CHARACTERS_PER_TOKEN + pl.col("num_images").cast(pl.Int64) * per_image
-    samples = table.rows.select(*columns, tokens=estimate)
-    return _figures(samples, _flow(ledger, order), order, exact=False)
+    samples = blend.rows.select(*columns, tokens=estimate)
+    return _figures(samples, _flow(blend.scan_ledger(), order), order, exact=False)
 
 
 def plan_figures(plan: Plan) -> BlendFigures:
@@ -88,18 +86,6 @@ def plan_figures(plan: Plan) -> BlendFigures:
     shown = plan.images["content"].gather(plan.samples["images"].explode().drop_nulls())
     sizes = _sizes(plan.images[shown.unique()].lazy()) if plan.looked else None
     return replace(figures, repeats=_repeats(shown.value_counts()["count"]), sizes=sizes)
-
-
-def scan_ledger(path: Path) -> pl.LazyFrame:
-    """Return the ledger of a blend, to be read when it is needed, and not kept.
-
-    Raises:
-        ShardError: The ledger is gone.
-    """
-    file = path / "ledger.parquet"
-    if not file.is_file():
-        raise ShardError(f"{file} is missing", "run `visualchat verify`, then write the blend again")
-    return pl.scan_parquet(file, glob=False)
 
 
 def with_images(figures: BlendFigures, catalogue: SearchIndex) -> BlendFigures:

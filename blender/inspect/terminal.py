@@ -10,7 +10,7 @@ from blender.data.sample import Sample
 from blender.inspect.halfblocks import render_halfblocks
 from blender.inspect.preview import PreviewImage, PreviewSample
 from blender.inspect.views import TokenPiece, TokensView
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 
 _TRAINED = "bold green"
 _PICTURE_COLUMNS, _PICTURE_ROWS = 48, 14

@@ -14,7 +14,7 @@ from blender.data.sample import Sample
 from blender.shards.card_text import EXAMPLE_CHARACTERS, as_yaml, card_text, published_parts
 from blender.shards.location import shard_location
 from blender.shards.manifest import Manifest
-from blender.shards.read import read_sample
+from blender.shards.reader import ByteRange, decode_sample
 
 #: the last line of a card: tells whether somebody has written on it since
 _SEAL = "<!-- visualchat card {} -->"
@@ -61,7 +61,8 @@ def choose_example(location: str, index: Mapping[str, pl.DataFrame]) -> Sample |
         "row",
     )
     row = best.row(0, named=True)
-    return read_sample(shard_location(location, f"{split}/{row['shard']}"), row, split).sample
+    path, text = shard_location(location, f"{split}/{row['shard']}"), row["members"][0]
+    return decode_sample(ByteRange(path, text["offset"], text["size"]).read(), row["key"], path)
 
 
 def _digest(text: str) -> str:

@@ -28,7 +28,7 @@ import yaml
 from blender.core.errors import FolderError
 from blender.core.files import whole_file, write_whole
 from blender.shards.folder import ENERGON
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 #: the release whose layout this is
 _RELEASE = "7.4.1"

@@ -6,7 +6,7 @@ from blender.blend.mix import SPLITS
 from blender.core.errors import FolderError
 from blender.core.files import write_whole
 from blender.shards.manifest import Manifest
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 WIDS = "wids.json"
 

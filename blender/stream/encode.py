@@ -16,7 +16,7 @@ from blender.encoding.chat import ChatTemplate
 from blender.encoding.encoded import EncodedText, UnusableTextError
 from blender.encoding.encoder import TextEncoder
 from blender.encoding.image_processor import PixelSpec
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.pixels import stack_images
 from blender.stream.sample_text import SampleTextEncoder
 

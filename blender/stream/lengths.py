@@ -15,10 +15,10 @@ import numpy.typing as npt
 from blender.core.files import write_whole
 from blender.core.pool import map_unordered, num_cores
 from blender.data.images.files import local_path
+from blender.shards.unpack import DamagedSample
 from blender.stream.encode import Dropped, Encoder, count_tokens
 from blender.stream.index import StreamBlend
 from blender.stream.reader import ReaderSettings, ShardReader
-from blender.stream.unpack import DamagedSample
 
 Lengths = npt.NDArray[np.int32]
 

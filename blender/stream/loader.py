@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from blender.core.errors import BlenderError, StreamError
 from blender.core.parent import end_with_parent
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import Dropped, EncodedSample, Encoder, encode_sample
 from blender.stream.killed_workers import explaining_killed_workers
@@ -31,7 +31,7 @@ from blender.stream.sampler import START, BatchSampler, PackedBatchSampler, Row,
 from blender.stream.sequence import SampleReference
 from blender.stream.shared_buffers import SharedBatch, SharedBuffers
 from blender.stream.skip import Outcome, SkipPolicy
-from blender.stream.unpack import DamagedSample
+from blender.shards.unpack import DamagedSample
 
 Item = TypeVar("Item")
 Content = TypeVar("Content")

@@ -1,14 +1,15 @@
-"""Read any sample of a blend, near or far, as the order asks for them.
+"""Read samples of a blend by their position in its shards, as the order of a stream asks for them.
 
-A local sample costs one ``pread`` of its text and one of each image, from a shard that stays open, and no look at the
-rest of the tar. Maps were measured beside it: they are faster only for bytes that nobody looks at, they turn a file
-that is cut short into a killed process, and bytes from a map cannot be sent to another process. A remote shard is first
-brought into the cache.
+This is the reader of stored samples (:mod:`blender.shards.reader`, :mod:`blender.shards.unpack`) with what a stream
+needs besides: an index of numbers alone, whole remote shards copied to a cache before they are needed, and reports of
+shards that are waited for. A local sample costs one ``pread`` of its text and one of each image, from a shard that
+stays open, and no look at the rest of the tar. Memory maps were measured beside it: they are faster only for bytes that
+nobody looks at, they turn a file that is cut short into a killed process, and bytes from a map cannot be sent to
+another process.
 """
 
 import os
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,13 +19,13 @@ from typing import Self
 
 from blender.core.errors import StreamError
 from blender.data.images.files import local_path
-from blender.shards.read import StoredSample
+from blender.shards.reader import OpenShards
+from blender.shards.unpack import DamagedSample, StoredSample, unpack_sample
 from blender.stream.cache import ShardCache, note_use
 from blender.stream.download import RemoteShards
 from blender.stream.index import StreamBlend, StreamShard
 from blender.stream.remote import RemoteFolder, Retries
 from blender.stream.stall import Report, StallWatch, log_stall
-from blender.stream.unpack import unpack_sample
 
 #: seconds after which the use of a cached shard is noted again
 _NOTE_USE = 10.0
@@ -64,7 +65,7 @@ class ShardReader:
     def __init__(self, blend: StreamBlend, settings: ReaderSettings | None = None) -> None:
         self.blend = blend
         self.settings = settings or ReaderSettings()
-        self._open: OrderedDict[str, _OpenShard] = OrderedDict()
+        self._shards: OpenShards[_ShardFile] = OpenShards(self.settings.max_open)
         self._watch = StallWatch(self.settings.stall_seconds, self.settings.on_stall)
         self._remote: RemoteShards | None = None
         if blend.is_remote:
@@ -90,26 +91,40 @@ class ShardReader:
 
         Args:
             split: The split.
-            shard: The shard's place among those of the split, from 0.
-            row: The sample's place in the shard, from 0.
+            shard: The shard's number among those of the split, from 0.
+            row: The sample's number in the shard, from 0.
 
         Raises:
             DamagedSample: Its bytes are not those of this sample.
             StreamError: Its shard cannot be read.
         """
         part = self.blend.split(split)
-        where = part.shards[shard]
-        if not 0 <= row < where.num_samples:
-            raise IndexError(f"{where.path} has {where.num_samples} samples, and none in row {row}")
-        number = where.first_row + row
-        self._watch.begin(where.path)
+        stored = part.shards[shard]
+        if not 0 <= row < stored.num_samples:
+            raise IndexError(f"{stored.path} has {stored.num_samples} samples, and none in row {row}")
+        number = stored.first_row + row
+        self._watch.begin(stored.path)
         try:
-            read = partial(self._shard(where).read, int(part.offsets[number]))
-            return unpack_sample(read, int(part.sizes[number]), part.key(number), split, where.path)
+            file = self._shards.get(stored.path, lambda _: self._open(stored))
+            if self._remote:
+                file.note_use()
+            read = partial(file.read, int(part.offsets[number]))
+            return unpack_sample(read, int(part.sizes[number]), part.key(number), split, stored.path)
         except OSError as error:
-            raise self._fault(where, error) from error
+            raise self._fault(stored, error) from error
         finally:
             self._watch.end()
+
+    def try_read(self, split: str, shard: int, row: int) -> StoredSample | DamagedSample:
+        """Read a sample as :meth:`read` does, but return what is wrong with a damaged one.
+
+        Raises:
+            StreamError: Its shard cannot be read.
+        """
+        try:
+            return self.read(split, shard, row)
+        except DamagedSample as error:
+            return error
 
     def prefetch(self, split: str, shards: Sequence[int]) -> None:
         """Say which shards are needed next, in order, so that remote ones come before they are needed.
@@ -118,32 +133,21 @@ class ShardReader:
         """
         if self._remote:
             part = self.blend.split(split)
-            using = [opened.shard for opened in self._open.values()]
-            self._remote.prefetch([part.shards[shard] for shard in shards], keep=using)
+            self._remote.prefetch(
+                [part.shards[shard] for shard in shards], keep=[file.shard for file in self._shards.files()]
+            )
 
     def close(self) -> None:
         """Close all shards and stop fetching ahead; a later read opens them again."""
-        self._open.clear()
+        self._shards.close()
         self._watch.close()
         if self._remote:
             self._remote.close()
 
-    def _shard(self, shard: StreamShard) -> "_OpenShard":
-        opened = self._open.get(shard.path)
-        if opened is None:
-            opened = self._open[shard.path] = _OpenShard(self._descriptor(shard), shard)
-            while len(self._open) > self.settings.max_open:
-                self._open.popitem(last=False)
-        else:
-            self._open.move_to_end(shard.path)
-            if self._remote:
-                opened.note_use()
-        return opened
-
-    def _descriptor(self, shard: StreamShard) -> int:
+    def _open(self, shard: StreamShard) -> "_ShardFile":
         if self._remote:
-            return self._remote.fetch(shard)
-        return os.open(local_path(self.blend.location) / shard.path, os.O_RDONLY)
+            return _ShardFile(self._remote.fetch(shard), shard)
+        return _ShardFile(os.open(local_path(self.blend.location) / shard.path, os.O_RDONLY), shard)
 
     def _fault(self, shard: StreamShard, error: OSError) -> StreamError:
         return StreamError(
@@ -152,8 +156,8 @@ class ShardReader:
         )
 
 
-class _OpenShard:
-    """A shard's descriptor, closed when the last one forgets it."""
+class _ShardFile:
+    """A shard's descriptor, closed when nothing refers to it any more."""
 
     def __init__(self, descriptor: int, shard: StreamShard) -> None:
         self.shard = shard

@@ -9,7 +9,7 @@ from collections import Counter
 
 from blender.core.errors import StreamError
 from blender.stream.encode import Dropped
-from blender.stream.unpack import DamagedSample
+from blender.shards.unpack import DamagedSample
 
 _log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from blender.data.sample import Sample
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.loader import Loader, LoaderSettings
 from blender.stream.opening import OpenMixture
 from blender.stream.sampler import BatchSampler

@@ -63,7 +63,7 @@ def demo(tmp_path_factory):
     """A drawn corpus, blended, and tiny parts for it."""
     from blender import load_recipe, write_blend
     from blender.demo import draw_corpus
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
     from blender.train.tiny import make_tiny_parts
 
     folder = tmp_path_factory.mktemp("ablated")

@@ -279,7 +279,7 @@ def test_the_loss_is_that_of_training(done, blend, models):
     """Over a whole conversation at once, by the model's own loss of the encoded sample."""
     import torch
 
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
     from blender.stream.collate import Collator
     from blender.stream.encode import encode_sample
 

@@ -7,7 +7,7 @@ from blender.inspect.report import write_report
 from blender.inspect.server import PageServer
 from blender.recipe import load_recipe
 from blender.shards.blend import write_blend
-from blender.shards.read import open_blend
+from blender.shards.reader import open_blend
 from tests import corpora
 
 #: what must show as text, whatever it looks like

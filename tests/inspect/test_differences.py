@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from blender.inspect.differences import compare_blends
 from blender.recipe import recipe_from
 from blender.shards.blend import write_blend
-from blender.shards.read import open_blend
+from blender.shards.reader import open_blend
 from tests import corpora
 
 

@@ -6,7 +6,7 @@ from blender.core.errors import InspectionError
 from blender.inspect.lookup import find_texts, ledger_records, ledger_sums, matches
 from blender.recipe import load_recipe
 from blender.shards.blend import write_blend
-from blender.shards.read import open_blend
+from blender.shards.reader import open_blend
 from tests import corpora
 
 

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from blender import open_blend
 from blender.core.errors import InspectionError
 from blender.inspect import search_index as module
-from blender.inspect.samples import read_table
 from blender.inspect.search_index import open_search_index
 from blender.inspect.views import search_text
 
@@ -20,7 +19,7 @@ words = st.lists(
 
 @pytest.fixture(scope="module")
 def catalogue(blend, cache):
-    return open_search_index(read_table(blend), cache=cache)
+    return open_search_index(blend, cache=cache)
 
 
 @settings(max_examples=25)
@@ -43,21 +42,21 @@ def test_images_are_those_of_the_samples(blend, catalogue):
 
 def test_it_is_gathered_once_per_content_of_a_blend(blend, cache, catalogue, tmp_path):
     told = []
-    again = open_search_index(read_table(blend), on_progress=lambda *done: told.append(done), cache=cache)
+    again = open_search_index(blend, on_progress=lambda *done: told.append(done), cache=cache)
     assert again == catalogue
     assert told == []
     other = tmp_path / "other"
     shutil.copytree(blend.path, other)
     manifest = other / "manifest.json"
     manifest.write_bytes(manifest.read_bytes() + b"\n")
-    third = open_search_index(read_table(open_blend(other)), on_progress=lambda *done: told.append(done), cache=cache)
+    third = open_search_index(open_blend(other), on_progress=lambda *done: told.append(done), cache=cache)
     assert third.folder != catalogue.folder
     assert told[-1] == (len(blend), len(blend))
 
 
 def test_gathering_in_other_processes_gives_the_same(blend, catalogue, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_CHUNK", 8)
-    parallel = open_search_index(read_table(blend), workers=2, cache=tmp_path / "cache")
+    parallel = open_search_index(blend, workers=2, cache=tmp_path / "cache")
     for name in ("texts.parquet", "images.parquet"):
         one, two = (module.pl.read_parquet(found.folder / name).sort("row") for found in (catalogue, parallel))
         assert one.equals(two)
@@ -68,7 +67,7 @@ def test_the_least_used_catalogues_are_forgotten(blend, tmp_path, monkeypatch):
     old = tmp_path / "cache" / "old-catalogue"
     old.mkdir(parents=True)
     module.os.utime(old, (0, 0))
-    kept = open_search_index(read_table(blend), cache=tmp_path / "cache")
+    kept = open_search_index(blend, cache=tmp_path / "cache")
     assert not old.exists()
     assert kept.folder.is_dir()
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [kept.folder.name]
@@ -77,5 +76,5 @@ def test_the_least_used_catalogues_are_forgotten(blend, tmp_path, monkeypatch):
 def test_a_cache_that_cannot_be_written_is_told(blend, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InspectionError, match="cannot write to the cache folder") as caught:
-        open_search_index(read_table(blend), cache=tmp_path / "file")
+        open_search_index(blend, cache=tmp_path / "file")
     assert "XDG_CACHE_HOME" in str(caught.value.hint)

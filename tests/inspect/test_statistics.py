@@ -11,17 +11,14 @@ from hypothesis import strategies as st
 from blender.blend.plan import make_plan
 from blender.inspect import statistics
 from blender.inspect.charts import draw_charts
-from blender.inspect.samples import read_table
 from blender.inspect.search_index import open_search_index
-from blender.inspect.statistics import blend_figures, plan_figures, scan_ledger, with_images
+from blender.inspect.statistics import blend_figures, plan_figures, with_images
 from blender.recipe import load_recipe
 
 
 @pytest.fixture(scope="module")
 def figures(blend, cache):
-    table = read_table(blend)
-    counted = blend_figures(blend.manifest, table, scan_ledger(blend.path))
-    return with_images(counted, open_search_index(table, cache=cache))
+    return with_images(blend_figures(blend), open_search_index(blend, cache=cache))
 
 
 @pytest.fixture(scope="module")

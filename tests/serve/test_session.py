@@ -15,7 +15,7 @@ from blender.data.sample import ImageRef, Sample, Turn
 from blender.serve.loading import open_model
 from blender.serve.sampling import Sampling
 from blender.serve.session import Round, Session, TooLongError, ask_together
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.encode import encode_sample
 from blender.stream.pixels import decode_image
 from tests.serve.tiny_models import save_model

@@ -11,7 +11,6 @@ import pytest
 
 from blender import load_recipe, open_blend, verify_blend, write_blend
 from blender.core.errors import FolderError, ShardError
-from blender.inspect.samples import read_table
 from tests import corpora
 from tests.servers import address, bucket, serving, upload
 
@@ -44,9 +43,8 @@ def test_every_sample_is_the_same(written, s3):
     assert [stored.images for stored in far] == [stored.images for stored in near]
     assert [stored.sample for stored in far] == [stored.sample for stored in near]
     assert far.ledger.equals(near.ledger)
-    tables = [read_table(blend) for blend in (near, far)]
-    places = [[place.read() for row in range(len(table)) for place in table.image_places(row)] for table in tables]
-    assert places[0] == places[1]
+    images = [[image.read() for row in range(len(each)) for image in each.image_ranges(row)] for each in (near, far)]
+    assert images[0] == images[1]
 
 
 def test_verify_finds_all_well_and_fetches_each_byte_once(written, server):

@@ -10,7 +10,7 @@ from blender.data.sample import ImageRef, Sample, Turn
 from blender.data.template import TEMPLATES
 from blender.encoding.encoder import make_text_encoder
 from blender.encoding.image_processor import read_pixel_spec
-from blender.shards.read import StoredSample
+from blender.shards.unpack import StoredSample
 from blender.stream.encode import Encoder
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 

@@ -16,7 +16,7 @@ from blender.inspect.lint.planned import PlannedSamples
 from blender.inspect.lint.stored import StoredSamples
 from blender.inspect.lint.tables import LintTables, Samples
 from blender.recipe.lint import Suppression
-from blender.shards.read import Blend
+from blender.shards.reader import Blend
 
 #: called with (what is done, how much of it, how much there is)
 Tell = Callable[[str, int, int], None]

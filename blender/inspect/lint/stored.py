@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from blender.data.sample import Sample
 from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
-from blender.inspect.samples import Place, SampleTable, decode_sample, read_table
-from blender.shards.read import Blend
+from blender.shards.reader import Blend, ByteRange, read_texts
 
 _CHUNK = 1_000
 
@@ -21,7 +19,7 @@ class StoredChunk:
 
     first: int
     keys: list[str]
-    places: list[Place]
+    texts: list[ByteRange]
 
     def samples(self) -> Iterator[Sample]:
         """Read them.
@@ -29,8 +27,7 @@ class StoredChunk:
         Raises:
             ShardError: One cannot be read.
         """
-        for key, place in zip(self.keys, self.places, strict=True):
-            yield decode_sample(place.read(), key, place.path)
+        return read_texts(self.keys, self.texts)
 
 
 @dataclass(frozen=True)
@@ -38,11 +35,6 @@ class StoredSamples:
     """The samples of a blend."""
 
     blend: Blend
-
-    @cached_property
-    def table(self) -> SampleTable:
-        """The slim table of all samples."""
-        return read_table(self.blend)
 
     @property
     def name(self) -> str:
@@ -62,7 +54,7 @@ class StoredSamples:
     @property
     def rows(self) -> pl.DataFrame:
         """Columns key, dataset, split."""
-        return self.table.rows.select("key", "dataset", "split")
+        return self.blend.rows.select("key", "dataset", "split")
 
     @property
     def cut(self) -> pl.DataFrame:
@@ -72,15 +64,11 @@ class StoredSamples:
 
     def chunks(self) -> list[SampleChunk]:
         """Cut the samples up, a thousand in a piece."""
-        return [self._chunk(first) for first in range(0, len(self.table), _CHUNK)]
+        return [self._chunk(first) for first in range(0, len(self.blend), _CHUNK)]
 
     def _chunk(self, first: int) -> StoredChunk:
-        rows = self.table.rows.slice(first, _CHUNK).select("key", "split", "shard", "json_offset", "json_size")
-        places = [
-            Place(self.blend.shard(f"{split}/{shard}"), offset, size)
-            for _, split, shard, offset, size in rows.iter_rows()
-        ]
-        return StoredChunk(first, rows["key"].to_list(), places)
+        keys = self.blend.rows["key"].slice(first, _CHUNK).to_list()
+        return StoredChunk(first, keys, self.blend.text_ranges(first, _CHUNK))
 
     def read(self, row: int) -> Sample:
         """Read one sample.
@@ -88,7 +76,7 @@ class StoredSamples:
         Raises:
             ShardError: It cannot be read.
         """
-        return self.table.read(row)
+        return self.blend.read_text(row)
 
     def image_sizes(self) -> pl.Series:
         """Say the bytes of each sample's images: a list per sample."""
@@ -102,7 +90,7 @@ class StoredSamples:
     def pictures(self, images: pl.DataFrame) -> list[Readable]:
         """Say where the images lie in their shards."""
         rows = self._members(images).select("split", "shard", "offset", "size").iter_rows()
-        return [Place(self.blend.shard(f"{split}/{shard}"), offset, size) for split, shard, offset, size in rows]
+        return [ByteRange(self.blend.shard(f"{split}/{shard}"), offset, size) for split, shard, offset, size in rows]
 
     def _members(self, images: pl.DataFrame) -> pl.DataFrame:
         """Return split, shard, offset and size of images; member n of a sample, from 0, is its image n."""

@@ -9,7 +9,7 @@ from blender.blend.plan import make_plan
 from blender.inspect.lint import LintSettings, lint_blend, lint_plan
 from blender.recipe import recipe_from
 from blender.shards.blend import write_blend
-from blender.shards.read import open_blend
+from blender.shards.reader import open_blend
 from tests import corpora
 
 

@@ -80,7 +80,7 @@ def test_stores_that_cannot_be_listed_are_said_so(made, kind):
         report = made.lint()
     else:
         from blender.inspect.lint import lint_blend
-        from blender.shards.read import open_blend
+        from blender.shards.reader import open_blend
 
         made.lint()
         shutil.rmtree(made.root / "images")

@@ -26,7 +26,7 @@ def test_images_on_both_sides_are_told(made):
 
 
 def counts(made):
-    from blender.shards.read import open_blend
+    from blender.shards.reader import open_blend
 
     return open_blend(made.root / "blend").manifest.counts
 

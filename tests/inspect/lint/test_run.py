@@ -8,7 +8,7 @@ from blender.inspect.lint.checks import CHECKS
 from blender.recipe import blend_recipe_schema, load_recipe
 from blender.recipe.lint import LINT_CHECKS, Suppression
 from blender.shards.blend import write_blend
-from blender.shards.read import open_blend
+from blender.shards.reader import open_blend
 from blender.stream.sample_text import SampleTextEncoder
 from tests import corpora
 from tests.inspect.lint.blends import ask, details, found, plain
