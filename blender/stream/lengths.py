@@ -89,9 +89,7 @@ def _count_shard(shard: int) -> tuple[int, Lengths]:
     reader, encoder, split = _worker["own"]
     counts = []
     for row in range(reader.blend.split(split).shards[shard].num_samples):
-        try:
-            count = count_tokens(reader.read(split, shard, row).sample, encoder)
-        except DamagedSample:
-            count = 0
+        stored = reader.try_read(split, shard, row)
+        count = 0 if isinstance(stored, DamagedSample) else count_tokens(stored.sample, encoder)
         counts.append(0 if isinstance(count, Dropped) else count)
     return shard, np.array(counts, dtype=np.int32)

@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from blender.core.errors import BlenderError, StreamError
 from blender.core.parent import end_with_parent
-from blender.shards.unpack import StoredSample
+from blender.shards.unpack import DamagedSample, StoredSample
 from blender.stream.collate import Batch, Collator
 from blender.stream.encode import Dropped, EncodedSample, Encoder, encode_sample
 from blender.stream.killed_workers import explaining_killed_workers
@@ -31,7 +31,6 @@ from blender.stream.sampler import START, BatchSampler, PackedBatchSampler, Row,
 from blender.stream.sequence import SampleReference
 from blender.stream.shared_buffers import SharedBatch, SharedBuffers
 from blender.stream.skip import Outcome, SkipPolicy
-from blender.shards.unpack import DamagedSample
 
 Item = TypeVar("Item")
 Content = TypeVar("Content")
@@ -347,11 +346,8 @@ class _RankBatches(IterableDataset[_WorkerBatch | _WorkerFailure], Generic[Item]
 
     def _item(self, reference: SampleReference) -> Item | Dropped | DamagedSample:
         component, shard, row = reference
-        try:
-            stored = self._readers[component].read(self._split, shard, row)
-        except DamagedSample as error:
-            return error
-        return self._prepare(stored, self._tags[component])
+        stored = self._readers[component].try_read(self._split, shard, row)
+        return stored if isinstance(stored, DamagedSample) else self._prepare(stored, self._tags[component])
 
 
 def _shared(tensor: torch.Tensor) -> torch.Tensor:

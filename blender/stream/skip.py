@@ -8,8 +8,8 @@ import logging
 from collections import Counter
 
 from blender.core.errors import StreamError
-from blender.stream.encode import Dropped
 from blender.shards.unpack import DamagedSample
+from blender.stream.encode import Dropped
 
 _log = logging.getLogger(__name__)
 

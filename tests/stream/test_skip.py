@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.core.errors import StreamError
+from blender.shards.unpack import DamagedSample
 from blender.stream.encode import Dropped
 from blender.stream.skip import SkipPolicy
-from blender.shards.unpack import DamagedSample
 
 DAMAGED = [DamagedSample(f"train-{number:09d}", "train/train-000000.tar", "it is empty") for number in range(9)]
 TOO_LONG = Dropped("train-000000001", "llava", "too_long", "the first turn takes 9 positions, and 8 are allowed")
