@@ -53,7 +53,7 @@ def locate(what: str, name: str | Path, error: type[BlenderError] = ModelError) 
         error: What is raised.
 
     Raises:
-        BlenderError: There is no such folder; or the hub is to be asked, and cannot be.
+        BlenderError: There is no such folder; or it is a name on the hub, which cannot be reached.
     """
     text = str(name)
     path = Path(text).expanduser()
@@ -84,7 +84,7 @@ def _why_unreachable() -> str | None:
 
 @cache
 def _answers(endpoint: str) -> bool:
-    """Whether a server answers at once, through whatever proxy is set. Asked once per process."""
+    """Whether a server answers at once, through the proxy that is set, if any. Asked once per process."""
     from huggingface_hub import get_session
 
     answered: list[bool] = []

@@ -186,7 +186,7 @@ def make_text_encoder(
     Args:
         tokenizer: A ``PreTrainedTokenizerFast`` of any kind; it is not changed.
         image_positions: Positions that the features of one image take.
-        image_token_id: What stands at image positions; the pad token, or else the end token, when None.
+        image_token_id: Token at image positions; the pad token, or else the end token, when None.
         end_token_id: What closes an answer, such as the id of ``<|im_end|>``; the tokenizer's end token when None.
 
     Raises:

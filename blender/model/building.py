@@ -29,7 +29,7 @@ def read_config(language: Part, vision: Part, **settings: Any) -> VisualChatConf
 
     Args:
         language: The language model.
-        vision: The vision tower; of one that has a text tower beside it, the vision tower is taken.
+        vision: The vision tower, or a model of a vision tower and a text tower, such as CLIP.
         **settings: Fields of :class:`~blender.model.VisualChatConfig`; None for its default.
 
     Raises:

@@ -84,7 +84,7 @@ class VisualChatConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
 
     def _check_layers(self, text: Any, vision: Any) -> None:
         if self.attention == "cross" and not 1 <= self.cross_every <= text.num_hidden_layers:
-            reason = f"a cross layer is to stand before every {self.cross_every} layers"
+            reason = f"a cross layer is wanted before every {self.cross_every} layers"
             raise ModelError(f"{reason}, and the language model has {text.num_hidden_layers}", "set cross_every")
         layers = getattr(vision, "num_hidden_layers", None)
         if layers is not None and not -layers - 1 <= self.vision_layer <= layers:

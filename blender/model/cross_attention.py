@@ -1,7 +1,7 @@
 """Gated cross-attention, for comparison: text reads images in layers of its own, as Flamingo (arXiv 2204.14198) does.
 
-A layer stands before every few layers of the decoder. Its gates start at zero, so that training starts from the plain
-language model. A text position sees all positions of the images that were shown before it in its sample.
+Such a layer runs before every few layers of the decoder. Its gates start at zero, so that training starts from the
+plain language model. A text position sees all positions of the images that were shown before it in its sample.
 """
 
 from collections.abc import Callable, Sequence

@@ -218,7 +218,7 @@ class VisualChatModel(SavedModel, ImageGeneration, GenerationMixin):  # type: ig
             attention_mask: (B, T) or longer; 0 at padding, where there are no ``segment_ids``.
             past_key_values: A cache. What is given continues it.
             use_cache: Fill a cache.
-            logits_to_keep: Make logits of so many last positions only; 0 for all.
+            logits_to_keep: Number of last positions that get logits; 0 for all.
             output_hidden_states: Return hidden states, too.
             return_dict: Not used; there is one kind of output.
 

@@ -39,7 +39,7 @@ def prefill(
         inputs: What ``generate`` takes: ``input_ids`` (B, T), and perhaps ``attention_mask`` (B, T), ``image_index``
             (B, T) and ``pixels`` or ``features`` of (N, …).
         cache: What holds the first positions of the prompt already; an empty one when None.
-        chunk: Positions of a piece: at most so many, but for an image that is longer.
+        chunk: Positions of a piece at most; an image that takes more is one piece.
         should_stop: Called between two pieces; positions that are cached then stay cached.
 
     Returns:

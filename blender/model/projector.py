@@ -31,7 +31,7 @@ class LinearProjector(nn.Module):
 
 
 class VitProjector(LinearProjector):
-    """One transformer layer in which the features of an image look at each other, then as ``linear``."""
+    """One transformer layer in which the features of an image attend to each other, then as ``linear``."""
 
     def __init__(self, width: int, out_width: int) -> None:
         super().__init__(width, out_width)

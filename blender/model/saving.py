@@ -98,7 +98,7 @@ class SavedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
 
 
 def check_damage(folder: Any, *, weights: bool = True) -> None:
-    """Compare the files of a folder with the checksums that training wrote beside them, where it did.
+    """Compare the files of a folder with the checksums that training wrote into it, if there are any.
 
     Args:
         folder: The folder; names on the hub have none.

@@ -1,7 +1,7 @@
 """Any Hugging Face vision tower as a source of features.
 
 CLIP, SigLIP and DINOv2 differ in how many positions come before those of the patches (class token, registers), in
-whether they must be told to stretch their position embeddings for another image size (DINOv2 always does), and in what
+whether they take an option to stretch position embeddings for another image size (DINOv2 always does), and in what
 follows the last layer. The last positions are those of the patches, whose number is known; a tower that gives another
 number is refused before a weight is loaded (:func:`check_tower`).
 """

@@ -134,7 +134,7 @@ def test_what_is_trained_is_what_generates():
         assert (model.get_output_embeddings().weight is embedding) == tied
         optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], lr=0.05)
         inputs = trained_batch("tItaaaa", seed=4)
-        for _ in range(60):
+        for _ in range(30):
             optimizer.zero_grad()
             model(**inputs).loss.backward()
             optimizer.step()
