@@ -152,7 +152,7 @@ def test_a_file_cut_anywhere_is_never_taken_for_a_whole_one(tmp_path, cut):
 values = st.text(st.sampled_from('A/=\\"\n é'), max_size=40)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.dictionaries(values, values, max_size=6), st.integers(1, 64), st.sampled_from([None, 1]), st.booleans())
 def test_the_scanner_sees_what_json_sees_wherever_chunks_end(pictures, chunk, indent, ascii_only):
     raw = json.dumps(pictures, indent=indent, ensure_ascii=ascii_only).encode()
@@ -176,8 +176,8 @@ import resource, sys
 from blender.data.images import open_store
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with open_store("sd", sys.argv[1]) as store:
-    assert store.resolve("SD_IMG_02599") is not None
-    assert len(store.read(store.resolve("SD_IMG_01000"))) == 90_000
+    assert store.resolve("SD_IMG_00999") is not None
+    assert len(store.read(store.resolve("SD_IMG_00500"))) == 90_000
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
@@ -201,10 +201,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     text = base64.b64encode(bytes(90_000)).decode()
     with path.open("w") as file:
         file.write("{")
-        for number in range(2600):
+        for number in range(1000):
             file.write(f'{", " if number else ""}"SD_IMG_{number:05d}": "{text}"')
         file.write("}")
-    assert path.stat().st_size > 300_000_000
+    assert path.stat().st_size > 120_000_000
     run = subprocess.run([sys.executable, "-c", SCAN, path], capture_output=True, text=True, check=True)
     path.unlink()
     unit = 1024 if sys.platform != "darwin" else 1

@@ -39,7 +39,7 @@ def test_a_name_that_is_missing_is_compared_with_those_that_there_are(name, held
 
 def test_many_missing_names_cost_little_in_a_large_store():
     suggestions = Suggestions(f"{number:012d}.jpg" for number in range(100_000))
-    begun = time.monotonic()
+    begun = time.process_time()
     found = [suggestions.suggest(f"{number:012d}x.jpg") for number in range(20_000)]
-    assert time.monotonic() - begun < 5, "half a second when the machine is idle"
+    assert time.process_time() - begun < 5, "half a second"
     assert found[7] == "did you mean 000000000007.jpg?"
