@@ -66,7 +66,7 @@ def blend(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan a blend and write its shards. Interrupted, the same command goes on with the finished shards kept."""
+    """Plan a blend and write its shards. After an interruption the same command continues and keeps finished shards."""
     from blender.blend.without import read_without
     from blender.cli.output import Meter, print_json, warn
     from blender.data.images.files import is_remote

@@ -54,7 +54,7 @@ _LAYOUT = RecordLayout(_CocoImage, "sentences", _CocoSentence, images="filename"
 class _Caption(NamedTuple):
     number: int
     image: _CocoImage | Unread
-    #: None stands for an image without captions, or that could not be read, so that it is accounted for
+    #: None for an image without captions, or one that could not be read, so that it gets a row in the ledger
     sentence: _CocoSentence | None
 
 

@@ -51,7 +51,7 @@ _MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _PLACE = re.compile(r" - at `\$?(?P<place>.*)`$", re.DOTALL)
 
 
-class AnnotationFile(Protocol):
+class FileContent(Protocol):
     """An annotation file."""
 
     @property
@@ -127,7 +127,7 @@ def byte_of(error: Exception) -> int:
     return int(found[1]) if found else 0
 
 
-def broken_json(file: AnnotationFile, error: Exception) -> SourceError:
+def broken_json(file: FileContent, error: Exception) -> SourceError:
     """Return the error for invalid JSON: the position, and the cause as far as it is known."""
     path, words = file.path, str(error)
     if isinstance(error, RecursionError):
@@ -151,7 +151,7 @@ def broken_json(file: AnnotationFile, error: Exception) -> SourceError:
     return SourceError(f"{path} is not valid JSON: {what} {where}", f"correct it there: {_excerpt(rest)}")
 
 
-def no_json_lines(file: AnnotationFile, first: bytes) -> SourceError:
+def no_json_lines(file: FileContent, first: bytes) -> SourceError:
     """Return the error for a file that is named as JSON Lines and has no line of JSON."""
     if _PYTHON.match(first[:200]):
         return SourceError(f"{file.path} holds Python literals, not JSON: {_excerpt(first)}", _DUMP)
@@ -163,7 +163,7 @@ def no_json_lines(file: AnnotationFile, first: bytes) -> SourceError:
     return SourceError(message, hint)
 
 
-def wrong_top(file: AnnotationFile, error: msgspec.ValidationError) -> SourceError:
+def wrong_top(file: FileContent, error: msgspec.ValidationError) -> SourceError:
     """Return the error for an outermost level of the wrong type; its hint names the format that the file looks like."""
     what, json_path = _explained(error)
     at = f", at ${json_path}" if json_path else ""
@@ -186,7 +186,7 @@ def _on_one_line(text: str) -> str:
 
 
 def wrong_records(
-    file: AnnotationFile, records: Sequence[tuple[BadRecord, Exception]], num_bad: int, total: int
+    file: FileContent, records: Sequence[tuple[BadRecord, Exception]], num_bad: int, total: int
 ) -> SourceError:
     """Return the error for records of the wrong shape; the first ones are described."""
     hint = looks_like(file.path, file.format, file.data) or _hint_of_record(records[0][0])
@@ -224,7 +224,7 @@ def _hint_of_record(record: BadRecord) -> str | None:
     return None
 
 
-def is_of_another_format(file: AnnotationFile) -> bool:
+def is_of_another_format(file: FileContent) -> bool:
     """Tell whether a file looks like one of another format than the recipe names."""
     guess = guess_format(file.data)
     return guess not in (None, "lines", file.format)

@@ -40,7 +40,7 @@ class _MimicitRecord(RecordShape, frozen=True, gc=False):
 
 
 _LAYOUT = RecordLayout(_MimicitRecord, images="image_ids")
-#: stands for an instruction that could not be read
+#: takes the place of an instruction that could not be read
 _NONE = _MimicitRecord("", "")
 
 
@@ -101,7 +101,7 @@ def _batches(keys: Sequence[str], entries: Sequence[_MimicitRecord], unread: Map
     found |= {place: (entry.reason, entry.detail) for place, entry in unread.items()}
     usable = np.ones(len(keys), bool)
     usable[list(found)] = False
-    # instructions that hang together and have the same images
+    # connected instructions with the same images
     group = _components(keys, entries, first_uses) * max(1, len(image_lists)) + image_list
     _, firsts, number = np.unique(group[usable], return_index=True, return_inverse=True)
     place = np.arange(len(keys))

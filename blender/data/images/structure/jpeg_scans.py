@@ -164,7 +164,7 @@ def _check_holes(content: bytes, frame: Frame, scan: Scan, end: int) -> None:
 
 
 def _check_rest(content: bytes, end: int) -> None:
-    """Refuse an end mark inside of the data: the file goes on with more of the same to another end mark."""
+    """Refuse an end mark inside of the data: the file continues with data of the same kind up to another end mark."""
     assert content[end - 1] == EOI
     if content.startswith(b"\xff\xd8", end):
         return
