@@ -50,13 +50,20 @@ class Client:
     errors: list[str] = field(default_factory=list)
 
 
-def make_model(folder: Path) -> Path:
-    """Write a tiny model, random but whole; return its folder."""
+def make_model(folder: Path, positions: int | None = None) -> Path:
+    """Write a tiny model with random weights; return its folder.
+
+    Args:
+        folder: Where it is written.
+        positions: Longest conversation; the default of the tiny model if None.
+    """
     from blender.model import VisualChatModel, VisualChatProcessor
     from blender.train.tiny import make_tiny_parts
 
     language, vision = make_tiny_parts(folder, [" ".join(_WORDS)] * 10)
     model = VisualChatModel.from_parts(language, vision, seed=0)
+    if positions is not None:
+        model.config.text_config.max_position_embeddings = positions
     model.save_pretrained(folder / "model")
     processor = VisualChatProcessor.from_parts(language, vision, model.config, "deepspeed-visualchat")
     processor.save_pretrained(folder / "model")

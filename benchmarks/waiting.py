@@ -1,8 +1,9 @@
 """``python -m benchmarks.waiting``: how long one client waits while others send slowly, or much, on a tiny model.
 
 One client asks the same question again and again, at first of an idle server, then while another process of this
-machine holds 80 bodies that do not come, 1,500 heads that are half sent, or keeps 100 questions of one user waiting.
-What is told is its wait until the end of its answer, as a ratio to the idle server's.
+machine holds 80 bodies that do not come, 1,500 heads that are half sent, keeps 100 questions of one user waiting, or
+asks with prompts of 60,000 tokens. The table gives the client's seconds until the end of its answer, and the ratio of
+their median to the idle server's.
 """
 
 import argparse
@@ -24,14 +25,16 @@ from benchmarks.serving import make_model, serving
 
 _PACKAGES = ("torch", "transformers", "fastapi", "uvicorn", "h11", "pebble")
 _BODIES, _HEADS, _QUESTIONS = 80, 1_500, 100
+#: words of a long prompt, each about a token, and the positions of the model
+_WORDS, _POSITIONS = 60_000, 100_000
 _HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 Crowd = Callable[[str], AbstractContextManager[None]]
 
 
-def ask(url: str, user: str, tokens: int) -> int:
+def ask(url: str, user: str, tokens: int, text: str = "what is shown in image one") -> int:
     """Ask once; return the status."""
-    question = {"role": "user", "content": "what is shown in image one"}
+    question = {"role": "user", "content": text}
     body = {"model": "tiny", "messages": [question], "max_tokens": tokens, "temperature": 0, "user": user}
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
@@ -65,18 +68,18 @@ def holding(url: str, num: int, content: bytes) -> Iterator[None]:
 
 
 @contextmanager
-def greedy(url: str) -> Iterator[None]:
-    """Keep many questions of one user waiting."""
+def asking(url: str, num: int, text: str) -> Iterator[None]:
+    """Keep questions of one user waiting."""
     over = threading.Event()
 
     def run() -> None:
         while not over.is_set():
             with suppress(OSError, http.client.HTTPException):
-                # who is refused asks again, and not at once: 100 threads of this process need the same cores
-                if ask(url, "greedy", 64) != 200:
+                # a refused client waits before it asks again: 100 threads of this process need the same cores
+                if ask(url, "greedy", 64, text) != 200:
                     over.wait(1)
 
-    threads = [threading.Thread(target=run) for _ in range(_QUESTIONS)]
+    threads = [threading.Thread(target=run) for _ in range(num)]
     for thread in threads:
         thread.start()
     time.sleep(2)
@@ -97,10 +100,11 @@ def measure(rounds: int) -> list[list[object]]:
             url, _BODIES, _HEAD + b"Content-Length: 100000\r\n\r\n{"
         ),
         f"{_HEADS:,} half-sent heads": lambda url: holding(url, _HEADS, _HEAD),
-        f"{_QUESTIONS} questions of one user": greedy,
+        f"{_QUESTIONS} questions of one user": lambda url: asking(url, _QUESTIONS, "what is shown in image one"),
+        f"prompts of {_WORDS:,} tokens": lambda url: asking(url, 1, "red " * _WORDS),
     }
     rows, idle = list[list[object]](), 0.0
-    with tempfile.TemporaryDirectory(prefix="waiting-") as name, serving(make_model(Path(name))) as url:
+    with tempfile.TemporaryDirectory(prefix="waiting-") as name, serving(make_model(Path(name), _POSITIONS)) as url:
         # the server keeps the limit that it began with
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4_096) if hard >= 0 else 4_096, hard))
         waits(url, 3)

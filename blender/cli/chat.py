@@ -15,9 +15,9 @@ from blender.cli.options import DeviceMapOption, DeviceOption, DtypeOption, Quan
 from blender.cli.output import say
 
 if TYPE_CHECKING:
-    from blender.serve.conversation import Conversation
+    from blender.serve.chat import Chat
+    from blender.serve.generate import Answer
     from blender.serve.sampling import Sampling
-    from blender.serve.session import Answer
 
 HELP = """\
 /image PATH…    show images with the next question (patterns such as photos/*.jpg are fine)
@@ -69,26 +69,26 @@ def chat(
     """Talk to a trained model: several rounds, several images, or none. Type /help for what else can be typed."""
     from blender.serve.folder import require_model_folder
 
-    # what follows takes seconds to import
+    # the imports below take seconds
     require_model_folder(model)
-    from blender.serve.conversation import Conversation
+    from blender.serve.chat import Chat
     from blender.serve.loading import open_model
     from blender.serve.sampling import Sampling
 
     sampling = Sampling(max_new_tokens, temperature, top_p, top_k, repetition_penalty, seed)
     loaded = open_model(model, device=device, device_map=device_map, dtype=dtype, quantize=quantize)  # type: ignore[arg-type]
     overflow = "drop" if drop_oldest else "refuse"
-    talk = Conversation(loaded, system=system, overflow=overflow, allow_url=allow_url)  # type: ignore[arg-type]
+    session = Chat(loaded, system=system, overflow=overflow, allow_url=allow_url)  # type: ignore[arg-type]
     if image:
-        _told(talk.show(image))
-    _Terminal(talk, sampling).run()
+        _report_images(session.show(image))
+    _Terminal(session, sampling).run()
 
 
 class _Terminal:
-    """Reads lines, does what they say, prints what comes of it."""
+    """Reads lines from the terminal, runs commands and questions, prints answers."""
 
-    def __init__(self, talk: "Conversation", sampling: "Sampling") -> None:
-        self._talk, self._sampling = talk, sampling
+    def __init__(self, session: "Chat", sampling: "Sampling") -> None:
+        self._chat, self._sampling = session, sampling
         self._is_terminal = sys.stdin.isatty()
         self._commands: dict[str, Callable[[str], None]] = {
             "/image": self._show,
@@ -97,18 +97,18 @@ class _Terminal:
             "/reset": lambda _: self._reset(),
             "/save": self._save,
             "/load": self._load,
-            "/system": self._say_first,
+            "/system": self._set_system,
             "/help": lambda _: say(HELP),
         }
 
     def run(self) -> None:
-        """Go on until there is nothing more to read."""
+        """Run until the input ends."""
         from blender.core.errors import BlenderError
 
         if self._is_terminal:
             with suppress(ImportError):
                 import readline  # noqa: F401  # gives input() its history and editing
-            say(f"{self._talk.loaded.name} listens. /image PATH shows an image, /help tells the rest.")
+            say(f"{self._chat.loaded.name} listens. /image PATH shows an image, /help tells the rest.")
         for line in self._lines():
             if line.split(maxsplit=1)[:1] in (["/quit"], ["/exit"]):
                 return
@@ -140,58 +140,58 @@ class _Terminal:
         self._commands[name](rest.strip())
 
     def _ask(self, question: str) -> None:
-        def tell(piece: str) -> None:
+        def print_piece(piece: str) -> None:
             say(piece, end="")
 
-        with _stopping() as stopped:
-            answer = self._talk.ask(question, self._sampling, tell, stopped.is_set)
+        with _ctrl_c_stops() as stopped:
+            answer = self._chat.ask(question, self._sampling, print_piece, stopped.is_set)
         say("")
-        self._tell(answer)
+        self._print_notes(answer)
 
-    def _tell(self, answer: "Answer") -> None:
-        notes = {"length": "cut off: --max-new-tokens allows more", "cancelled": "stopped"}
-        told = [notes[answer.finish]] if answer.finish in notes else []
-        if answer.num_rounds_dropped:
-            told.append(f"the oldest {answer.num_rounds_dropped} rounds were left out")
+    def _print_notes(self, answer: "Answer") -> None:
+        reasons = {"length": "cut off: --max-new-tokens allows more", "cancelled": "stopped"}
+        notes = [reasons[answer.finish]] if answer.finish in reasons else []
+        if answer.num_turns_dropped:
+            notes.append(f"the oldest {answer.num_turns_dropped} rounds were left out")
         if self._is_terminal:
             rate = answer.num_new_tokens / max(answer.seconds, 1e-9)
             kept = f"{answer.num_cached_tokens} of {answer.num_prompt_tokens} positions kept"
-            told.append(f"{answer.num_new_tokens} tokens, {rate:.0f} a second, {kept}")
-        if told:
-            say(f"[{'; '.join(told)}]", as_note=True)
+            notes.append(f"{answer.num_new_tokens} tokens, {rate:.0f} a second, {kept}")
+        if notes:
+            say(f"[{'; '.join(notes)}]", as_note=True)
 
     def _show(self, rest: str) -> None:
-        _told(self._talk.show(_words(rest, "/image PATH…")))
+        _report_images(self._chat.show(_words(rest, "/image PATH…")))
 
     def _print_history(self) -> None:
-        for one in self._talk.rounds:
-            shown = "".join(f"[image {n}: {self._talk.pictures[n - 1].name}] " for n in one.images)
-            say(f"you> {shown}{one.question}\n{one.answer}\n")
-        for number, picture in enumerate(self._talk.waiting, len(self._talk.pictures) + 1):
-            say(f"[image {number}: {picture.name}] waits for a question")
+        for turn in self._chat.turns:
+            shown = "".join(f"[image {n}: {self._chat.images[n - 1].name}] " for n in turn.images)
+            say(f"you> {shown}{turn.question}\n{turn.answer}\n")
+        for number, image in enumerate(self._chat.waiting, len(self._chat.images) + 1):
+            say(f"[image {number}: {image.name}] waits for a question")
 
     def _undo(self) -> None:
-        say(f"taken back: {self._talk.undo().question}")
+        say(f"taken back: {self._chat.undo().question}")
 
     def _reset(self) -> None:
-        self._talk.reset()
+        self._chat.reset()
         say("begun anew")
 
     def _save(self, rest: str) -> None:
         path = Path(_word(rest, "/save FILE")).expanduser()
-        self._talk.save(path)
-        say(f"saved {len(self._talk.rounds)} rounds in {path}")
+        self._chat.save(path)
+        say(f"saved {len(self._chat.turns)} rounds in {path}")
 
     def _load(self, rest: str) -> None:
-        self._talk.load(Path(_word(rest, "/load FILE")).expanduser())
-        say(f"{len(self._talk.rounds)} rounds and {len(self._talk.pictures)} images loaded")
+        self._chat.load(Path(_word(rest, "/load FILE")).expanduser())
+        say(f"{len(self._chat.turns)} rounds and {len(self._chat.images)} images loaded")
 
-    def _say_first(self, rest: str) -> None:
-        self._talk.say_first(rest or None)
+    def _set_system(self, rest: str) -> None:
+        self._chat.set_system(rest or None)
         say("said before the first round: " + (rest or "what the model was trained with"))
 
 
-def _told(numbers: range) -> None:
+def _report_images(numbers: range) -> None:
     say(", ".join(f"image {number}" for number in numbers) + " will be shown with the next question")
 
 
@@ -208,14 +208,14 @@ def _words(rest: str, usage: str) -> list[str]:
 
 
 def _word(rest: str, usage: str) -> str:
-    """Return a path that may hold spaces, in quotation marks or not."""
+    """Return a path, which may contain spaces, quoted or not."""
     words = _words(rest, usage)
     return words[0] if len(words) == 1 else rest
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
-    """Let Ctrl-C stop the answer and not the program."""
+def _ctrl_c_stops() -> Iterator[threading.Event]:
+    """Let Ctrl-C stop the answer instead of the program."""
     stopped = threading.Event()
     before = signal.signal(signal.SIGINT, lambda *_: stopped.set())
     try:

@@ -73,12 +73,12 @@ def serve(
     """Serve a model until Ctrl-C: OpenAI's chat API at /v1, and a page to talk to it at /."""
     from blender.serve.folder import require_model_folder
 
-    # what follows takes seconds to import
+    # the imports below take seconds
     require_model_folder(model)
-    from blender.serve.http.listening import bind
-    from blender.serve.http.settings import Limits, Settings
+    from blender.serve.http.server import bind
+    from blender.serve.http.settings import RequestLimits, ServerSettings
 
-    limits = Limits(
+    limits = RequestLimits(
         body=max_body,
         images=max_images,
         pixels=max_pixels,
@@ -88,23 +88,23 @@ def serve(
         batch=max_batch,
         kept=keep,
     )
-    settings = Settings(
+    settings = ServerSettings(
         limits=limits,
         api_key=tuple(api_key or ()),
-        # a name that is listened at is one of ours
+        # the server answers under the name that it listens at
         hosts=(host, *(allow_host or ())),
         origins=tuple(allow_origin or ()),
         allow_url=allow_url,
         overflow="drop" if drop_oldest else "refuse",
         temperature=temperature,
     )
-    with bind(host, port) as taken:
-        from blender.serve.http.preparation import start_fork_server
+    with bind(host, port) as bound:
+        from blender.serve.http.preparation_pool import start_fork_server
 
-        # it imports while the model is loaded
+        # imports while the model is loaded
         start_fork_server()
         from blender.serve.http.app import create_app
-        from blender.serve.http.listening import Server, url_of
+        from blender.serve.http.server import Server, url_of
         from blender.serve.loading import open_model
 
         loaded = open_model(
@@ -116,8 +116,8 @@ def serve(
             quantize=quantize,  # type: ignore[arg-type]
         )
         _warn(host, settings.keys)
-        server = Server(create_app(loaded, settings), taken, lambda: _announce(loaded.name, url_of(taken)))
-        # uvicorn has ended everything by the time it passes Ctrl-C on
+        server = Server(create_app(loaded, settings), bound, lambda: _announce(loaded.name, url_of(bound)))
+        # uvicorn raises Ctrl-C again after its shutdown
         with suppress(KeyboardInterrupt):
             server.serve_port()
 

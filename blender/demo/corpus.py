@@ -45,7 +45,7 @@ _ARRAYS = (DETAIL, REASONING, CONVERSATION, *SPARKLES.values(), SCENES, QUESTION
 def is_corpus(folder: Path) -> bool:
     """Tell whether a folder holds a drawn corpus, finished or not."""
     try:
-        msgspec.json.decode((folder / CORPUS).read_bytes(), type=_Request)
+        msgspec.json.decode((folder / CORPUS).read_bytes(), type=_DrawnRequest)
     except (OSError, msgspec.DecodeError):
         return False
     return True
@@ -90,7 +90,7 @@ class CorpusSummary:
 
 
 @dataclass(frozen=True)
-class _Request:
+class _DrawnRequest:
     """What ``corpus.json`` holds."""
 
     seed: int
@@ -122,7 +122,7 @@ def draw_corpus(folder: Path, num_images: int = 200, seed: int = 0, workers: int
         )
     if seed < 0:
         raise CorpusError(f"a seed cannot be negative, as {seed} is", "use 0 or more")
-    request = _Request(seed, num_images)
+    request = _DrawnRequest(seed, num_images)
     try:
         earlier = _earlier(folder, request)
         if earlier and earlier.summary and earlier.num_images == num_images:
@@ -139,7 +139,7 @@ def _num_workers(num_images: int, workers: int | None) -> int:
     return min(wanted, -(-num_images // BLOCK)) if num_images >= _WORTH_A_PROCESS else 1
 
 
-def _earlier(folder: Path, request: _Request) -> _Request | None:
+def _earlier(folder: Path, request: _DrawnRequest) -> _DrawnRequest | None:
     """Read what an earlier run left in the folder.
 
     Raises:
@@ -150,7 +150,7 @@ def _earlier(folder: Path, request: _Request) -> _Request | None:
     if not present:
         return None
     try:
-        earlier = msgspec.json.decode((folder / CORPUS).read_bytes(), type=_Request)
+        earlier = msgspec.json.decode((folder / CORPUS).read_bytes(), type=_DrawnRequest)
     except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError):
         raise FolderError(
             f"{folder} already holds {present[0]}, which is not of a drawn corpus", "choose an empty folder"
@@ -164,7 +164,7 @@ def _earlier(folder: Path, request: _Request) -> _Request | None:
     return earlier
 
 
-def _draw(folder: Path, request: _Request, workers: int) -> CorpusSummary:
+def _draw(folder: Path, request: _DrawnRequest, workers: int) -> CorpusSummary:
     for name in (*FOLDERS.values(), *_ARRAYS, CGD):
         (folder / name if name in FOLDERS.values() else (folder / name).parent).mkdir(parents=True, exist_ok=True)
     write_whole(folder / CORPUS, [msgspec.json.encode(request)])
@@ -176,7 +176,7 @@ def _draw(folder: Path, request: _Request, workers: int) -> CorpusSummary:
     meta = msgspec.json.encode({"version": str(VERSION), "time": "", "author": "visualchat demo"})
     write_whole(folder / CGD, _joined(b'{"meta": ' + meta + b', "data": {\n', _entries(blocks, CGD), b"\n}}\n"))
     summary = _summary(blocks, request.num_images)
-    finished = _Request(request.seed, request.num_images, summary=summary)
+    finished = _DrawnRequest(request.seed, request.num_images, summary=summary)
     write_whole(folder / CORPUS, [msgspec.json.encode(finished)])
     return summary
 

@@ -13,9 +13,10 @@ from blender.evaluate.conversations import EvalConversation, Question
 from blender.evaluate.metrics import score_answer
 from blender.evaluate.reference_loss import ReferenceLoss, reference_losses
 from blender.evaluate.results import Result
+from blender.serve.generate import Answer
 from blender.serve.loading import LoadedModel
 from blender.serve.sampling import Sampling
-from blender.serve.session import Answer, Session, ask_together
+from blender.serve.session import Session, ask_together
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from blender.data.sample import Turn
 from blender.evaluate.conversations import EvalConversation
+from blender.serve.images import decode_input_image
 from blender.serve.loading import LoadedModel
-from blender.serve.session import Round, decode_picture
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,20 @@ def reference_losses(
     Raises:
         SessionError: An image cannot be read.
     """
-    rounds = [Round(each.images, each.question, each.reference or "", each.system) for each in conversation.rounds]
+    rounds = [
+        Turn(list(each.images), each.question, each.reference or "", 0, each.system) for each in conversation.rounds
+    ]
     text = loaded.encoder.text.encode(loaded.template.render(rounds)).keep_turns(loaded.max_tokens)
     if not len(text):
         return []
     decoded = [
-        decode_picture(content, f"image {number}", loaded)
+        decode_input_image(content, f"image {number}", loaded.encoder.pixels).pixels
         for number, content in enumerate(images[: text.num_images], start=1)
     ]
     ids = torch.from_numpy(text.input_ids.astype(np.int64))[None]
     labels = ids.masked_fill(~torch.from_numpy(text.loss_mask)[None], -100)
     device = loaded.model.get_input_embeddings().weight.device
-    pixels = torch.stack(decoded).to(device) if decoded else None
+    pixels = torch.from_numpy(np.stack(decoded)).to(device) if decoded else None
     with torch.inference_mode():
         image_index = torch.from_numpy(text.image_index.astype(np.int64))[None]
         made = loaded.model(ids.to(device), image_index=image_index, pixels=pixels, labels=labels)

@@ -1,4 +1,4 @@
-"""Look at the folder of a model before anything heavy is imported, so that a wrong name is told at once."""
+"""Check the folder of a model before anything heavy is imported, so that a wrong name is reported at once."""
 
 from pathlib import Path
 
@@ -12,13 +12,13 @@ _HINT = "name a folder that `visualchat train` wrote"
 
 
 def require_model_folder(folder: str | Path) -> None:
-    """Check that there may be a model: a folder with a readable ``config.json``, or a name that the hub may know.
+    """Require a folder with a readable ``config.json``, or a name on the hub.
 
     Args:
         folder: A folder, or a name on the hub.
 
     Raises:
-        ModelError: There is none.
+        ModelError: There is no model.
     """
     path = Path(folder).expanduser()
     if path.is_dir():
@@ -32,8 +32,8 @@ def require_model_folder(folder: str | Path) -> None:
 def _require_config(folder: str | Path, path: Path) -> None:
     if not (path / "config.json").is_file():
         is_blend = (path / "manifest.json").is_file()
-        what = "a blend and no model" if is_blend else "no model: it has no config.json"
-        raise ModelError(f"{folder} is {what}", _HINT)
+        content = "a blend and no model" if is_blend else "no model: it has no config.json"
+        raise ModelError(f"{folder} is {content}", _HINT)
     require_undamaged(path, lambda name: name == "config.json")
     try:
         config = msgspec.json.decode((path / "config.json").read_bytes())

@@ -1,8 +1,7 @@
-"""Open the folder of a trained model, with all that is needed to talk to it.
+"""Open the folder of a trained model with everything needed to talk to it.
 
-The folder says by itself how the model wants to be asked: template, image settings and tokenizer travel with it. What a
-person may choose is where the weights lie and how wide they are. A folder of anything else is refused before a weight
-is read.
+Template, image settings and tokenizer are in the folder. A user may choose the device and the precision of the weights.
+A folder that holds no model is refused before any weight is read.
 """
 
 import importlib.util
@@ -25,15 +24,15 @@ from blender.train.engine import choose_accelerator
 
 DTYPES = {"auto": None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 Quantize = Literal["8bit", "4bit"]
-#: parts that stay as wide as they are when the language model's weights are made smaller
-_WIDE = ["vision", "projector", "cross", "lm_head", "embed_out"]
+#: parts that are not quantized with the language model
+_NOT_QUANTIZED = ["vision", "projector", "cross", "lm_head", "embed_out"]
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model, and how to talk to it."""
+    """A model, and what it takes to talk to it."""
 
-    #: what tables call it
+    #: its name in tables
     name: str
     #: a ``VisualChatModel`` in evaluation mode
     model: Any
@@ -43,13 +42,13 @@ class LoadedModel:
 
     @property
     def template(self) -> Template | ChatTemplate:
-        """What conversations are rendered with."""
+        """The template that renders conversations."""
         assert self.encoder.template is not None
         return self.encoder.template
 
     @property
     def max_tokens(self) -> int | None:
-        """Positions that a conversation may take, images and answers included; None where nothing says so."""
+        """Positions of a conversation at most, images and answers included; None if unknown."""
         return self.encoder.max_tokens
 
     @property
@@ -74,16 +73,16 @@ def open_model(
 
     Args:
         folder: What training wrote (a full save or a small one), or a name on the hub.
-        name: What to call it; the folder's name by default.
-        device: Where to, such as ``cuda:1``; the first GPU, or else the CPU, by default.
-        device_map: ``auto`` to lay the layers over all GPUs and, where these are too small, main memory.
-        dtype: Width of the weights: ``auto`` as they are stored, ``float32``, ``bfloat16`` or ``float16``.
-        quantize: Keep the language model's weights in 8 or 4 bits (bitsandbytes, on a GPU or the CPU).
+        name: Its name; the folder's by default.
+        device: Such as ``cuda:1``; the first GPU, or else the CPU, by default.
+        device_map: ``auto`` to distribute the layers over all GPUs and, if these are too small, main memory.
+        dtype: Precision of the weights: ``auto`` as stored, ``float32``, ``bfloat16`` or ``float16``.
+        quantize: Quantize the language model to 8 or 4 bits (bitsandbytes, on a GPU or the CPU).
 
     Raises:
-        ModelError: The folder holds something else or is not complete, or the wishes cannot be met.
+        ModelError: The folder holds something else or is incomplete, or the options cannot be met.
     """
-    _check_wishes(device, device_map, dtype, quantize)
+    _check_options(device, device_map, dtype, quantize)
     require_model_folder(folder)
     choose_accelerator()
     from blender.model import VisualChatModel, read_saved_config
@@ -91,11 +90,11 @@ def open_model(
 
     name = name or Path(folder).resolve().name
     folder = locate("model", folder)
-    # weights are compared where they are read
+    # checksums of weights are compared when they are read
     check_damage(folder, weights=False)
     config = read_saved_config(folder)
     encoder, tokenizer = _open_processor(folder, config)
-    options = _options(device, device_map, dtype, quantize)
+    options = _load_options(device, device_map, dtype, quantize)
     try:
         model = _open_weights(VisualChatModel, folder, config, options)
     except (OSError, ValueError, ImportError) as error:
@@ -104,12 +103,12 @@ def open_model(
             f"the weights in {folder} cannot be loaded: {first}", "copy or save the folder again"
         ) from error
     model.eval()
-    _forget_habits(model)
+    _reset_generation_defaults(model)
     return LoadedModel(name, model, tokenizer, encoder)
 
 
 def limit_of(config: Any) -> int | None:
-    """Return the positions that a model's language model was made for.
+    """Return the positions of a model's language model; None if unknown.
 
     Args:
         config: A ``VisualChatConfig``.
@@ -118,7 +117,7 @@ def limit_of(config: Any) -> int | None:
     return int(limit) if limit else None
 
 
-def _check_wishes(device: str | None, device_map: object, dtype: str, quantize: str | None) -> None:
+def _check_options(device: str | None, device_map: object, dtype: str, quantize: str | None) -> None:
     if dtype not in DTYPES:
         raise ModelError(f"there is no dtype {dtype!r}", f"use one of {', '.join(DTYPES)}")
     if quantize not in (None, "8bit", "4bit"):
@@ -154,26 +153,27 @@ def _open_processor(folder: str | Path, config: Any) -> tuple[Encoder, Any]:
     text, template = processor.text_encoder, processor.find_template()
     pixels = read_pixel_spec(processor.image_processor)
     if (text.image_positions, pixels.height) != (config.image_positions, config.image_size):
-        told = f"{pixels.height} pixels and {text.image_positions} positions"
-        wanted = f"{config.image_size} and {config.image_positions}"
-        raise ModelError(f"{folder}: its processor gives an image {told}, and its model wants {wanted}", "save it anew")
+        given = f"{pixels.height} pixels and {text.image_positions} positions"
+        expected = f"{config.image_size} and {config.image_positions}"
+        message = f"{folder}: its processor gives an image {given}, and its model wants {expected}"
+        raise ModelError(message, "save it anew")
     return Encoder(text, pixels, limit_of(config), template), processor.tokenizer
 
 
-def _options(device: str | None, device_map: Any, dtype: str, quantize: str | None) -> dict[str, Any]:
-    # never a pickle, which could hold any program
+def _load_options(device: str | None, device_map: Any, dtype: str, quantize: str | None) -> dict[str, Any]:
+    # never a pickle, which can run any code
     options: dict[str, Any] = {"dtype": DTYPES[dtype] or "auto", "use_safetensors": True}
     if quantize:
         from transformers import BitsAndBytesConfig
 
-        # it says for every layer and token that 8 bits are worked out in float16
+        # it warns for every layer and token that 8 bits are computed in float16
         logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
         options["quantization_config"] = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
             load_in_8bit=quantize == "8bit",
             load_in_4bit=quantize == "4bit",
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=DTYPES[dtype] or torch.bfloat16,
-            llm_int8_skip_modules=_WIDE,
+            llm_int8_skip_modules=_NOT_QUANTIZED,
         )
     where = device or ("cuda" if torch.cuda.is_available() else "cpu")
     options["device_map"] = device_map if device_map is not None else {"": where}
@@ -185,11 +185,11 @@ def _open_weights(kind: Any, folder: str | Path, config: Any, options: dict[str,
 
     if not Path(folder, TRAINED).is_file():
         if options["dtype"] != "auto":
-            # the parts go by what their own configurations say
+            # the parts follow their own configurations
             for each in (config, config.text_config, config.vision_config):
                 each.dtype = options["dtype"]
         return kind.from_pretrained(folder, config=config, **options)
-    # of a small save only the language model is large: it is laid out, and the small parts follow its embedding
+    # in a small save only the language model is large: its layers are distributed, small parts join its embedding
     parts = {}
     if options.get("quantization_config") is not None or options["device_map"] == "auto":
         from transformers import AutoModelForCausalLM
@@ -200,15 +200,15 @@ def _open_weights(kind: Any, folder: str | Path, config: Any, options: dict[str,
     if not parts:
         return model.to(options["device_map"][""])
     weight = model.get_input_embeddings().weight
-    at = weight.device
+    device = weight.device
     for part in (model.vision, model.projector, model.cross):
         if part is not None:
-            part.to(at, weight.dtype)
+            part.to(device, weight.dtype)
     return model
 
 
-def _forget_habits(model: Any) -> None:
-    """Let answers depend on what is asked for alone, and not on defaults of the language model's publisher."""
+def _reset_generation_defaults(model: Any) -> None:
+    """Remove the generation defaults of the language model's publisher, which would change answers."""
     from transformers import GenerationConfig
 
     model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]

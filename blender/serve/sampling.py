@@ -1,70 +1,42 @@
-"""How a next token is chosen, with randomness that belongs to one answer.
+"""How the tokens of an answer are chosen, as plain data that needs no torch."""
 
-transformers' sampling draws from PyTorch's global state, so that an answer would depend on who else is answered. Here
-every row of a batch has a generator of its own, seeded by its :class:`Sampling`: noise is added to the logits so that
-the largest of them is a draw from their softmax (the Gumbel trick), and generation itself stays greedy.
-"""
+from dataclasses import dataclass
 
-from collections.abc import Sequence
-
-import torch
-from transformers import LogitsProcessor
-from transformers.generation.logits_process import (
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
-
-from blender.serve.options import Sampling as Sampling
+from blender.core.errors import SessionError
 
 
-class RowSampler(LogitsProcessor):
-    """Treats every row of a batch as its own :class:`Sampling` says.
+@dataclass(frozen=True)
+class Sampling:
+    """How an answer is generated; greedy by default."""
 
-    Args:
-        samplings: One for each row.
-        num_prompt_tokens: Positions of the padded prompts, which no penalty is taken from.
-    """
+    #: tokens of an answer at most, its end token included
+    max_new_tokens: int = 512
+    #: 0 for the likeliest token each time; 1 for the model's own distribution
+    temperature: float = 0.0
+    #: draw from the fewest tokens that together have this probability
+    top_p: float = 1.0
+    #: draw from this many likeliest tokens; 0 for all
+    top_k: int = 0
+    #: above 1, tokens that the answer has used already become less likely
+    repetition_penalty: float = 1.0
+    #: seed of the draws
+    seed: int = 0
+    #: texts that end an answer, besides the template's markers
+    stop: tuple[str, ...] = ()
 
-    def __init__(self, samplings: Sequence[Sampling], num_prompt_tokens: int) -> None:
-        self._samplings = samplings
-        self._chains = [_processors(sampling, num_prompt_tokens) for sampling in samplings]
-        self._generators: list[torch.Generator | None] = [None] * len(samplings)
+    def __post_init__(self) -> None:
+        """Check the ranges.
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        """Change (B, V) logits so that the largest of each row is the token to take."""
-        rows = [self._row(number, input_ids, scores) for number in range(len(self._samplings))]
-        return torch.cat(rows)  # type: ignore[return-value]
-
-    def _row(self, number: int, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        row, ids = scores[number : number + 1].float(), input_ids[number : number + 1]
-        for processor in self._chains[number]:
-            row = processor(ids, row)
-        if not self._samplings[number].temperature:
-            return row
-        waited = torch.empty_like(row).exponential_(generator=self._generator(number, row.device))
-        return row - waited.log()
-
-    def _generator(self, number: int, device: torch.device) -> torch.Generator:
-        generator = self._generators[number]
-        if generator is None:
-            generator = torch.Generator(device).manual_seed(self._samplings[number].seed)
-            self._generators[number] = generator
-        return generator
-
-
-def _processors(sampling: Sampling, num_prompt_tokens: int) -> list[LogitsProcessor]:
-    chain: list[LogitsProcessor] = []
-    if sampling.repetition_penalty != 1:
-        penalty = RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty, prompt_ignore_length=num_prompt_tokens)
-        chain.append(penalty)
-    if not sampling.temperature:
-        return chain
-    if sampling.temperature != 1:
-        chain.append(TemperatureLogitsWarper(sampling.temperature))
-    if sampling.top_k:
-        chain.append(TopKLogitsWarper(sampling.top_k))
-    if sampling.top_p < 1:
-        chain.append(TopPLogitsWarper(sampling.top_p))
-    return chain
+        Raises:
+            SessionError: A value is out of range.
+        """
+        limits = (
+            ("max_new_tokens", self.max_new_tokens >= 1, "at least 1"),
+            ("temperature", 0 <= self.temperature < float("inf"), "0 or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("top_k", self.top_k >= 0, "0 or more"),
+            ("repetition_penalty", 0 < self.repetition_penalty < float("inf"), "above 0"),
+        )
+        for name, is_valid, expected in limits:
+            if not is_valid:
+                raise SessionError(f"{name} is {getattr(self, name)}", f"it must be {expected}")

@@ -15,7 +15,7 @@ from blender.encoding.image_processor import read_pixel_spec
 from blender.encoding.marked_text import MARK
 from blender.model import VisualChatProcessor
 from blender.serve.loading import LoadedModel
-from blender.serve.session import Round, Session
+from blender.serve.session import Session
 from blender.stream.encode import Encoder
 from blender.stream.models import load_text_encoder
 from tests.stream.chat_templates import CHAT_TEMPLATES, chatting
@@ -54,9 +54,8 @@ def doors(kind, template):
 def ids_before_the_last_answer(training, rounds):
     """Encode a conversation as training does; return what comes before its last answer."""
     count = sum(len(one.images) for one in rounds)
-    turns = [Turn(list(one.images), one.question, one.answer, 0) for one in rounds]
     images = [ImageRef("s", str(number), 9, 9) for number in range(count)]
-    whole = training.encode(Sample("k", "d", ["s"], images, turns, "t", []))
+    whole = training.encode(Sample("k", "d", ["s"], images, rounds, "t", []))
     before = whole.turn_ends[-2] if len(whole.turn_ends) > 1 else 0
     start = before + int(whole.loss_mask[before:].argmax())
     return whole.input_ids[:start].tolist(), whole.image_index[:start].tolist()
@@ -69,14 +68,14 @@ def test_processor_session_and_training_give_the_same_tokens(kind, template, sai
     processor, session, training = doors(kind, template)
     picture, rounds, messages, count = Image.new("RGB", (20, 20)), [], [], 0
     for question, answer, num_images in said:
-        numbers = tuple(range(count + 1, count + 1 + num_images))
-        rounds.append(Round(numbers, question, answer))
+        numbers = list(range(count + 1, count + 1 + num_images))
+        rounds.append(Turn(numbers, question, answer, 0))
         parts = [{"type": "image", "image": picture}] * num_images
         messages.append({"role": "user", "content": [*parts, {"type": "text", "text": question}]})
         messages.append({"role": "assistant", "content": answer})
         count += num_images
     session.reset()
-    session._rounds, session._images = rounds[:-1], [None] * (count - len(rounds[-1].images))
+    session._turns, session._images = rounds[:-1], [None] * (count - len(rounds[-1].images))
     asked = session.prompt_tokens(rounds[-1].question, len(rounds[-1].images))
     batch = processor.apply_chat_template(messages[:-1], tokenize=True, return_dict=True, add_generation_prompt=True)
     ids, image = ids_before_the_last_answer(training, rounds)
@@ -95,9 +94,9 @@ def test_processor_session_and_training_give_the_same_tokens(kind, template, sai
 def test_a_prompt_written_as_text_gives_them_too_with_and_without_its_last_space(kind, question):
     processor, session, _ = doors(kind, "deepspeed-visualchat")
     session.reset()
-    session._rounds, session._images = [], []
+    session._turns, session._images = [], []
     asked = session.prompt_tokens(question, 1).input_ids.tolist()
-    text = "".join(span.text for span in processor.find_template().render_prompt([Round((1,), question, "")]))
+    text = "".join(span.text for span in processor.find_template().render_prompt([Turn([1], question, "", 0)]))
     for written in (text, text.removesuffix(" ")):
         assert processor(written, [Image.new("RGB", (20, 20))])["input_ids"][0].tolist() == asked
 

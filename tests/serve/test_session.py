@@ -13,8 +13,9 @@ from PIL import Image
 from blender.core.errors import SessionError
 from blender.data.sample import ImageRef, Sample, Turn
 from blender.serve.loading import open_model
+from blender.serve.prompt_encoder import TooLongError
 from blender.serve.sampling import Sampling
-from blender.serve.session import Round, Session, TooLongError, ask_together
+from blender.serve.session import Session, ask_together
 from blender.shards.unpack import StoredSample
 from blender.stream.encode import encode_sample
 from blender.stream.pixels import decode_image
@@ -23,24 +24,10 @@ from tests.serve.tiny_models import save_model
 SHORT = Sampling(max_new_tokens=8)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module", params=["mmca", "causal", "cross"])
 def loaded(request, tmp_path_factory):
     """A tiny model of each attention."""
     return open_model(save_model(tmp_path_factory.mktemp(request.param), attention=request.param), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    """One tiny model, for what no attention changes."""
-    return open_model(save_model(tmp_path_factory.mktemp("model")), device="cpu")
 
 
 def picture(number):
@@ -68,7 +55,7 @@ def answers(loaded, talk, keep=True):
 def trained_sample(loaded, rounds, images):
     """Encode a conversation as the training stream does."""
     encoder = loaded.encoder
-    turns = [Turn(list(one.images), one.question, one.answer, 0, one.system) for one in rounds]
+    turns = list(rounds)
     places = [ImageRef("s", f"{number}.png", 40, 40) for number in range(len(images))]
     sample = Sample("k", "d", ["s/f/r"], places, turns, "", encoder.template.render(turns))
     return encode_sample(StoredSample(sample, tuple(images), "train", ""), encoder)
@@ -84,8 +71,8 @@ def test_instructions_stand_in_the_prompt_as_in_training(tokenizers, kind):
         session.instruct(instruction)
         prompt = session.prompt_tokens("Why?")
         session.record("Why?", "So.")
-    assert [one.system for one in session.rounds] == ["Be kind.", "", "Be brief."]
-    encoded = trained_sample(tokenizers[kind], session.rounds, [])
+    assert [one.system for one in session.turns] == ["Be kind.", "", "Be brief."]
+    encoded = trained_sample(tokenizers[kind], session.turns, [])
     assert encoded.text.input_ids[: len(prompt)].tolist() == prompt.input_ids.tolist()
     assert not encoded.text.loss_mask[len(prompt) - 1]
     assert encoded.text.loss_mask[len(prompt)]
@@ -102,7 +89,7 @@ def test_a_prompt_is_what_stands_before_the_answer_in_training(tokenizers, round
         prompt = session.prompt_tokens(question, num_images=number)
         session.record(question, answer, [PICTURES[shown + n] for n in range(number)])
         shown += number
-    encoded = trained_sample(tokenizers[kind], session.rounds, session.images)
+    encoded = trained_sample(tokenizers[kind], session.turns, session.images)
     before_answer = encoded.text.loss_mask.copy()
     before_answer[: len(prompt)] = False
     start = int(before_answer.argmax())
@@ -123,7 +110,7 @@ def test_the_model_says_what_its_forward_finds_likeliest_for_the_training_tokens
     session = Session(loaded)
     for question, images in TALK:
         said = session.ask(question, images, sampling=Sampling(max_new_tokens=1))
-        rounds = [*session.rounds[:-1], Round(session.rounds[-1].images, question, "A")]
+        rounds = [*session.turns[:-1], Turn(session.turns[-1].images, question, "A", 0)]
         encoded = trained_sample(loaded, rounds, session.images)
         length = said.num_prompt_tokens
         with torch.inference_mode():
@@ -140,15 +127,15 @@ def test_image_n_of_the_text_is_image_n_of_the_tensor_in_later_rounds_too(model)
     session = Session(model)
     for question, images in TALK:
         session.ask(question, images, sampling=SHORT)
-    assert [one.images for one in session.rounds] == [(1,), (2, 3), (), (4,)]
+    assert [turn.images for turn in session.turns] == [[1], [2, 3], [], [4]]
     assert session.images == tuple(PICTURES[:4])
-    asked, _ = session._prepare("Which?", PICTURES[4:6], SHORT)
-    assert asked.prompt.text.image_index.max() == 5
+    prompt, _ = session.prepare("Which?", PICTURES[4:6], SHORT)
+    assert prompt.text.image_index.max() == 5
     for number, content in enumerate(PICTURES[:6]):
-        assert np.array_equal(asked.prompt.pixels[number], decode_image(content, model.encoder.pixels))
-        runs = np.flatnonzero(asked.prompt.text.image_index == number)
+        assert np.array_equal(prompt.pixels[number], decode_image(content, model.encoder.pixels))
+        runs = np.flatnonzero(prompt.text.image_index == number)
         assert np.array_equal(runs, np.arange(runs[0], runs[0] + model.encoder.text.image_positions))
-    text = model.template.render([*session.rounds, Round((5, 6), "Which?", "")])
+    text = model.template.render([*session.turns, Turn([5, 6], "Which?", "", 0)])
     assert [f"Image {n}: <image>" in "".join(span.text for span in text) for n in range(1, 8)] == [True] * 6 + [False]
 
 
@@ -166,7 +153,7 @@ def test_more_than_eight_images_are_fine(model):
     session = Session(model)
     session.ask("What are these?", PICTURES[:12], sampling=SHORT)
     session.ask("And this?", PICTURES[12:13], sampling=SHORT)
-    assert session.rounds[-1].images == (13,)
+    assert session.turns[-1].images == [13]
 
 
 def test_what_is_kept_between_rounds_changes_no_answer(loaded):
@@ -187,7 +174,7 @@ def test_a_changed_answer_is_asked_upon_as_if_it_had_been_said(loaded):
     session.ask(*TALK[1], sampling=SHORT)
     session.amend("Two cats.")
     fresh = Session(loaded)
-    fresh.record(TALK[0][0], session.rounds[0].answer, TALK[0][1])
+    fresh.record(TALK[0][0], session.turns[0].answer, TALK[0][1])
     fresh.record(TALK[1][0], "Two cats.", TALK[1][1])
     assert session.ask("Why?", sampling=SHORT).text == fresh.ask("Why?", sampling=SHORT).text
 
@@ -201,7 +188,7 @@ def test_another_image_under_the_same_number_is_another_image(loaded):
     session.undo()
     assert session.ask("And this?", PICTURES[5:6], sampling=SHORT).text == first
     fresh = Session(loaded)
-    fresh.record(*[TALK[0][0], session.rounds[0].answer, TALK[0][1]])
+    fresh.record(*[TALK[0][0], session.turns[0].answer, TALK[0][1]])
     assert fresh.ask("And this?", PICTURES[9:10], sampling=SHORT).text == second != first
 
 
@@ -217,9 +204,9 @@ def test_a_question_asked_again_gets_the_same_answer(loaded):
 
 def test_an_answer_that_was_cancelled_is_kept_as_far_as_it_came(model):
     session, pieces = Session(model), []
-    said = session.ask("Why?", sampling=Sampling(max_new_tokens=60), on_text=pieces.append, cancelled=lambda: True)
+    said = session.ask("Why?", sampling=Sampling(max_new_tokens=60), on_text=pieces.append, is_cancelled=lambda: True)
     assert (said.finish, said.num_new_tokens) == ("cancelled", 1)
-    assert session.rounds[-1].answer == said.text == "".join(pieces)
+    assert session.turns[-1].answer == said.text == "".join(pieces)
 
 
 def test_a_listener_that_fails_leaves_the_session_as_it_was(model):
@@ -228,10 +215,10 @@ def test_a_listener_that_fails_leaves_the_session_as_it_was(model):
 
     session = Session(model)
     session.ask(*TALK[0], sampling=SHORT)
-    before = session.rounds
+    before = session.turns
     with pytest.raises(ConnectionError):
         session.ask("Why?", sampling=Sampling(max_new_tokens=60), on_text=hang_up)
-    assert session.rounds == before
+    assert session.turns == before
     assert session.ask(*TALK[1], sampling=SHORT).text == answers(model, TALK)[1].text
 
 
@@ -294,7 +281,7 @@ def test_an_image_alone_can_be_asked_about(model):
     session = Session(model)
     assert session.ask("", PICTURES[:1], sampling=SHORT).num_prompt_tokens > 16
     session.record("", "A cat.", PICTURES[1:2])
-    assert [one.images for one in session.rounds] == [(1,), (2,)]
+    assert [turn.images for turn in session.turns] == [[1], [2]]
 
 
 def test_what_is_no_image_is_refused_and_nothing_changes(model):
@@ -303,7 +290,7 @@ def test_what_is_no_image_is_refused_and_nothing_changes(model):
     for content in (b"", b"hello", PICTURES[0][:-40]):
         with pytest.raises(SessionError, match=r"image 3 cannot be read"):
             session.ask("And these?", [PICTURES[1], content])
-    assert len(session.rounds) == len(session.images) == 1
+    assert len(session.turns) == len(session.images) == 1
 
 
 def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(model):
@@ -323,7 +310,7 @@ def test_a_conversation_beyond_the_models_length_is_refused_with_its_limit(model
     session.record("What is it?", "A cat. " * 300)
     with pytest.raises(TooLongError, match="the conversation with this question takes"):
         session.ask("Why?", sampling=SHORT)
-    assert len(session.rounds) == 1
+    assert len(session.turns) == 1
 
 
 def test_old_rounds_can_be_left_out_and_later_images_keep_their_numbers(model):
@@ -331,13 +318,13 @@ def test_old_rounds_can_be_left_out_and_later_images_keep_their_numbers(model):
     session.record("What is it?", "A cat. " * 60, PICTURES[:1])
     session.record("And these?", "Dogs. ", PICTURES[1:3])
     said = session.ask("And this?" + " Well?" * 60, PICTURES[3:4], sampling=SHORT)
-    assert said.num_rounds_dropped == 1
-    asked, _ = session._prepare("Why?", [], SHORT)
-    text = model.tokenizer.decode(asked.prompt.text.input_ids)
+    assert said.num_turns_dropped == 1
+    prompt, _ = session.prepare("Why?", [], SHORT)
+    text = model.tokenizer.decode(prompt.text.input_ids)
     assert "### Image 1:" not in text
     assert all(f"### Image {number}:" in text for number in (2, 3, 4))
-    assert asked.serials[0] == 2
-    assert len(session.rounds) == 3
+    assert np.array_equal(prompt.pixels[0], decode_image(PICTURES[1], model.encoder.pixels))
+    assert len(session.turns) == 3
 
 
 def test_an_answer_ends_where_the_model_has_no_room_for_more(model):

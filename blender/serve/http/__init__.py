@@ -1,6 +1,6 @@
-"""A trained model over HTTP: the API that OpenAI's clients speak, and a page to talk to it in a browser.
+"""A trained model over HTTP: OpenAI's chat completions API, and a page to chat in a browser.
 
-A request goes one way: :mod:`guard` lets it in, :mod:`reading` makes a conversation of it, :mod:`preparing` a session,
-:mod:`engine` has the one model answer fairly chosen ones together, :mod:`answering` sends what comes. :mod:`app` puts
-these together, :mod:`listening` opens the port.
+A request passes :mod:`guard` (host, origin, key), :mod:`service` (body, admission), :mod:`preparation` (JSON to
+tokens and pixels, in processes of their own) and :mod:`engine` (the queue and the model's thread); :mod:`completions`
+writes the response. :mod:`app` joins these, :mod:`server` opens the port.
 """

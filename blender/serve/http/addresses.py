@@ -1,14 +1,14 @@
-"""Which IP addresses belong to the public internet, by IANA's registries of special-purpose addresses (RFC 6890).
+"""Decide whether an IP address belongs to the public internet, by IANA's special-purpose registries (RFC 6890).
 
-Python's own ``is_global`` depends on the version of Python and knows no gateways. An IPv6 address that carries an IPv4
-address is judged by that one, too: a gateway on this network may turn it into a connection there. Where the registries
-say that an address is for one protocol alone, or do not say that it is globally reachable, no image server has it.
+Python's ``is_global`` depends on the version of Python and ignores gateways. An IPv6 address that embeds an IPv4
+address must be public by both, as a gateway of this network may translate it. Addresses that the registries reserve
+for one protocol, or do not call globally reachable, count as not public: no image server has them.
 """
 
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-#: says whether an address may be asked
+#: decides whether a connection to an address is allowed
 IsPublic = Callable[[str], bool]
 
 _SPECIAL_4 = tuple(
@@ -31,7 +31,7 @@ _SPECIAL_4 = tuple(
         "240.0.0.0/4",  # reserved, and broadcast
     )
 )
-#: all that IANA has given out for global unicast; whatever is outside is special or not in use
+#: all addresses that IANA has allocated for global unicast; all others are special or unused
 _UNICAST_6 = IPv6Network("2000::/3")
 _SPECIAL_6 = tuple(
     IPv6Network(network)
@@ -43,20 +43,20 @@ _SPECIAL_6 = tuple(
     )
 )
 _NAT64, _SIX_TO_FOUR = IPv6Network("64:ff9b::/96"), IPv6Network("2002::/16")
-#: ``::ffff:a.b.c.d``, which sockets turn into IPv4 by themselves
+#: ``::ffff:a.b.c.d``, which sockets connect to by IPv4
 _MAPPED = IPv6Network("::ffff:0:0/96")
 
 
 def is_public(address: str) -> bool:
-    """Say whether an IP address is one of the open internet's.
+    """Return whether an IP address belongs to the public internet.
 
     Args:
-        address: Of either version; an IPv6 zone (``%eth0``) is taken for the link that it names, which is not public.
+        address: IPv4 or IPv6; an address with a zone (``%eth0``) is link-local and not public.
     """
     if "%" in address:
         return False
-    found = ip_address(address)
-    return _is_public_4(found) if isinstance(found, IPv4Address) else _is_public_6(found)
+    parsed = ip_address(address)
+    return _is_public_4(parsed) if isinstance(parsed, IPv4Address) else _is_public_6(parsed)
 
 
 def _is_public_4(address: IPv4Address) -> bool:
@@ -68,7 +68,7 @@ def _is_public_6(address: IPv6Address) -> bool:
         return _is_public_4(IPv4Address(int(address) & 0xFFFFFFFF))
     if address in _SIX_TO_FOUR:
         return _is_public_4(IPv4Address(int(address) >> 80 & 0xFFFFFFFF))
-    # the last 32 bits of ISATAP's addresses are IPv4, behind a mark that no random address has
+    # ISATAP: the last 32 bits are IPv4, behind a fixed prefix
     if int(address) >> 32 & 0xFCFFFFFF == 0x5EFE and not _is_public_4(IPv4Address(int(address) & 0xFFFFFFFF)):
         return False
     return address in _UNICAST_6 and not any(address in network for network in _SPECIAL_6)

@@ -1,8 +1,8 @@
-"""Who may wait, and who is prepared next. All of it belongs to the event loop.
+"""Admission of requests, and the order in which they are prepared. Runs in the event loop.
 
-A request takes a place only when its body is whole. When all places are taken, a newcomer gets the newest waiting one
-of whoever holds most, if that makes the shares more even: so one client may use all of the server as long as nobody
-else wants it, and cannot lock anybody out. A displaced request is refused as it would have been had it come later.
+A request is admitted only when its body has arrived. If the server is full, a new request displaces the newest waiting
+one of whoever has most, if that makes the shares more even: so one client may use the whole server while nobody else
+wants it, and cannot lock anybody out. A displaced request is refused like one that comes too late.
 """
 
 import asyncio
@@ -10,82 +10,81 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from blender.serve.http.fairness import FairQueue, Who
-from blender.serve.http.faults import RequestError
+from blender.serve.http.fair_queue import FairQueue, Who
+from blender.serve.http.request_errors import RequestError
 
 
 class Admission:
-    """A request's place among those that wait or are being answered.
+    """An admitted request.
 
     Args:
-        who: Whose it is.
+        who: Client and user.
     """
 
     def __init__(self, who: Who) -> None:
         self.who = who
-        #: whether its answer has begun, so that it is not displaced any more
+        #: whether its answer has begun; then it is no longer displaced
         self.has_begun: Callable[[], bool] = lambda: False
-        #: done once the place is somebody else's
+        #: done when another request displaces this one
         self.displaced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
 class Admissions:
-    """All places.
+    """All admitted requests.
 
     Args:
-        most: How many there are.
+        most: How many there may be.
         seconds_to_wait: Estimates after how many seconds there will be room.
     """
 
     def __init__(self, most: int, seconds_to_wait: Callable[[], int]) -> None:
         self._most, self._seconds_to_wait = most, seconds_to_wait
-        #: in the order in which they were taken
-        self._taken: dict[Admission, None] = {}
+        #: in the order of their admission
+        self._admitted: dict[Admission, None] = {}
 
     def __len__(self) -> int:
-        return len(self._taken)
+        return len(self._admitted)
 
     @contextmanager
     def take(self, who: Who) -> Iterator[Admission]:
-        """Take a place, for as long as the block lasts.
+        """Admit a request for the duration of the context.
 
         Raises:
-            RequestError: There is none.
+            RequestError: The server is full.
         """
-        if len(self._taken) >= self._most:
+        if len(self._admitted) >= self._most:
             self._displace_for(who)
-        place = Admission(who)
-        self._taken[place] = None
+        admission = Admission(who)
+        self._admitted[admission] = None
         try:
-            yield place
+            yield admission
         finally:
-            self._taken.pop(place, None)
+            self._admitted.pop(admission, None)
 
     def refusal(self) -> RequestError:
-        """Return what a request without a place is refused with."""
+        """Return the error of a request that is not admitted."""
         wait = self._seconds_to_wait()
-        told = f"{len(self._taken)} questions are waiting already: try again in {wait} s"
-        return RequestError(told, status=429, code="rate_limit_exceeded", wait=wait)
+        message = f"{len(self._admitted)} questions are waiting already: try again in {wait} s"
+        return RequestError(message, status=429, code="rate_limit_exceeded", wait=wait)
 
     def _displace_for(self, who: Who) -> None:
-        clients = Counter(place.who[0] for place in self._taken)
-        users = Counter(place.who for place in self._taken)
-        fairer = [
-            place
-            for place in reversed(self._taken)
-            if not place.has_begun() and _is_fairer(place.who, who, clients, users)
+        clients = Counter(admission.who[0] for admission in self._admitted)
+        users = Counter(admission.who for admission in self._admitted)
+        candidates = [
+            admission
+            for admission in reversed(self._admitted)
+            if not admission.has_begun() and _is_fairer(admission.who, who, clients, users)
         ]
-        if fairer:
-            # another client's before another user's; of these, the newest of whoever holds most
-            place = max(fairer, key=lambda place: (place.who[0] != who[0], users[place.who]))
-            del self._taken[place]
-            place.displaced.set_result(None)
-            return
-        raise self.refusal()
+        if not candidates:
+            raise self.refusal()
+        # another client's before another user's; of these, the newest of whoever has most
+        displaced = max(candidates, key=lambda admission: (admission.who[0] != who[0], users[admission.who]))
+        del self._admitted[displaced]
+        displaced.displaced.set_result(None)
 
 
 def _is_fairer(holder: Who, newcomer: Who, clients: Counter[str], users: Counter[Who]) -> bool:
-    """Say whether shares are more even once one who holds most has given a place to a newcomer."""
+    """Return whether shares become more even if a request of the holder gives way to the newcomer's."""
     if holder[0] != newcomer[0]:
         most, own = max(clients.values()), clients[newcomer[0]]
         return clients[holder[0]] == most and own + 1 < most
@@ -94,37 +93,37 @@ def _is_fairer(holder: Who, newcomer: Who, clients: Counter[str], users: Counter
 
 
 class Gate:
-    """Lets a few in at a time, in fair order.
+    """A semaphore in fair order.
 
     Args:
-        most: How many; no client has all of them where there are several.
+        most: How many may be inside; no client takes all of them if there are several.
     """
 
     def __init__(self, most: int) -> None:
         self._most, self._most_each = most, max(1, most - 1)
         self._inside: Counter[str] = Counter()
-        #: clients, with what is done once it is their turn
+        #: clients, each with a future that is done when its turn comes
         self._waiting: FairQueue[tuple[str, asyncio.Future[None]]] = FairQueue()
 
     @asynccontextmanager
     async def turn(self, who: Who) -> AsyncIterator[None]:
-        """Wait for one's turn; the next one's comes when the block ends."""
-        client, user = who
+        """Wait for a turn; it ends with the context."""
+        client = who[0]
         waiting = client, asyncio.get_running_loop().create_future()
-        self._waiting.put(client, waiting, user)
+        self._waiting.put(who, waiting)
         self._let_in()
         try:
             await waiting[1]
             yield
         finally:
-            if not self._waiting.discard(client, waiting, user):
+            if not self._waiting.discard(who, waiting):
                 self._inside[client] -= 1
                 self._let_in()
 
     def _let_in(self) -> None:
         while self._inside.total() < self._most:
             full = {client for client, count in self._inside.items() if count >= self._most_each}
-            for client, turn in (taken := self._waiting.take(1, clients_without=full)):
+            for client, turn in (taken := self._waiting.take(1, without_clients=full)):
                 self._inside[client] += 1
                 if not turn.done():
                     turn.set_result(None)

@@ -1,12 +1,12 @@
-"""Connections that ask for nothing: given a time to send a head in, and let go where there are too many.
+"""Time limits of connections, and a limit on idle ones.
 
-uvicorn times connections out between two requests, and not before the head of one is whole. So each connection has a
-clock from its beginning, and again from the first byte of every further head. Where too many wait for a head, as one
-client that holds a thousand would have them, the longest waiting of whoever holds most is closed: files are left for
-the others, whose heads take no time.
+uvicorn closes connections that idle between two requests, but not those that have sent half of a head. So each
+connection has a timer from its beginning, and again from the first byte of every further head. If too many
+connections wait for a head, the longest waiting of whoever has most is closed, so that file descriptors are left for
+the others.
 
-Nor does uvicorn leave a client that takes nothing of its answer, or that was refused and goes on sending a body: so
-each connection is looked at again and again, and closed where nothing moved since the last time.
+Nor does uvicorn close a connection whose client reads nothing of its response, or was refused and goes on sending a
+body. So each connection is checked periodically, and closed if nothing has moved since the last check.
 """
 
 import resource
@@ -17,23 +17,23 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: seconds that a head may take to come
+#: seconds that a head may take
 HEAD_SECONDS = 10.0
-#: seconds after which a client that took nothing of what was written is left
+#: seconds after which a connection is closed whose client has read nothing of what was written
 SENT_SECONDS = 20.0
-#: connections that may wait for a head, and how many of the files that this process may open they may take
+#: connections that may wait for a head, and which part of this process's file descriptors they may take
 _MOST_IDLE, _PART_OF_FILES = 512, 4
 _LATE = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class WatchedProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, with a clock on heads and a bound on idle connections."""
+    """uvicorn's HTTP/1.1 with time limits and a limit on idle connections."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._head_clock: Any = None
-        self._sent_clock: Any = None
-        #: bytes that waited to be taken when the connection was last looked at
+        self._head_timer: Any = None
+        self._sent_timer: Any = None
+        #: bytes that were waiting to be read at the last check
         self._unsent = 0
         self.idle_since = monotonic()
 
@@ -43,26 +43,26 @@ class WatchedProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: Any) -> None:
-        """Begin."""
+        """Start the timers."""
         super().connection_made(transport)
         self._watch()
-        self._sent_clock = self.loop.call_later(SENT_SECONDS, self._look_again)
+        self._sent_timer = self.loop.call_later(SENT_SECONDS, self._check_progress)
         _close_some(self.connections)
 
     def handle_events(self) -> None:
-        """Take what has come."""
+        """Handle received bytes."""
         super().handle_events()
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        self._stop_clock()
-        if self._sent_clock is not None:
-            self._sent_clock.cancel()
+        """Stop the timers."""
+        self._stop_head_timer()
+        if self._sent_timer is not None:
+            self._sent_timer.cancel()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Write again: the client takes what comes."""
+        """Write again: the client reads."""
         self._unsent = 0
         super().resume_writing()
 
@@ -73,7 +73,7 @@ class WatchedProtocol(H11Protocol):
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP; in the middle of a request, end that one as if its client had gone."""
+        """Refuse invalid HTTP; in the middle of a request, end that request as if its client had disconnected."""
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -83,26 +83,26 @@ class WatchedProtocol(H11Protocol):
             self.transport.close()
 
     def _watch(self) -> None:
-        """Run the clock while a head is awaited; the next one on a connection may first rest for a while."""
+        """Run the timer while a head is incomplete; between two requests a connection may idle for longer."""
         has_begun = self.timeout_keep_alive_task is None or self.conn.trailing_data[0]
         awaited = self.conn.their_state is h11.IDLE and has_begun
         if not awaited or self.transport.is_closing():
-            self._stop_clock()
-        elif self._head_clock is None:
-            self._head_clock = self.loop.call_later(HEAD_SECONDS, self._end_late)
+            self._stop_head_timer()
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_SECONDS, self._time_out)
 
-    def _stop_clock(self) -> None:
-        if self._head_clock is not None:
-            self._head_clock.cancel()
-            self._head_clock = None
+    def _stop_head_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
 
-    def _end_late(self) -> None:
+    def _time_out(self) -> None:
         if not self.transport.is_closing():
             self.transport.write(_LATE)
             self.transport.close()
 
-    def _look_again(self) -> None:
-        """Leave a client that takes nothing, or that still sends the body of a request that was answered long ago."""
+    def _check_progress(self) -> None:
+        """Close if the client reads nothing, or still sends the body of a request that was answered long ago."""
         waiting = self.transport.get_write_buffer_size()
         # otherwise more may have been written in the meantime
         only_sends = self.transport.is_closing() or self.is_idle or self.flow.write_paused
@@ -113,17 +113,15 @@ class WatchedProtocol(H11Protocol):
         has_more = self.conn.their_state is h11.SEND_BODY and self.cycle is not None and self.cycle.response_complete
         if has_more and monotonic() - self.idle_since > SENT_SECONDS:
             self.transport.close()
-        self._sent_clock = self.loop.call_later(SENT_SECONDS, self._look_again)
+        self._sent_timer = self.loop.call_later(SENT_SECONDS, self._check_progress)
 
 
 def _close_some(connections: set[Any]) -> None:
-    """Close the longest waiting connections of whoever holds most, down to what is allowed."""
-    idle = [
-        one for one in connections if isinstance(one, WatchedProtocol) and one.is_idle and one.transport is not None
-    ]
+    """Close the longest waiting connections of whoever has most, down to the limit."""
+    idle = [each for each in connections if isinstance(each, WatchedProtocol) and each.is_idle and each.transport]
     for _ in range(len(idle) - most_idle()):
-        held = Counter(_address(one) for one in idle)
-        chosen = min(idle, key=lambda one: (-held[_address(one)], one.idle_since))
+        counts = Counter(map(_address, idle))
+        chosen = min(idle, key=lambda each: (-counts[_address(each)], each.idle_since))
         idle.remove(chosen)
         connections.discard(chosen)
         chosen.transport.abort()

@@ -1,8 +1,8 @@
-"""Who may ask what: looked at before anything else of a request is.
+"""Check host, origin and key of every request before anything else.
 
-A page from elsewhere runs in the same browser as the user's own and can send requests here. So a request is answered
-only under an address or a name of ours (a name that is made to point here later is refused), from no page but our own
-and those that were allowed, and an API call only as JSON, which a foreign page cannot send without being asked first.
+Any web page that a user opens can send requests to this server. So a request is answered only under an address or one
+of our host names (against DNS rebinding), and only from our own page and allowed origins. An API call must be JSON,
+which another page cannot send without a preflight request.
 """
 
 import hmac
@@ -14,12 +14,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from blender.serve.http.faults import RequestError
-from blender.serve.http.measures import Measures
-from blender.serve.http.settings import Settings
+from blender.serve.http.metrics import ServerMetrics
+from blender.serve.http.request_errors import RequestError
+from blender.serve.http.settings import ServerSettings
 from blender.web.hosts import authority_of, knows
 
-#: what everybody may see who may see anything
+#: paths that need no key
 _OPEN = ("/", "/health")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -30,28 +30,28 @@ _HEADERS = {
 
 
 class Guard:
-    """Looks at every request first, and counts it.
+    """Middleware that checks and counts every request.
 
     Args:
-        app: What answers.
-        settings: Who may ask.
-        measures: What counts.
-        paths: What there is; everything else counts as one.
+        app: The application.
+        settings: Whom it answers.
+        metrics: Counts requests.
+        paths: Paths that are counted by name; all others count as one.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, measures: Measures, paths: frozenset[str]) -> None:
-        self._app, self._settings, self._measures, self._paths = app, settings, measures, paths
+    def __init__(self, app: ASGIApp, settings: ServerSettings, metrics: ServerMetrics, paths: frozenset[str]) -> None:
+        self._app, self._settings, self._metrics, self._paths = app, settings, metrics, paths
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Pass a request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         path = scope["path"] if scope["path"] in self._paths else "other"
 
-        async def watched(message: Message) -> None:
+        async def counted_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._measures.request(path, message["status"])
+                self._metrics.request(path, message["status"])
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
@@ -60,9 +60,9 @@ class Guard:
         try:
             self._check(scope)
         except RequestError as error:
-            await JSONResponse(error.body, error.status, error.headers)(scope, receive, watched)
+            await JSONResponse(error.body, error.status, error.headers)(scope, receive, counted_send)
             return
-        await self._app(scope, receive, watched)
+        await self._app(scope, receive, counted_send)
 
     def _check(self, scope: Scope) -> None:
         headers = Headers(scope=scope)
@@ -81,35 +81,35 @@ class Guard:
         return origin in self._settings.origins or authority_of(origin) == host.lower()
 
 
-def client_of(request: Request, settings: Settings) -> str:
-    """Return who asks: the key where there are several, or else the address, of which a network of IPv6 has one.
+def client_of(request: Request, settings: ServerSettings) -> str:
+    """Return the client: its key if there are several keys, or else its address; for IPv6, the network of its address.
 
-    A user of a house has as many IPv6 addresses as it likes, all of which share their first 64 bits.
+    One machine can have any number of IPv6 addresses, which share their first 64 bits.
     """
     if len(settings.keys) > 1:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         return f"key {given.strip()}"
     address = request.client.host if request.client else ""
     try:
-        found = ipaddress.ip_address(address.partition("%")[0])
+        parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address):
-        return str(found.ipv4_mapped or ipaddress.IPv6Network((found, 64), strict=False))
-    return str(found)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(parsed.ipv4_mapped or ipaddress.IPv6Network((parsed, 64), strict=False))
+    return str(parsed)
 
 
 def check_key(authorization: str | None, keys: Sequence[str]) -> None:
-    """Look at what a request brings as its key.
+    """Check the key of a request.
 
     Raises:
-        RequestError: It is none of the right ones.
+        RequestError: It is missing or wrong.
     """
     if not keys:
         return
     scheme, _, given = (authorization or "").partition(" ")
-    # in the same time, however much of it is right
-    is_right = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
-    if scheme.lower() != "bearer" or not any(is_right):
-        told = "the API key is missing or wrong: send it as `Authorization: Bearer KEY`"
-        raise RequestError(told, status=401, code="invalid_api_key")
+    # in constant time
+    matches = [hmac.compare_digest(given.strip().encode(), key.encode()) for key in keys]
+    if scheme.lower() != "bearer" or not any(matches):
+        message = "the API key is missing or wrong: send it as `Authorization: Bearer KEY`"
+        raise RequestError(message, status=401, code="invalid_api_key")

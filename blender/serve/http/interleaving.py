@@ -1,7 +1,7 @@
-"""One question of texts and images in turn.
+"""Write a question of interleaved texts and images.
 
-The templates show a question's images before its text, each with its number. So an order such as text, image, text,
-image is kept by naming each image where it was shown: "Compare image 1 with image 2." Where no image stands between two
+Templates show the images of a question before its text, each with its number. So the order of text, image, text,
+image is kept by naming each image where it was shown: "Compare image 1 with image 2." If no image is between two
 texts, nothing is lost by showing the images first, and the texts stay as they are.
 """
 
@@ -11,9 +11,9 @@ from blender.data.sources.mentions import Mention, written_out
 
 #: a text, or the number of an image in its conversation
 Part = str | int
-#: stands for an image until it is named
-_HELD = "\ufffc"
-#: what may stand right before and right behind an image's name, besides white space
+#: placeholder of an image until it is named
+_PLACEHOLDER = "\ufffc"
+#: characters that may be right before and right behind an image's name, besides white space
 _OPENING, _CLOSING = "([{\"'“‘«<-–—/", ".,;:!?)]}\"'”’»>-–—/…"
 
 
@@ -30,19 +30,19 @@ def write_question(parts: Sequence[Part]) -> str:
         text += _between(before, part)
         if isinstance(part, int):
             mentions.append(Mention(len(text), len(text) + 1, part))
-        text += part if isinstance(part, str) else _HELD
+        text += part if isinstance(part, str) else _PLACEHOLDER
         before = part
     return written_out(text, mentions)
 
 
 def is_interleaved(parts: Sequence[Part]) -> bool:
-    """Say whether an image stands between two texts."""
-    texts = [place for place, part in enumerate(parts) if isinstance(part, str) and part.strip()]
+    """Return whether an image is between two texts."""
+    texts = [index for index, part in enumerate(parts) if isinstance(part, str) and part.strip()]
     return bool(texts) and any(isinstance(part, int) for part in parts[texts[0] : texts[-1]])
 
 
 def _between(before: Part | None, part: Part) -> str:
-    """Return what parts two parts: a line break, unless the text brings white space or punctuation of its own."""
+    """Return the separator of two parts: a line break, unless there is white space or punctuation already."""
     match before, part:
         case None, _:
             return ""

@@ -1,6 +1,6 @@
-"""The page at ``/``: a chat with the model, and what it must know of the server.
+"""The page at ``/``: a chat with the model.
 
-Its policy allows pictures of its own making, and requests to where it came from; nothing else of any network.
+Its Content-Security-Policy allows images that it makes itself and requests to this server, and nothing else.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def write_page(setup: dict[str, Any], title: str) -> bytes:
     """Write the page.
 
     Args:
-        setup: What its script is started with.
+        setup: Settings of the server that its script needs.
         title: The title of the window.
     """
     return _PAGE.render(title, setup).encode()

@@ -1,6 +1,6 @@
-"""What a request may say: OpenAI's chat completions, as far as this model can do what they ask.
+"""The schema of requests: OpenAI's chat completions, as far as this model can do what they ask for.
 
-What it cannot do is refused by name, unless it asks for nothing (``"tools": null``): nothing is taken and ignored.
+Other parameters are refused by name, unless their value asks for nothing (``"tools": null``): none is silently ignored.
 """
 
 from typing import Annotated, Any, Literal
@@ -9,9 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import PydanticCustomError
 
 from blender.core.visible import visible
-from blender.serve.http.faults import RequestError
+from blender.serve.http.request_errors import RequestError
 
-#: parameters of OpenAI's that say nothing here, and the values, besides null, with which they ask for nothing
+#: OpenAI's parameters that are not supported, with the values, besides null, that ask for nothing
 _EMPTY: dict[str, tuple[Any, ...]] = {
     "audio": (),
     "frequency_penalty": (0,),
@@ -35,7 +35,7 @@ _EMPTY: dict[str, tuple[Any, ...]] = {
     "verbosity": (),
     "web_search_options": (),
 }
-#: what the answers of OpenAI's clients carry when they are sent back
+#: fields of answers that OpenAI's clients send back, with the same meaning
 _EMPTY_IN_MESSAGES: dict[str, tuple[Any, ...]] = {
     "annotations": ([],),
     "audio": (),
@@ -45,7 +45,7 @@ _EMPTY_IN_MESSAGES: dict[str, tuple[Any, ...]] = {
     "tool_calls": ([],),
 }
 
-#: what a value must be, by pydantic's name of what it is not
+#: what a value must be, by pydantic's name of the error
 _WANTED = {
     "string_type": "a text",
     "list_type": "a list",
@@ -56,7 +56,7 @@ _WANTED = {
     "float_type": "a number",
     "bool_type": "true or false",
 }
-#: characters of a name that strangers give
+#: characters of a parameter's name in an error message
 _MAX_NAME = 80
 
 
@@ -68,31 +68,31 @@ def _without_empty(given: Any, empty: dict[str, tuple[Any, ...]]) -> Any:
 
 def _is_empty(value: Any, neutral: tuple[Any, ...]) -> bool:
     # 0 is False to Python
-    return value is None or any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in neutral)
+    return value is None or any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in neutral)
 
 
-class _Said(BaseModel):
+class _StrictModel(BaseModel):
     # strict: "0.5" is no number, and true none either
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class TextPart(_Said):
+class TextPart(_StrictModel):
     """A text."""
 
     type: Literal["text"]
     text: str
 
 
-class ImageUrl(_Said):
-    """Where an image is."""
+class ImageUrl(_StrictModel):
+    """The address of an image."""
 
     #: a data URL, or an http or https address where the server allows these
     url: str
-    #: taken and of no effect: an image has one size for this model
+    #: accepted and without effect: an image has one size for this model
     detail: Literal["auto", "low", "high"] | None = None
 
 
-class ImagePart(_Said):
+class ImagePart(_StrictModel):
     """An image."""
 
     type: Literal["image_url"]
@@ -108,8 +108,8 @@ def _as_parts(content: Any) -> Any:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-class Message(_Said):
-    """What one side said."""
+class Message(_StrictModel):
+    """A message of one side."""
 
     role: Literal["system", "developer", "user", "assistant"]
     #: a text, or a list of texts and images
@@ -122,16 +122,16 @@ class Message(_Said):
 
     @property
     def text(self) -> str:
-        """All its texts, a line each."""
+        """Its texts, a line each."""
         return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
 
 
-class StreamOptions(_Said):
+class StreamOptions(_StrictModel):
     """How an answer is streamed."""
 
-    #: whether a last piece without text tells the counts
+    #: whether a last piece without text has the counts
     include_usage: bool = False
-    #: OpenAI pads its pieces, so that their lengths tell nothing; nothing is padded here
+    #: OpenAI pads its pieces to hide their lengths; this server does not
     include_obfuscation: Literal[False] | None = None
 
 
@@ -139,7 +139,7 @@ def _as_texts(stop: Any) -> Any:
     return [stop] if isinstance(stop, str) else stop
 
 
-class ChatRequest(_Said):
+class ChatRequest(_StrictModel):
     """A request for an answer."""
 
     model: str
@@ -161,11 +161,11 @@ class ChatRequest(_Said):
         | None
     ) = None
     seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    #: beyond OpenAI's: draw from so many tokens at most; 0 for any
+    #: beyond OpenAI's: draw from this many likeliest tokens; 0 for all
     top_k: Annotated[int, Field(ge=0)] | None = None
     #: beyond OpenAI's: above 1, tokens that the answer has used already become less likely
     repetition_penalty: Annotated[float, Field(gt=0, le=10, allow_inf_nan=False)] | None = None
-    #: tells users of one address apart, who then take turns
+    #: distinguishes users of one client, who then take turns
     user: Annotated[str, Field(max_length=512)] | None = None
     #: the newer name of ``user``
     safety_identifier: Annotated[str, Field(max_length=512)] | None = None
@@ -183,60 +183,60 @@ class ChatRequest(_Said):
 
 
 def parse_request(body: bytes | bytearray) -> ChatRequest:
-    """Read a request.
+    """Parse and check a request.
 
     Args:
         body: JSON.
 
     Raises:
-        RequestError: It is no request, or asks for what cannot be had; the first fault is told.
+        RequestError: The request is invalid, or asks for what is not supported; names the first error.
     """
     try:
         return ChatRequest.model_validate_json(bytes(body))
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        raise _fault(str(first["type"]), first["loc"], str(first["msg"])) from error
+        raise _request_error(str(first["type"]), first["loc"], str(first["msg"])) from error
 
 
-def _fault(kind: str, place: tuple[int | str, ...], told: str) -> RequestError:
-    param = _path(place)
+def _request_error(kind: str, path: tuple[int | str, ...], message: str) -> RequestError:
+    param = _format_path(path)
     if kind == "json_invalid":
-        return RequestError(f"the body is no JSON: {told.removeprefix('Invalid JSON: ')}", code="invalid_json")
+        return RequestError(f"the body is no JSON: {message.removeprefix('Invalid JSON: ')}", code="invalid_json")
     if kind == "missing":
         return RequestError(f"{param} is missing", param=param, code="missing_required_parameter")
     if kind == "union_tag_not_found":
         missing = f"{param}.type"
         return RequestError(f"{missing} is missing", param=missing, code="missing_required_parameter")
     if kind == "needs_stream":
-        return RequestError(told, param="stream_options", code="invalid_value")
+        return RequestError(message, param="stream_options", code="invalid_value")
     if kind == "extra_forbidden":
-        name = place[-1]
+        name = path[-1]
         known = name in _EMPTY or name in _EMPTY_IN_MESSAGES
         what = f"this model cannot do what {param} asks for" if known else f"there is no parameter {param}"
         return RequestError(what, param=param, code="unsupported_parameter" if known else "unknown_parameter")
-    return RequestError(_describe(kind, place, param, told), param=param or None, code="invalid_value")
+    return RequestError(_describe(kind, path, param, message), param=param or None, code="invalid_value")
 
 
-def _describe(kind: str, place: tuple[int | str, ...], param: str, told: str) -> str:
-    """Say what is wrong with a value."""
-    if not place:
+def _describe(kind: str, path: tuple[int | str, ...], param: str, message: str) -> str:
+    """Describe what is wrong with a value."""
+    if not path:
         return "the body must be a JSON object"
-    if place[2:] == ("role",) and kind == "literal_error":
+    if path[2:] == ("role",) and kind == "literal_error":
         return f"{param} is none of the roles that this model knows: system, developer, user and assistant"
     if kind == "union_tag_invalid":
         return f"a part of a message is a text (`text`) or an image (`image_url`): {param} is neither"
     if wanted := _WANTED.get(kind):
         of_texts = {"stop": "a text, or a list of texts", "content": "a text, or a list of texts and images"}
-        return f"{param} must be {of_texts.get(str(place[-1]), wanted) if kind == 'list_type' else wanted}"
+        return f"{param} must be {of_texts.get(str(path[-1]), wanted) if kind == 'list_type' else wanted}"
     if kind == "too_short":
         return f"{param} is empty"
-    return f"{param}: {told[:1].lower()}{told[1:]}"
+    return f"{param}: {message[:1].lower()}{message[1:]}"
 
 
-def _path(place: tuple[int | str, ...]) -> str:
-    """Write where something stands: ``messages[0].content[1].image_url.url``."""
-    names = list(place)
-    # a part's kind, which pydantic puts behind its number
+def _format_path(path: tuple[int | str, ...]) -> str:
+    """Format a path: ``messages[0].content[1].image_url.url``."""
+    names = list(path)
+    # pydantic puts the type of a part behind its number
     if len(names) > 4 and names[2] == "content" and isinstance(names[3], int):
         del names[4]
     return "".join(f"[{name}]" if isinstance(name, int) else f".{_shown(name)}" for name in names).removeprefix(".")

@@ -1,14 +1,14 @@
-"""What a server allows, and whom."""
+"""Settings and limits of a server."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from blender.core.errors import ServeError
+from blender.serve.prompt_encoder import Overflow
 
 
 @dataclass(frozen=True)
-class Limits:
-    """What one request, and all together, may take."""
+class RequestLimits:
+    """Limits of one request, and of all requests together."""
 
     #: bytes of a request, its images in base64 included
     body: int = 32_000_000
@@ -18,17 +18,17 @@ class Limits:
     pixels: int = 50_000_000
     #: tokens of an answer
     new_tokens: int = 1_024
-    #: from the request to the end of its answer
+    #: seconds from the request to the end of its answer
     seconds: float = 120.0
     #: requests that may wait for their turn
     queue: int = 64
     #: requests that are answered together
     batch: int = 8
-    #: conversations whose keys and values are kept for their next question
+    #: conversations whose KV caches are kept for their next question
     kept: int = 2
 
     def __post_init__(self) -> None:
-        """Refuse what makes no sense.
+        """Check the ranges.
 
         Raises:
             ServeError: A limit is out of range.
@@ -41,24 +41,24 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a server behaves."""
+class ServerSettings:
+    """Whom a server answers, and how."""
 
-    limits: Limits = field(default_factory=Limits)
-    #: what a request must name as its bearer, or several of which each is one client's; None lets everybody in
+    limits: RequestLimits = field(default_factory=RequestLimits)
+    #: bearer token that requests need, or several, each of which is one client's; None admits everybody
     api_key: str | tuple[str, ...] | None = None
-    #: names, besides addresses and ``localhost``, that the server is known by
+    #: host names, besides addresses and ``localhost``, under which the server answers
     hosts: tuple[str, ...] = ()
-    #: web pages that may use the API, such as ``https://example.org``; besides our own
+    #: origins of web pages that may use the API, such as ``https://example.org``; besides our own
     origins: tuple[str, ...] = ()
     #: whether images may be http and https addresses
     allow_url: bool = False
-    #: what is done about a conversation beyond the model's length
-    overflow: Literal["refuse", "drop"] = "refuse"
-    #: of requests that name none
+    #: what to do about a conversation longer than the model
+    overflow: Overflow = "refuse"
+    #: default of requests
     temperature: float = 0.2
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """All keys; none lets everybody in."""
+        """All keys; if there are none, everybody is admitted."""
         return (self.api_key,) if isinstance(self.api_key, str) else self.api_key or ()

@@ -8,16 +8,11 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from blender.serve.http.app import create_app
-from blender.serve.http.listening import Server, bind, url_of
-from blender.serve.http.settings import Limits, Settings
-from blender.serve.loading import open_model
-from tests.serve.tiny_models import save_model
-
-torch.set_num_threads(1)
+from blender.serve.http.server import Server, bind, url_of
+from blender.serve.http.settings import RequestLimits, ServerSettings
 
 
 def picture(seed=0, size=(40, 30), kind="JPEG"):
@@ -81,13 +76,9 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def loaded(tmp_path_factory):
-    """A tiny model whose answers are long: it has learned to say nothing, an end least of all."""
-    folder = save_model(tmp_path_factory.mktemp("served"), positions=2048)
-    made = open_model(folder, name="tiny", device="cpu")
-    with torch.no_grad():
-        made.model.get_output_embeddings().weight[made.end_ids] = 0
-    return made
+def loaded(talkative):
+    """The model that is served."""
+    return talkative
 
 
 @contextmanager
@@ -109,7 +100,7 @@ def running(loaded, settings):
 @pytest.fixture(scope="session")
 def served(loaded):
     """A server that several tests ask."""
-    with running(loaded, Settings(limits=Limits(new_tokens=400, kept=4))) as server:
+    with running(loaded, ServerSettings(limits=RequestLimits(new_tokens=400, kept=4))) as server:
         yield server
 
 
@@ -118,5 +109,5 @@ def serve(loaded):
     """Run servers of one's own."""
     with ExitStack() as stack:
         yield lambda limits=None, **settings: stack.enter_context(
-            running(loaded, Settings(limits=limits or Limits(), **settings))
+            running(loaded, ServerSettings(limits=limits or RequestLimits(), **settings))
         )

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blender.serve.http.admission import Admissions, Gate
-from blender.serve.http.faults import RequestError
 from blender.serve.http.guard import client_of
-from blender.serve.http.settings import Settings
+from blender.serve.http.request_errors import RequestError
+from blender.serve.http.settings import ServerSettings
 from tests import coroutines
 
 COMERS = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("xy")), max_size=40)
@@ -120,10 +120,10 @@ class Asking:
 
 def test_a_client_is_its_address_or_its_key_where_there_are_several():
     one, two = (Asking("10.0.0.1", authorization=f"Bearer {key}") for key in ("a", "b"))
-    assert client_of(one, Settings(api_key="a")) == client_of(two, Settings()) == "10.0.0.1"
-    assert client_of(one, Settings(api_key=("a", "b"))) != client_of(two, Settings(api_key=("a", "b")))
+    assert client_of(one, ServerSettings(api_key="a")) == client_of(two, ServerSettings()) == "10.0.0.1"
+    assert client_of(one, ServerSettings(api_key=("a", "b"))) != client_of(two, ServerSettings(api_key=("a", "b")))
     neighbours = [
-        client_of(Asking(host), Settings()) for host in ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1")
+        client_of(Asking(host), ServerSettings()) for host in ("2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1")
     ]
     assert neighbours[0] == neighbours[1] != neighbours[2]
-    assert client_of(Asking("::ffff:10.0.0.1"), Settings()) == "10.0.0.1"
+    assert client_of(Asking("::ffff:10.0.0.1"), ServerSettings()) == "10.0.0.1"

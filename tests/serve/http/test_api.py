@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from urllib.parse import urlsplit
 
@@ -16,7 +17,9 @@ import openai
 import pytest
 from PIL import Image
 
-from blender.serve.http.settings import Limits
+from blender.serve.http import service
+from blender.serve.http.fetching import fetch_image
+from blender.serve.http.settings import RequestLimits
 from blender.serve.sampling import Sampling
 from blender.serve.session import Session
 from tests.serve.http.conftest import data_url, picture, said, shown
@@ -256,7 +259,7 @@ def test_old_rounds_are_dropped_where_that_is_allowed(serve):
 
 
 def test_a_body_that_is_too_large_is_refused_and_its_sender_reads_why(serve):
-    server = serve(Limits(body=100_000))
+    server = serve(RequestLimits(body=100_000))
     with client_of(server) as client, pytest.raises(openai.APIStatusError) as caught:
         ask(client, user("x" * 5_000_000))
     assert (caught.value.status_code, caught.value.code) == (413, "request_too_large")
@@ -274,7 +277,7 @@ def test_a_body_that_is_too_large_is_refused_and_its_sender_reads_why(serve):
 
 
 def test_too_many_at_once_are_told_when_to_come_again(serve):
-    server = serve(Limits(queue=1, batch=1, new_tokens=1_500))
+    server = serve(RequestLimits(queue=1, batch=1, new_tokens=1_500))
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(server.ask(temperature=0, max_tokens=300))) for _ in range(6)
@@ -294,7 +297,7 @@ def test_too_many_at_once_are_told_when_to_come_again(serve):
 
 
 def test_a_client_that_hangs_up_stops_its_answer(serve):
-    server = serve(Limits(new_tokens=1_900))
+    server = serve(RequestLimits(new_tokens=1_900))
     for stream in (True, False):
         before = server.metric("answers_total")
         body = {"model": "tiny", "messages": [user("Hello")], "stream": stream, "temperature": 0}
@@ -316,7 +319,7 @@ def test_a_client_that_hangs_up_stops_its_answer(serve):
 
 
 def test_an_answer_that_takes_too_long_ends_with_what_there_is(serve):
-    server = serve(Limits(seconds=1, new_tokens=1_900))
+    server = serve(RequestLimits(seconds=1, new_tokens=1_900))
     server.ask(max_tokens=2)
     status, _, body = server.ask(temperature=0)
     assert status == 200
@@ -325,7 +328,7 @@ def test_an_answer_that_takes_too_long_ends_with_what_there_is(serve):
 
 
 def test_clients_take_turns(serve):
-    server = serve(Limits(batch=1, queue=40))
+    server = serve(RequestLimits(batch=1, queue=40))
     order = []
 
     def run(name):
@@ -375,11 +378,53 @@ def test_a_bug_of_ours_is_told_without_its_insides(serve, monkeypatch, caplog):
 
 def test_images_from_the_web_are_fetched_where_that_is_allowed(serve):
     server = serve(allow_url=True)
-    part = {"type": "image_url", "image_url": {"url": "http://localhost:9/a.jpg"}}
+    part = {"type": "image_url", "image_url": {"url": "http://localhost:8009/a.jpg"}}
     with client_of(server) as client, pytest.raises(openai.BadRequestError) as caught:
         ask(client, user(part, said("What?")))
     assert "not on the public internet" in caught.value.message
     assert caught.value.param == "messages[0].content[0].image_url"
+
+
+@pytest.fixture
+def photos(monkeypatch):
+    """A server of pictures on this machine, which may be asked here."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            if self.path == "/slow":
+                over.wait(20)
+            self.wfile.write(picture(1, (100, 100), "BMP"))
+
+        def log_message(self, *_):
+            pass
+
+    over = threading.Event()
+    monkeypatch.setattr(service, "fetch_image", functools.partial(fetch_image, allowed=lambda _: True))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as source:
+        threading.Thread(target=source.serve_forever, daemon=True).start()
+        yield [
+            {"type": "image_url", "image_url": {"url": f"http://127.0.0.1:{source.server_port}/{name}"}}
+            for name in ("a", "b", "slow")
+        ]
+        over.set()
+        source.shutdown()
+
+
+def test_fetched_images_are_no_larger_together_than_a_body_may_be(serve, photos):
+    with client_of(serve(RequestLimits(body=40_000), allow_url=True)) as client:
+        assert ask(client, user(photos[0], said("What?"))).usage.prompt_tokens > 16
+        with pytest.raises(openai.BadRequestError, match="more than the 40,000 bytes that a request may have"):
+            ask(client, user(*photos[:2], said("What?")))
+
+
+def test_fetching_ends_at_the_deadline(serve, photos):
+    begun = time.monotonic()
+    server = serve(RequestLimits(seconds=1), allow_url=True)
+    status, _, body = server.ask([photos[2], said("What?")])
+    assert (status, body["error"]["code"]) in ((503, "timeout"), (400, "invalid_image_url"))
+    assert time.monotonic() - begun < 10
 
 
 def test_a_png_and_a_jpeg_of_any_case_are_taken(client):
@@ -390,7 +435,7 @@ def test_a_png_and_a_jpeg_of_any_case_are_taken(client):
 
 
 def test_an_idle_reader_of_a_stream_blocks_nobody(serve):
-    server = serve(Limits(new_tokens=300))
+    server = serve(RequestLimits(new_tokens=300))
     body = json.dumps({"model": "tiny", "messages": [user("Hello")], "stream": True, "temperature": 0}).encode()
     address = urlsplit(server.url)
     with socket.create_connection((address.hostname, address.port)) as idle:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from blender.core.errors import ServeError
-from blender.serve.http.listening import bind, url_of
+from blender.serve.http.server import bind, url_of
 from tests.serve.tiny_models import save_model
 
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "COLUMNS": "100", "TERM": "dumb", "HOME": str(Path.home())}

@@ -1,13 +1,14 @@
 """Fetching, from real servers on this machine; that these may be asked at all is what the tests grant."""
 
+import gzip
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from blender.serve.http.faults import RequestError
 from blender.serve.http.fetching import fetch_image, is_public
+from blender.serve.http.request_errors import RequestError
 
 CONTENT = bytes(range(256)) * 100
 
@@ -64,6 +65,23 @@ class Handler(BaseHTTPRequestHandler):
                 return
             time.sleep(0.05)
 
+    def send_escapes(self):
+        self.wfile.write(b"HTTP/1.0 404 \x1b[2J cleared\r\n\r\n")
+
+    def send_banner(self):
+        self.wfile.write(b"SSH-2.0-secret \x1b[2J\r\n")
+
+    def send_endless(self):
+        self.send_response(200)
+        self.send_header("Content-Type", "image/jpeg")
+        self.send_header("Content-Encoding", "gzip")
+        self.end_headers()
+        try:
+            while True:
+                self.wfile.write(gzip.compress(bytes(1_000_000)))
+        except OSError:
+            return
+
     def log_message(self, *arguments):
         pass
 
@@ -97,6 +115,45 @@ def test_an_image_is_fetched_under_its_own_name(source):
     assert Handler.asked[-1] == ("/image?a=1", source.removeprefix("http://"))
 
 
+def test_letters_that_no_request_line_may_have_are_escaped(source):
+    assert fetched(f"{source}/image?q=é b") == CONTENT
+    assert Handler.asked[-1][0] == "/image?q=%C3%A9%20b"
+
+
+def test_nothing_that_its_server_says_reaches_the_client(source):
+    for path, words in (("escapes", "answers with status 404"), ("banner", "sends no valid HTTP response")):
+        message = reason(f"{source}/{path}")
+        assert words in message
+        assert "\x1b" not in message
+        assert "secret" not in message
+
+
+def test_a_body_without_end_is_cut_and_never_unpacked(source):
+    assert "more than 10,000 bytes" in reason(f"{source}/endless", max_bytes=10_000)
+
+
+@pytest.mark.parametrize("port", [22, 25, 0, 1023])
+def test_ports_of_other_services_are_not_asked(port):
+    assert f"port {port} is no port of web servers" in reason(f"http://localhost:{port}/image")
+
+
+def test_an_address_of_megabytes_is_refused_before_it_is_parsed():
+    with pytest.raises(RequestError, match="more than 8,192 characters") as caught:
+        fetched("http://localhost/" + "a" * 1_000_000)
+    assert len(caught.value.message) < 500
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["2130706433", "0x7f000001", "0x7f.1", "0177.0.0.1", "017700000001", "127.1", "0", "localhost.", "LOCALHOST",
+     "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[0:0:0:0:0:ffff:7f00:0001]", "\uff11\uff12\uff17.0.0.1",
+     "127\u30020\u30020\u30021", "[fe80::1%25lo]", "3232235777", "0xA9FEA9FE"],
+)  # fmt: skip
+def test_private_addresses_are_refused_however_they_are_written(host):
+    with pytest.raises(RequestError, match=r"not on the public internet|cannot be fetched"):
+        fetch_image(f"http://{host}/image", 1_000, 5)
+
+
 def test_redirections_are_followed(source):
     assert fetched(f"{source}/moved") == CONTENT
 
@@ -111,7 +168,8 @@ def test_what_is_not_there_or_not_whole_is_told(source):
     assert "404" in reason(f"{source}/missing")
     assert "ended too early" in reason(f"{source}/short")
     assert reason("http://localhost:1/image")
-    assert reason("http://name:word@localhost/image")
+    assert "no plain http or https address" in reason("http://name:word@localhost/image")
+    assert "no plain http or https address" in reason("http://@localhost/image")
     assert reason("http://nowhere.invalid/image")
 
 

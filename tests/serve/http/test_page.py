@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from blender.core.visible import visible
-from blender.serve.http.settings import Limits
+from blender.serve.http.settings import RequestLimits
 from tests.serve.http.conftest import picture
 
 NASTY = '<img src=x onerror="document.title=1"> <script>document.title=2</script> </script> {{setup}} שלום'
@@ -156,7 +156,7 @@ def test_what_is_no_image_is_told_and_the_others_stay(page):
 
 
 def test_a_large_picture_is_made_smaller_and_more_than_allowed_are_not_taken(look, serve):
-    server = serve(Limits(images=2, body=400_000))
+    server = serve(RequestLimits(images=2, body=400_000))
     page = look(server)
     noise = picture(1, (3_000, 200), "PNG")
     assert len(noise) > 100_000

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from blender.serve.http.faults import RequestError
+from blender.serve.http.request_errors import RequestError
 from blender.serve.http.schema import parse_request
 
 ASK = {"model": "tiny", "messages": [{"role": "user", "content": "What?"}]}

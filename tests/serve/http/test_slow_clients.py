@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from blender.serve.http import bodies, connections
-from blender.serve.http.settings import Limits
+from blender.serve.http.settings import RequestLimits
 
 HEAD = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -63,7 +63,7 @@ def greedily(server, num, **more):
 
 
 def test_bodies_that_do_not_come_hold_no_place(serve):
-    server = serve(Limits(queue=1, batch=1))
+    server = serve(RequestLimits(queue=1, batch=1))
     with senders(server, 80, HEAD + b'{"model": '):
         for _ in range(3):
             assert server.ask(max_tokens=2)[0] == 200
@@ -188,7 +188,7 @@ def test_too_many_half_sent_heads_are_let_go_the_oldest_first(serve, monkeypatch
 
 
 def test_one_user_s_many_questions_lock_nobody_out(serve):
-    server = serve(Limits(queue=8, batch=2, new_tokens=1_500))
+    server = serve(RequestLimits(queue=8, batch=2, new_tokens=1_500))
     threads, statuses = greedily(server, 40, user="greedy", temperature=0, max_tokens=60)
     server.wait(lambda: server.metric("waiting") >= 4)
     modest = [server.ask(user="modest", max_tokens=2)[0] for _ in range(3)]
@@ -201,7 +201,7 @@ def test_one_user_s_many_questions_lock_nobody_out(serve):
 
 
 def test_others_are_let_in_between_two_tokens_of_one_user_s_batch(serve):
-    server = serve(Limits(queue=40, batch=8, new_tokens=1_500))
+    server = serve(RequestLimits(queue=40, batch=8, new_tokens=1_500))
     server.ask(max_tokens=2)
     threads, statuses = greedily(server, 8, user="greedy", temperature=0, max_tokens=300)
     server.wait(lambda: server.metric("running") >= 2, 60)

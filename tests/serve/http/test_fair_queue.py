@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.serve.http.fairness import FairQueue
+from blender.serve.http.fair_queue import FairQueue
 
 ROWS = st.lists(st.sampled_from("abcd"), max_size=40)
 MOST = st.integers(1, 5)
@@ -10,7 +10,7 @@ MOST = st.integers(1, 5)
 def filled(clients):
     queue = FairQueue()
     for number, client in enumerate(clients):
-        queue.put(client, (client, number))
+        queue.put((client, ""), (client, number))
     return queue
 
 
@@ -51,13 +51,30 @@ def test_what_is_discarded_is_gone_and_nothing_else_is(clients, data):
     queue = filled(clients)
     items = [(client, number) for number, client in enumerate(clients)]
     gone = data.draw(st.lists(st.sampled_from(items), unique=True)) if items else []
-    assert all(queue.discard(item[0], item) for item in gone)
-    assert not any(queue.discard(item[0], item) for item in gone)
+    assert all(queue.discard((item[0], ""), item) for item in gone)
+    assert not any(queue.discard((item[0], ""), item) for item in gone)
     assert sorted(taken_from(queue, 3)) == sorted(set(items) - set(gone))
 
 
 def test_a_newcomer_waits_for_one_turn_of_who_asked_a_hundred_times():
     queue = filled("a" * 100)
     queue.take(1)
-    queue.put("b", "new")
+    queue.put(("b", ""), "new")
     assert "new" in queue.take(2)
+
+
+@given(ROWS, MOST)
+def test_who_is_passed_over_keeps_its_turn(clients, most):
+    queue = filled(clients)
+    passed = [item for item in queue.take(len(clients), where=lambda item: item[1] % 2 == 0)]
+    left = [number for client, number in taken_from(queue, most)]
+    assert all(number % 2 == 0 for _, number in passed)
+    # a user's requests keep their order, so an odd one holds back those behind it
+    expected = [client_numbers(clients, client) for client in sorted(set(clients))]
+    even_first = sum(next((n for n, number in enumerate(own) if number % 2), len(own)) for own in expected)
+    assert len(passed) == even_first
+    assert sorted([*left, *(number for _, number in passed)]) == list(range(len(clients)))
+
+
+def client_numbers(clients, client):
+    return [number for number, other in enumerate(clients) if other == client]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from benchmarks import damage
-from blender.serve.http.faults import RequestError
-from blender.serve.http.pictures import check_picture, is_web_address, read_data_url
+from blender.serve.http.request_errors import RequestError
+from blender.serve.http.request_images import check_image, is_web_address, read_data_url
 from tests.serve.http.conftest import data_url, picture
 
 SLOW = damage.SLOW
@@ -45,37 +45,37 @@ def test_web_addresses_are_told_apart():
 @pytest.mark.parametrize("content", [b"", b"no image", b"<svg></svg>"])
 def test_what_is_no_image_is_refused(content):
     with pytest.raises(RequestError, match=r"image 3 cannot be read: it is no JPEG, PNG"):
-        check_picture(content, 3, 100, "here")
+        check_image(content, 3, 100, "here")
 
 
 def test_what_has_no_whole_header_is_refused():
     with pytest.raises(RequestError, match="image 3 cannot be read"):
-        check_picture(picture()[:10], 3, 100, "here")
+        check_image(picture()[:10], 3, 100, "here")
 
 
 def test_a_100_megapixel_image_is_refused_by_its_header():
     content = BytesIO()
     Image.new("1", (10_000, 10_000)).save(content, "PNG")
     with pytest.raises(RequestError, match="image 1 has 10,000 x 10,000 pixels, and 50,000,000 are allowed") as caught:
-        check_picture(content.getvalue(), 1, 50_000_000, "here")
+        check_image(content.getvalue(), 1, 50_000_000, "here")
     assert caught.value.code == "image_too_large"
 
 
 def test_a_pixel_more_than_allowed_is_too_many():
-    check_picture(picture(size=(40, 30)), 1, 1_200, "here")
+    check_image(picture(size=(40, 30)), 1, 1_200, "here")
     with pytest.raises(RequestError):
-        check_picture(picture(size=(40, 30)), 1, 1_199, "here")
+        check_image(picture(size=(40, 30)), 1, 1_199, "here")
 
 
 def test_another_kind_of_picture_is_named():
     with pytest.raises(RequestError, match="it is no JPEG, PNG, .* file but a HEIC image"):
-        check_picture(b"\0\0\0\x1cftypheic" + bytes(100), 1, 100, "here")
+        check_image(b"\0\0\0\x1cftypheic" + bytes(100), 1, 100, "here")
 
 
 @pytest.mark.parametrize("name", sorted(name for name in SLOW if "text" not in name and "EXIF" not in name))
 def test_a_file_that_would_keep_a_decoder_busy_is_refused_at_once(name):
     content, begun = SLOW[name](), time.process_time()
     with pytest.raises(RequestError) as caught:
-        check_picture(content, 1, 100_000_000, "here")
+        check_image(content, 1, 100_000_000, "here")
     assert caught.value.code == "invalid_image"
     assert time.process_time() - begun < 1.5

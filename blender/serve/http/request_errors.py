@@ -1,12 +1,12 @@
-"""What a client is told when a request is refused: OpenAI's error bodies, which its clients turn into exceptions."""
+"""Errors of requests, with OpenAI's error bodies, which its clients turn into exceptions."""
 
 from typing import Any
 
 from blender.core.errors import BlenderError, ServeError, SessionError
-from blender.serve.fitting import TooLongError
+from blender.serve.prompt_encoder import TooLongError
 
-#: what kind of error a status is, in OpenAI's words
-_KINDS = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
+#: OpenAI's error types by status
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error", 503: "overloaded_error"}
 
 
 class RequestError(ServeError):
@@ -15,9 +15,9 @@ class RequestError(ServeError):
     Args:
         message: What is wrong, in one sentence.
         status: The HTTP status.
-        param: Which parameter is at fault, such as ``messages[1].content[0]``.
+        param: The parameter at fault, such as ``messages[1].content[0]``.
         code: One word for programs.
-        wait: After how many seconds to try again.
+        wait: Seconds after which to try again.
     """
 
     def __init__(
@@ -33,19 +33,19 @@ class RequestError(ServeError):
         self.status, self.param, self.code, self.wait = status, param, code, wait
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Come back whole from another process."""
+        """Pickle all fields, so that the error crosses processes."""
         return _restore, (self.message, self.status, self.param, self.code, self.wait)
 
     @property
     def body(self) -> dict[str, Any]:
-        """What is sent."""
+        """The JSON body of the response."""
         default = "server_error" if self.status >= 500 else "invalid_request_error"
-        kind = _KINDS.get(self.status, default)
-        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+        error_type = _TYPES.get(self.status, default)
+        return {"error": {"message": self.message, "type": error_type, "param": self.param, "code": self.code}}
 
     @property
     def headers(self) -> dict[str, str]:
-        """What is sent beside the body."""
+        """The headers of the response."""
         headers = {"Cache-Control": "no-store"}
         if self.wait is not None:
             headers["Retry-After"] = str(self.wait)
@@ -58,8 +58,13 @@ def _restore(message: str, status: int, param: str | None, code: str | None, wai
     return RequestError(message, status=status, param=param, code=code, wait=wait)
 
 
-def refusal(error: Exception) -> RequestError:
-    """Return what a client is told of an error; of a bug of ours, only that there was one."""
+def out_of_time() -> RequestError:
+    """Return the error of a request whose deadline has passed."""
+    return RequestError("there was no time left to answer", status=503, code="timeout", wait=10)
+
+
+def to_request_error(error: Exception) -> RequestError:
+    """Return the response to an error; a bug of ours is only mentioned, as its details belong into the log."""
     match error:
         case RequestError():
             return error

@@ -10,43 +10,43 @@ from blender.core.errors import ServeError
 from blender.serve.http.connections import WatchedProtocol
 
 _BACKLOG = 256
-#: seconds that streams may go on once the server is told to stop
-_FAREWELL = 3
-#: seconds that an idle connection is kept
-_IDLE = 30
+#: seconds that streams may go on when the server stops
+_SHUTDOWN_SECONDS = 3
+#: seconds that an idle connection is kept open
+_KEEP_ALIVE_SECONDS = 30
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Take a port, without listening yet: before a large model is loaded for nothing.
+    """Bind a port without listening yet, before a large model is loaded for nothing.
 
     Args:
         host: An address or a name of this machine.
         port: The port; 0 for a free one.
 
     Raises:
-        ServeError: It cannot be had.
+        ServeError: The address or the port is not available.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        taken = socket.socket(family, socket.SOCK_STREAM)
+        bound = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
         raise ServeError(f"there is no address {host}: {error.strerror or error}", "name another --host") from error
     try:
-        # a port whose last connections are still fading is free
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind((host, port))
+        # a port whose last connections are in TIME_WAIT is free
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
     except OSError as error:
-        taken.close()
+        bound.close()
         reason = error.strerror or error
         raise ServeError(
             f"cannot listen at {host} port {port}: {reason}", "name another --port, or 0 for a free one"
         ) from error
-    return taken
+    return bound
 
 
-def url_of(taken: socket.socket) -> str:
-    """Return the address of a server's page."""
-    host, port = taken.getsockname()[:2]
+def url_of(bound: socket.socket) -> str:
+    """Return the address of the page of a server."""
+    host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
@@ -55,12 +55,12 @@ class Server(uvicorn.Server):
 
     Args:
         app: The application.
-        taken: The port.
+        bound: The bound port.
         is_ready: Called once requests are answered.
     """
 
-    def __init__(self, app: FastAPI, taken: socket.socket, is_ready: Callable[[], None] = lambda: None) -> None:
-        self._taken, self._is_ready = taken, is_ready
+    def __init__(self, app: FastAPI, bound: socket.socket, is_ready: Callable[[], None] = lambda: None) -> None:
+        self._bound, self._is_ready = bound, is_ready
         super().__init__(
             uvicorn.Config(
                 app,
@@ -69,21 +69,21 @@ class Server(uvicorn.Server):
                 http=WatchedProtocol,
                 ws="none",
                 lifespan="on",
-                # a header that anybody can send is no proof of an address
+                # anybody can send such headers
                 proxy_headers=False,
                 server_header=False,
                 backlog=_BACKLOG,
-                timeout_keep_alive=_IDLE,
-                timeout_graceful_shutdown=_FAREWELL,
+                timeout_keep_alive=_KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             )
         )
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin, and say so."""
+        """Start, and report that requests are answered."""
         await super().startup(sockets=sockets)
         if not self.should_exit:
             self._is_ready()
 
     def serve_port(self) -> None:
         """Serve until interrupted."""
-        self.run(sockets=[self._taken])
+        self.run(sockets=[self._bound])

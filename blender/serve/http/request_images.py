@@ -1,4 +1,4 @@
-"""Images of a request: taken out of data URLs, and looked at before anything is decoded."""
+"""Images of a request: read from data URLs, and checked before anything is decoded."""
 
 import base64
 import binascii
@@ -7,14 +7,14 @@ import re
 from blender.data.images.damage import DamagedImage
 from blender.data.images.decoding import measure_image
 from blender.data.images.formats import MARK_BYTES, NAMES, foreign_kind, format_of
-from blender.serve.http.faults import RequestError
+from blender.serve.http.request_errors import RequestError
 
 _HEAD = re.compile(r"data:(?P<kind>[^,;]*)(?P<options>(?:;[^,;]*)*),", re.IGNORECASE)
 _SPACE = re.compile(rb"\s+")
 
 
 def is_web_address(url: str) -> bool:
-    """Say whether an image is to be fetched."""
+    """Return whether an image must be fetched."""
     return url[:8].lower().startswith(("http://", "https://"))
 
 
@@ -23,15 +23,15 @@ def read_data_url(url: str, param: str) -> bytes:
 
     Args:
         url: ``data:image/jpeg;base64,…``.
-        param: Where it stands in the request.
+        param: The parameter that names it.
 
     Raises:
-        RequestError: It is none, or is damaged.
+        RequestError: It is no data URL, or is damaged.
     """
     head = _HEAD.match(url[:200])
     if head is None:
-        told = "an image must be a data URL, such as data:image/jpeg;base64,..."
-        raise RequestError(told, param=param, code="invalid_image_url")
+        message = "an image must be a data URL, such as data:image/jpeg;base64,..."
+        raise RequestError(message, param=param, code="invalid_image_url")
     if ";base64" not in head["options"].lower():
         raise RequestError("the data URL of an image must be base64", param=param, code="invalid_image_url")
     try:
@@ -41,14 +41,14 @@ def read_data_url(url: str, param: str) -> bytes:
         raise RequestError(f"the image is no base64: {error}", param=param, code="invalid_base64") from error
 
 
-def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> None:
-    """Look at an image's header and structure, in time that grows with its bytes alone; nothing is decoded.
+def check_image(content: bytes, number: int, max_pixels: int, param: str) -> None:
+    """Check header and structure of an image, in time linear in its bytes; nothing is decoded.
 
     Args:
-        content: The file's bytes.
+        content: The bytes of the file.
         number: Of the image in its conversation, from 1.
-        max_pixels: How many it may have.
-        param: Where it stands in the request.
+        max_pixels: Pixels that it may have.
+        param: The parameter that names it.
 
     Raises:
         RequestError: It is no image, or too large.
@@ -59,12 +59,12 @@ def check_picture(content: bytes, number: int, max_pixels: int, param: str) -> N
         reason = _foreign(content) or damage.why
         raise RequestError(f"image {number} cannot be read: {reason}", param=param, code="invalid_image") from damage
     if width * height > max_pixels:
-        told = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
-        raise RequestError(told, param=param, code="image_too_large")
+        message = f"image {number} has {width:,} x {height:,} pixels, and {max_pixels:,} are allowed: make it smaller"
+        raise RequestError(message, param=param, code="image_too_large")
 
 
 def _foreign(content: bytes) -> str | None:
-    """Say what a file is that is of none of the formats read."""
+    """Name the type of a file that is of no supported image format."""
     head = content[:MARK_BYTES]
     if format_of(head):
         return None

@@ -1,41 +1,43 @@
-"""What a terminal chat does with a session: images that wait for the next question, files of whole conversations.
+"""A session as the terminal chat uses it: named images that wait for the next question, and saved conversations.
 
-A saved conversation is one JSON file that holds its images, so that it can be loaded anywhere.
+A saved conversation is one JSON file that contains its images, so that it can be loaded anywhere.
 """
 
 import glob
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from blender.core.errors import SessionError
 from blender.core.files import write_whole
-from blender.serve.generating import OnText
+from blender.data.sample import Turn
+from blender.serve.detokenizer import OnText
+from blender.serve.generate import Answer, IsCancelled
+from blender.serve.images import decode_input_image
 from blender.serve.loading import LoadedModel
+from blender.serve.prompt_encoder import Overflow
 from blender.serve.sampling import Sampling
-from blender.serve.session import Answer, Round, Session, decode_picture
+from blender.serve.session import Session
 
-#: bytes that are taken from a URL, and seconds that it may take
+#: limits of an image from the web: its bytes, and the seconds to fetch it
 _MAX_BYTES, _TIMEOUT = 50_000_000, 20.0
 
 
-class SavedImage(msgspec.Struct, frozen=True):
-    """An image of a saved conversation."""
+class NamedImage(msgspec.Struct, frozen=True):
+    """An image and its name: a path or an address."""
 
     name: str
     #: the file's bytes, base64 in JSON
     content: bytes
 
 
-class SavedRound(msgspec.Struct, frozen=True):
-    """A round of a saved conversation."""
+class SavedTurn(msgspec.Struct, frozen=True):
+    """A turn of a saved conversation."""
 
-    images: list[SavedImage]
+    images: list[NamedImage]
     question: str
     answer: str
 
@@ -43,28 +45,20 @@ class SavedRound(msgspec.Struct, frozen=True):
 class SavedConversation(msgspec.Struct, frozen=True, tag="visualchat-conversation", tag_field="kind"):
     """A saved conversation."""
 
-    #: what the model was called that gave the answers
+    #: name of the model that gave the answers
     model: str
-    #: None for the template's own words
+    #: None for the template's own system text
     system: str | None
-    rounds: list[SavedRound]
+    rounds: list[SavedTurn]
 
 
-@dataclass(frozen=True)
-class Picture:
-    """An image and what it is called."""
-
-    name: str
-    content: bytes
-
-
-class Conversation:
-    """A session with names for its images, and with images that wait for the next question.
+class Chat:
+    """A session with named images, and images that wait for the next question.
 
     Args:
         loaded: The model.
-        system: What is said before the first round, instead of the template's own words.
-        overflow: What to do about a conversation beyond the model's length.
+        system: System text, in place of the template's own.
+        overflow: What to do about a conversation longer than the model.
         allow_url: Whether images may come from the web.
     """
 
@@ -73,24 +67,24 @@ class Conversation:
         loaded: LoadedModel,
         *,
         system: str | None = None,
-        overflow: Literal["refuse", "drop"] = "refuse",
+        overflow: Overflow = "refuse",
         allow_url: bool = False,
     ) -> None:
         self.loaded, self.system = loaded, system
         self.allow_url = allow_url
         self.session = Session(loaded, system=system, overflow=overflow)
         #: images shown, in the order of their numbers
-        self.pictures: list[Picture] = []
+        self.images: list[NamedImage] = []
         #: images to be shown with the next question
-        self.waiting: list[Picture] = []
+        self.waiting: list[NamedImage] = []
 
     @property
-    def rounds(self) -> tuple[Round, ...]:
-        """The rounds so far."""
-        return self.session.rounds
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns so far."""
+        return self.session.turns
 
     def show(self, locations: Sequence[str]) -> range:
-        """Have images shown with the next question.
+        """Show images with the next question.
 
         Args:
             locations: Paths, patterns such as ``photos/*.jpg`` (in the order of their names), or URLs.
@@ -99,77 +93,77 @@ class Conversation:
             The numbers that they will have.
 
         Raises:
-            SessionError: One of them is not there, or is no image; none of them is taken then.
+            SessionError: One of them does not exist or is no image; then none of them is taken.
         """
-        first = len(self.pictures) + len(self.waiting) + 1
-        found = [picture for location in locations for picture in self._find(location)]
-        for number, picture in enumerate(found, first):
-            decode_picture(picture.content, f"image {number} ({picture.name})", self.loaded)
-        self.waiting += found
-        return range(first, first + len(found))
+        first = len(self.images) + len(self.waiting) + 1
+        images = [image for location in locations for image in self._read_images(location)]
+        for number, image in enumerate(images, first):
+            self._require_image(image, f"image {number} ({image.name})")
+        self.waiting += images
+        return range(first, first + len(images))
 
-    def _find(self, location: str) -> list[Picture]:
+    def _require_image(self, image: NamedImage, name: str) -> None:
+        decode_input_image(image.content, name, self.loaded.encoder.pixels)
+
+    def _read_images(self, location: str) -> list[NamedImage]:
         if "://" in location:
             if not self.allow_url:
                 raise SessionError(f"{location} is on the web", "start the chat with --allow-url to show such images")
-            return [Picture(location, fetch(location))]
+            return [NamedImage(location, fetch(location))]
         path = Path(location).expanduser()
         paths = [path] if path.exists() else [Path(name) for name in sorted(glob.glob(str(path)))]  # noqa: PTH207  # takes absolute ones, too
         if not paths:
             raise SessionError(f"there is no image {location}", "paths count from the folder that the chat began in")
-        return [Picture(str(path), _read(path)) for path in paths]
+        return [NamedImage(str(path), _read(path)) for path in paths]
 
-    def ask(self, question: str, sampling: Sampling, on_text: OnText, cancelled: object = None) -> Answer:
-        """Ask about what waits and what was shown.
+    def ask(
+        self, question: str, sampling: Sampling, on_text: OnText, is_cancelled: IsCancelled | None = None
+    ) -> Answer:
+        """Ask a question, and show the waiting images with it.
 
         Args:
-            question: What to ask.
+            question: The question.
             sampling: How to generate.
             on_text: Called with every new piece of the answer.
-            cancelled: Asked before every token whether to stop; or None.
+            is_cancelled: Asked before every token whether to stop; or None.
 
         Raises:
             SessionError: The question cannot be asked; the images go on waiting.
         """
-        images = [picture.content for picture in self.waiting]
-        stop = cancelled if callable(cancelled) else None
-        answer = self.session.ask(question, images, sampling=sampling, on_text=on_text, cancelled=stop)
-        self.pictures += self.waiting
+        contents = [image.content for image in self.waiting]
+        answer = self.session.ask(question, contents, sampling=sampling, on_text=on_text, is_cancelled=is_cancelled)
+        self.images += self.waiting
         self.waiting = []
         return answer
 
-    def undo(self) -> Round:
-        """Take the last round back; its images are gone, too.
+    def undo(self) -> Turn:
+        """Remove the last turn and its images.
 
         Raises:
-            SessionError: There is no round yet.
+            SessionError: There is no turn yet.
         """
         last = self.session.undo()
-        del self.pictures[len(self.pictures) - len(last.images) :]
+        del self.images[len(self.images) - len(last.images) :]
         return last
 
     def reset(self) -> None:
-        """Begin anew."""
+        """Remove all turns and images."""
         self.session.reset()
-        self.pictures, self.waiting = [], []
+        self.images, self.waiting = [], []
 
-    def say_first(self, system: str | None) -> None:
-        """Change what is said before the first round; the rounds stay."""
+    def set_system(self, system: str | None) -> None:
+        """Change the system text; the turns stay."""
         saved = self.saved()
         self.system = system
         self._restore(saved.rounds)
 
     def saved(self) -> SavedConversation:
         """Return the conversation as it is saved."""
-        rounds = [
-            SavedRound(
-                [SavedImage(self.pictures[n - 1].name, self.pictures[n - 1].content) for n in one.images],
-                one.question,
-                one.answer,
-            )
-            for one in self.rounds
+        turns = [
+            SavedTurn([self.images[number - 1] for number in turn.images], turn.question, turn.answer)
+            for turn in self.turns
         ]
-        return SavedConversation(self.loaded.name, self.system, rounds)
+        return SavedConversation(self.loaded.name, self.system, turns)
 
     def save(self, path: Path) -> None:
         """Save the conversation, images included.
@@ -184,26 +178,26 @@ class Conversation:
             raise SessionError(f"{path} cannot be written: {error.strerror or error}", "choose another file") from error
 
     def load(self, path: Path) -> None:
-        """Go on with a saved conversation, in place of this one.
+        """Replace this conversation by a saved one.
 
         Raises:
-            SessionError: The file is not one; this conversation stays as it is.
+            SessionError: The file is not one; then this conversation stays as it is.
         """
         try:
             saved = msgspec.json.decode(_read(path), type=SavedConversation)
         except (msgspec.DecodeError, ValueError) as error:
             raise SessionError(f"{path} is no saved conversation: {error}", "load what /save wrote") from error
-        for number, image in enumerate((image for one in saved.rounds for image in one.images), 1):
-            decode_picture(image.content, f"image {number} ({image.name}) of {path}", self.loaded)
+        for number, image in enumerate((image for turn in saved.rounds for image in turn.images), 1):
+            self._require_image(image, f"image {number} ({image.name}) of {path}")
         self.system, self.waiting = saved.system, []
         self._restore(saved.rounds)
 
-    def _restore(self, rounds: Sequence[SavedRound]) -> None:
+    def _restore(self, turns: Sequence[SavedTurn]) -> None:
         self.session = Session(self.loaded, system=self.system, overflow=self.session.overflow)
-        self.pictures = []
-        for one in rounds:
-            self.session.record(one.question, one.answer, [image.content for image in one.images])
-            self.pictures += [Picture(image.name, image.content) for image in one.images]
+        self.images = []
+        for turn in turns:
+            self.session.record(turn.question, turn.answer, [image.content for image in turn.images])
+            self.images += turn.images
 
 
 def _read(path: Path) -> bytes:
@@ -214,10 +208,10 @@ def _read(path: Path) -> bytes:
 
 
 def fetch(url: str) -> bytes:
-    """Get an image from the web.
+    """Fetch an image from the web.
 
     Raises:
-        SessionError: It cannot be had, or is too large.
+        SessionError: It cannot be fetched, or is too large.
     """
     if not url.startswith(("http://", "https://")):
         raise SessionError(f"{url} is no web address", "use http:// or https://, or a path")
