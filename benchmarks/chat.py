@@ -72,7 +72,7 @@ def _photograph(seed: int) -> bytes:
 
 def _write_model(folder: Path) -> Path:
     from blender.model import VisualChatModel, VisualChatProcessor
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     texts = ["What is in this image, and how many of them? ### Question: ### Answer: a red circle\n"] * 50
     language, vision = make_tiny_parts(folder, texts, width=384, layers=6, image_size=224, patch=14)

@@ -58,7 +58,7 @@ def make_model(folder: Path, positions: int | None = None) -> Path:
         positions: Longest conversation; the default of the tiny model if None.
     """
     from blender.model import VisualChatModel, VisualChatProcessor
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     language, vision = make_tiny_parts(folder, [" ".join(_WORDS)] * 10)
     model = VisualChatModel.from_parts(language, vision, seed=0)

@@ -54,7 +54,7 @@ def run(rounds: int = 5) -> str:
 
 def _model(folder: Path, attention: str, device: str) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     from blender.model import VisualChatModel
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     texts = ["What is in this image? ### Question: ### Answer: a red circle\n"] * 50
     language, vision = make_tiny_parts(

@@ -19,7 +19,7 @@ from benchmarks.campaign.corpus import PROGRAM, ROOT, complaint, run, write_reci
 from benchmarks.campaign.outcome import Outcome, expect, repeat
 from blender import load_recipe, open_blend, write_blend
 from blender.train.metrics import read_metrics
-from blender.train.tiny import make_tiny_parts
+from blender.train.tiny_models import make_tiny_parts
 
 _STEPS = 60
 _TIMEOUT = 300

@@ -94,11 +94,11 @@ def _train(blend: "Blend", out: Path, steps: int, seed: int) -> Path:
     """Train the tiny recipe on parts made for this blend; return the model's folder."""
     from transformers.utils.logging import disable_progress_bar
 
-    from blender.cli.train import teller
+    from blender.cli.train import run_display
     from blender.train.engine import quieten
     from blender.train.recipe import load_train_recipe
     from blender.train.run import train
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     quieten()
     disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -106,7 +106,7 @@ def _train(blend: "Blend", out: Path, steps: int, seed: int) -> Path:
     make_tiny_parts(out / "parts", ("".join(span.text for span in stored.sample.spans) for stored in blend), seed)
     settings = {"blend": blend.path, "parts": out / "parts", "seed": seed, "schedule.steps": steps}
     recipe = load_train_recipe("train-tiny-cpu", [f"{key}={value}" for key, value in settings.items()])
-    ended = train(recipe, out / "run", teller(as_json=False), overwrite=True)
+    ended = train(recipe, out / "run", run_display(as_json=False), overwrite=True)
     if ended.signal:
         raise typer.Exit(128 + ended.signal)
     return out / "run" / "model"

@@ -9,11 +9,11 @@ from blender.cli.options import JsonOption, RecipeArgument, SetOption
 
 if TYPE_CHECKING:
     from blender.cli.output import Meter
-    from blender.train.dry import DryRun
-    from blender.train.events import Ended, Evaluated, Event, Logged
+    from blender.train.dry_run import DryRun
+    from blender.train.events import EvaluationDone, Event, MetricsLogged, RunEnded
 
-#: bytes of a GPU at least; what is less lacks its unit
-_LEAST_MEMORY = 1_000_000
+#: fewer bytes are no GPU's memory: a number without a unit
+_MIN_GPU_MEMORY = 1_000_000
 
 
 def add_to(app: typer.Typer) -> None:
@@ -50,22 +50,22 @@ def train(
     loaded = load_train_recipe(recipe, overrides or [])
     if dry_run:
         size = _read_size(gpu_memory)
-        from blender.train.dry import dry_run as work_out
+        from blender.train.dry_run import dry_run as compute_dry_run
 
-        _print_dry(work_out(loaded, gpus, size), as_json)
+        _print_dry_run(compute_dry_run(loaded, gpus, size), as_json)
         return
     from blender.train.run import train as run_training
 
-    ended = run_training(loaded, out or Path(loaded.name), teller(as_json), overwrite=overwrite)
+    ended = run_training(loaded, out or Path(loaded.name), run_display(as_json), overwrite=overwrite)
     if ended.signal:
         raise typer.Exit(128 + ended.signal)
 
 
 def _read_size(text: str) -> int:
-    """Read the memory of a GPU.
+    """Parse the memory of a GPU.
 
     Raises:
-        BadParameter: It is no size.
+        BadParameter: It is not a size, or has no unit.
     """
     from pydantic import TypeAdapter, ValidationError
 
@@ -76,52 +76,52 @@ def _read_size(text: str) -> int:
     except ValidationError as error:
         message = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
         raise typer.BadParameter(message, param_hint="--gpu-memory") from error
-    if size < _LEAST_MEMORY:
+    if size < _MIN_GPU_MEMORY:
         raise typer.BadParameter(f"{text} is {size:,} bytes; name a unit, such as 24GB", param_hint="--gpu-memory")
     return size
 
 
-def teller(as_json: bool) -> "_Teller":
-    """Return what shows a run on the terminal."""
+def run_display(as_json: bool) -> "_RunDisplay":
+    """Return a function that prints the events of a run to the terminal."""
     from blender.cli.output import Meter
 
-    return _Teller(Meter(quiet=as_json), as_json)
+    return _RunDisplay(Meter(quiet=as_json), as_json)
 
 
-class _Teller:
-    """Shows what a run tells: progress and figures for people, the end for programs."""
+class _RunDisplay:
+    """Prints the events of a run: progress and figures for people; with ``--json``, the last event alone."""
 
     def __init__(self, meter: "Meter", as_json: bool) -> None:
         self._meter, self._as_json = meter, as_json
-        self._running = meter.running()
-        self._first = 0
+        self._progress = meter.running()
+        self._first_step = 0
 
     def __call__(self, event: "Event") -> None:
-        from blender.train.events import Begun, Ended, Evaluated, Logged, Saved, Stepped
+        from blender.train.events import CheckpointSaved, EvaluationDone, MetricsLogged, RunEnded, RunStarted, StepDone
 
         match event:
-            case Begun():
-                self._first = event.step
-                self._running.__enter__()
-                self._meter.say(_begun(event.name, event.step, event.num_steps, event.world, event.device))
+            case RunStarted():
+                self._first_step = event.step
+                self._progress.__enter__()
+                self._meter.say(_started(event.name, event.step, event.num_steps, event.world, event.device))
                 trained = ", ".join(f"{name} {count:,}" for name, count in event.trained.items())
                 self._meter.say(f"trained: {trained} of {event.num_weights:,} weights")
                 cut = f"{event.micro} x {event.accumulation} micro-batches x {event.world} ranks"
                 self._meter.say(f"a step: {event.rows} rows = {cut}")
-            case Stepped():
-                self._meter.set(f"training, loss {event.loss:.3f}", event.step, event.num_steps, self._first)
-            case Logged():
+            case StepDone():
+                self._meter.set(f"training, loss {event.loss:.3f}", event.step, event.num_steps, self._first_step)
+            case MetricsLogged():
                 self._meter.say(_logged(event))
-            case Evaluated():
+            case EvaluationDone():
                 self._meter.say(_evaluated(event))
-            case Saved():
+            case CheckpointSaved():
                 self._meter.say(f"step {event.step:,}: {event.path} written in {event.seconds:.1f} s")
-            case Ended():
+            case RunEnded():
                 if not event.was_complete:
-                    self._running.__exit__(None, None, None)
+                    self._progress.__exit__(None, None, None)
                 self._end(event)
 
-    def _end(self, event: "Ended") -> None:
+    def _end(self, event: "RunEnded") -> None:
         from blender.cli.output import console, print_json, titled, warn
 
         if self._as_json:
@@ -137,8 +137,8 @@ class _Teller:
             )
             return
         if event.skipped:
-            told = ", ".join(f"{count:,} {reason}" for reason, count in sorted(event.skipped.items()))
-            warn([f"samples not used: {told}"])
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(event.skipped.items()))
+            warn([f"samples not used: {reasons}"])
         screen = console()
         if event.signal:
             screen.print(
@@ -151,13 +151,13 @@ class _Teller:
             screen.print(titled(event.best, "the model with the lowest eval loss"))
 
 
-def _begun(name: str, step: int, num_steps: int, world: int, device: str) -> str:
-    where = f"{world} x {device}" if world > 1 else device
-    going = f"goes on after step {step:,}" if step else "begins"
-    return f"{name} {going}: {num_steps:,} steps in all, on {where}"
+def _started(name: str, step: int, num_steps: int, world: int, device: str) -> str:
+    devices = f"{world} x {device}" if world > 1 else device
+    start = f"goes on after step {step:,}" if step else "begins"
+    return f"{name} {start}: {num_steps:,} steps in all, on {devices}"
 
 
-def _logged(event: "Logged") -> str:
+def _logged(event: "MetricsLogged") -> str:
     from blender.cli.output import num_bytes
 
     mfu = f", {event.mfu:.0%} MFU" if event.mfu is not None else ""
@@ -169,58 +169,58 @@ def _logged(event: "Logged") -> str:
     )
 
 
-def _evaluated(event: "Evaluated") -> str:
-    named = ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(event.datasets.items()))
-    return f"step {event.step:,}: eval loss {event.loss:.4f} ({named}) in {event.seconds:.1f} s"
+def _evaluated(event: "EvaluationDone") -> str:
+    by_dataset = ", ".join(f"{name} {loss:.4f}" for name, loss in sorted(event.datasets.items()))
+    return f"step {event.step:,}: eval loss {event.loss:.4f} ({by_dataset}) in {event.seconds:.1f} s"
 
 
-def _print_dry(found: "DryRun", as_json: bool) -> None:
+def _print_dry_run(result: "DryRun", as_json: bool) -> None:
     from dataclasses import asdict
 
     from blender.cli.output import console, num_bytes, print_json, table, titled, warn
 
     if as_json:
-        verdict, remedy = asdict(found.verdict), found.verdict.remedy
-        verdict["remedy"] = None if found.verdict.fits or remedy is None else asdict(remedy)
-        print_json({**asdict(found), "total": found.total, "verdict": verdict})
+        verdict, remedy = asdict(result.verdict), result.verdict.remedy
+        verdict["remedy"] = None if result.verdict.fits or remedy is None else asdict(remedy)
+        print_json({**asdict(result), "total": result.total, "verdict": verdict})
         return
     screen = console()
-    plan = found.plan
+    plan = result.plan
     screen.print(
         titled(
-            found.name,
+            result.name,
             f"{plan.world} GPUs: {plan.rows} rows a step = {plan.micro} x {plan.accumulation} micro-batches x "
-            f"{plan.world}; up to {found.positions:,} positions a row, {found.image_positions} an image",
+            f"{plan.world}; up to {result.positions:,} positions a row, {result.image_positions} an image",
         )
     )
-    weights = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in found.weights.items())
-    trained = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in found.trained.items())
+    weights = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in result.weights.items())
+    trained = ", ".join(f"{name} {count / 1e6:,.1f}M" for name, count in result.trained.items())
     screen.print(f"weights  {weights}\ntrained  {trained}\n")
-    rows = [[name, num_bytes(size), what] for name, (size, what) in found.memory.items()]
-    rows.append(["in all", num_bytes(found.total), ""])
-    made = table("memory of each GPU", ["part", "bytes", "what it is"], rows)
-    made.columns[2].justify = "left"
-    screen.print(made)
-    if found.host:
-        screen.print(f"\nhost memory of each GPU's process, for what is offloaded: {num_bytes(found.host)}")
-    screen.print(f"\n{_verdict(found)}")
-    warn(found.warnings)
+    rows = [[name, num_bytes(size), what] for name, (size, what) in result.memory.items()]
+    rows.append(["in all", num_bytes(result.total), ""])
+    memory = table("memory of each GPU", ["part", "bytes", "what it is"], rows)
+    memory.columns[2].justify = "left"
+    screen.print(memory)
+    if result.host:
+        screen.print(f"\nhost memory of each GPU's process, for what is offloaded: {num_bytes(result.host)}")
+    screen.print(f"\n{_verdict(result)}")
+    warn(result.warnings)
 
 
-def _verdict(found: "DryRun") -> str:
+def _verdict(result: "DryRun") -> str:
     """Say whether a run fits, and what would help."""
     from blender.cli.output import num_bytes
 
-    verdict = found.verdict
+    verdict = result.verdict
     limit = num_bytes(verdict.gpu_memory)
     if verdict.fits:
-        share = found.total / verdict.gpu_memory
-        return f"fits on GPUs of {limit}: {num_bytes(found.total)} of each, {share:.0%}"
-    lacks = f"does not fit on GPUs of {limit}: {num_bytes(found.total)} of each"
+        share = result.total / verdict.gpu_memory
+        return f"fits on GPUs of {limit}: {num_bytes(result.total)} of each, {share:.0%}"
+    lacks = f"does not fit on GPUs of {limit}: {num_bytes(result.total)} of each"
     remedy = verdict.remedy
     if remedy is None:
         least = min(verdict.settings, key=lambda setting: setting.total)
-        part = max(found.memory.items(), key=lambda item: item[1][0])[0]
+        part = max(result.memory.items(), key=lambda item: item[1][0])[0]
         return (
             f"{lacks}; no ZeRO stage is enough ({num_bytes(least.total)} with {least}): use more GPUs, a smaller "
             f"batch.micro or data.max_tokens; most of it now is {part}"

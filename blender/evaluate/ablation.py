@@ -23,7 +23,7 @@ from blender.evaluate.results import write_result
 from blender.evaluate.run import ModelFolder
 from blender.evaluate.summary import Scores, Summary
 from blender.serve.loading import LoadedModel
-from blender.train.checkpoint import list_checkpoints, read_state, read_weights, verify_checkpoint
+from blender.train.checkpoint import Checkpoint, list_checkpoints, read_state, read_weights, verify_checkpoint
 from blender.train.folder import RUN, RunFolder
 from blender.train.metrics import read_metrics
 
@@ -171,7 +171,7 @@ def open_checkpoint(place: ModelFolder, open_folder: Callable[[Path, str], Loade
     """
     verify_checkpoint(place.folder)
     loaded = open_folder(RunFolder(place.folder.parents[1]).model, place.name)
-    weights = read_weights(place.folder, read_state(place.folder))
+    weights = read_weights(Checkpoint(place.folder, read_state(place.folder)))
     own = dict(loaded.model.named_parameters())
     for name, weight in weights.items():
         own[name].data.copy_(weight)

@@ -1,5 +1,7 @@
-"""Training: a recipe, DeepSpeed's engine, one loop, checkpoints that any number of ranks can go on from.
+"""Training: a recipe, DeepSpeed's engine, one loop, and checkpoints that do not depend on the number of ranks.
 
-``recipe`` says what a run is, ``run`` puts the parts together, ``loop`` takes the steps; ``dry`` works out beforehand
-what a run would need. The order of samples is the stream's; a step's place in it is all the state the data has.
+``recipe`` defines what a run is, ``inputs`` checks it before any weight is loaded, ``build`` joins the model and starts
+the engine, ``loop`` takes optimizer steps, ``run`` calls them in order. ``dry_run`` predicts what a run would need.
+All that touches names of DeepSpeed which it does not promise is in ``deepspeed_internals``. The order of samples comes
+from ``blender.stream``; the stream position after a step is all the state that the data has.
 """

@@ -1,7 +1,4 @@
-"""A recipe's data, opened: encoder, training stream and evaluation stream.
-
-Everything that can be wrong with blends is found here, before any weight is loaded.
-"""
+"""Opens the data of a training recipe: its blends, the encoder, the training stream and the evaluation stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,9 +13,9 @@ from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.models import load_encoder
 from blender.stream.opening import OpenMixture, open_mixture
 from blender.stream.sampler import StreamPosition
-from blender.train.arithmetic import BatchPlan
+from blender.train.batch_plan import BatchPlan
+from blender.train.distributed import Ranks
 from blender.train.fields import stream_data
-from blender.train.ranks import Ranks
 from blender.train.recipe import TrainRecipe
 
 #: splits of a blend
@@ -26,8 +23,8 @@ TRAIN, EVAL = "train", "eval"
 
 
 @dataclass(frozen=True)
-class Sources:
-    """Opened blends."""
+class BlendSources:
+    """The blends of a run, opened."""
 
     train: OpenMixture
     #: None without evaluation
@@ -35,51 +32,51 @@ class Sources:
 
     @property
     def datasets(self) -> dict[tuple[str, str], str]:
-        """What to call each dataset of the evaluation, by its blend's path in the mixture and its own name.
+        """Display name of each dataset of the evaluation, by the path of its blend in the mixture and its own name.
 
-        The blend is only named where there are several. The same on every rank.
+        It contains the blend only where there are several. The same on every rank.
         """
         if self.evaluation is None:
             return {}
         blends = self.evaluation.blends
-        found = sorted({(path, count.dataset) for path, blend in blends.items() for count in blend.manifest.counts})
-        return {(path, dataset): f"{path}/{dataset}" if len(blends) > 1 else dataset for path, dataset in found}
+        pairs = sorted({(path, count.dataset) for path, blend in blends.items() for count in blend.manifest.counts})
+        return {(path, dataset): f"{path}/{dataset}" if len(blends) > 1 else dataset for path, dataset in pairs}
 
 
-def open_sources(recipe: TrainRecipe) -> Sources:
+def open_sources(recipe: TrainRecipe) -> BlendSources:
     """Open the blends of a recipe.
 
     Raises:
         StreamError: A blend cannot be streamed.
         ShardError: A folder is not a finished blend.
-        TrainError: A blend was written with another template, or has nothing kept back for evaluation.
+        TrainError: A blend was written with another template, or has no eval split.
     """
     train = open_mixture(stream_data(recipe.data.blends), TRAIN)
     for blend in train.blends.values():
-        written, said = blend.manifest.template, recipe.template
-        if said not in (written, CHAT):
+        written, wanted = blend.manifest.template, recipe.template
+        if wanted not in (written, CHAT):
             raise TrainError(
-                f"the blend {blend.location} was written with the template {written}, and the recipe says {said}",
+                f"the blend {blend.location} was written with the template {written}, and the recipe says {wanted}",
                 f"set template={written}, or write the blend with the other one",
             )
     if recipe.evaluation is None:
-        return Sources(train, None)
+        return BlendSources(train, None)
     without = [blend.location for blend in train.blends.values() if EVAL not in blend.splits]
     if without:
         raise TrainError(
             f"the blend {without[0]} has nothing kept back for evaluation",
             "set evaluation=null, or write it again with split.eval above 0",
         )
-    return Sources(train, open_mixture(stream_data(recipe.data.blends, amounts=False), EVAL))
+    return BlendSources(train, open_mixture(stream_data(recipe.data.blends, amounts=False), EVAL))
 
 
 def make_encoder(recipe: TrainRecipe, image_positions: int, image_size: int) -> tuple[Encoder, Collator, Any]:
-    """Load what turns samples into rows.
+    """Load the encoder and the collator of a run.
 
     Args:
         recipe: The recipe.
-        image_positions: Positions that an image takes in the model.
-        image_size: Pixels of an image's edge in the model.
+        image_positions: Positions of an image in the model.
+        image_size: Edge of an image in the model, in pixels.
 
     Returns:
         Encoder, collator, and the tokenizer.
@@ -100,7 +97,7 @@ def make_encoder(recipe: TrainRecipe, image_positions: int, image_size: int) -> 
 
 
 def at_size(spec: PixelSpec, size: int) -> PixelSpec:
-    """Say how images become squares of another size: the same steps, in proportion."""
+    """Scale the image processing to squares of another size."""
     if (spec.height, spec.width) == (size, size):
         return spec
     if spec.stretch:
@@ -113,7 +110,7 @@ def at_size(spec: PixelSpec, size: int) -> PixelSpec:
 def train_loader(
     recipe: TrainRecipe, mixture: OpenMixture, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
 ) -> StreamLoader:
-    """Make the training stream; each of its batches is a rank's part of one step."""
+    """Make the training stream; each of its batches is a rank's part of one global batch."""
     settings = LoaderSettings(
         plan.rows,
         seed=recipe.seed,
@@ -129,7 +126,7 @@ def train_loader(
 def eval_loader(
     recipe: TrainRecipe, mixture: OpenMixture, encoder: Encoder, collator: Collator, plan: BatchPlan, ranks: Ranks
 ) -> StreamLoader:
-    """Make the evaluation stream: every sample once, the same ones each time it is begun anew."""
+    """Make the evaluation stream: every sample once, the same ones in every evaluation."""
     assert recipe.evaluation
     rows = (recipe.evaluation.micro or plan.micro) * ranks.world
     settings = LoaderSettings(
@@ -145,7 +142,7 @@ def eval_loader(
 
 
 def num_steps(recipe: TrainRecipe, loader: StreamLoader) -> int:
-    """Work out how many optimizer steps a recipe asks for."""
+    """Return the optimizer steps of a run."""
     if recipe.schedule.steps is not None:
         return recipe.schedule.steps
     assert recipe.schedule.epochs is not None

@@ -1,7 +1,7 @@
-"""What DeepSpeed is told: made from the recipe, with a user's own JSON merged in.
+"""DeepSpeed's configuration: made from the recipe, with a user's own JSON merged in.
 
-The recipe decides batches, optimizer, schedule, precision, clipping and the ZeRO stage; a JSON that says something else
-about them is refused, because one of the two would be ignored in silence.
+The recipe sets batches, optimizer, schedule, precision, clipping and the ZeRO stage. A JSON that sets one of them to
+another value is refused, as one of the two would be ignored silently.
 """
 
 import json
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from blender.core.errors import TrainError
-from blender.train.arithmetic import BatchPlan
+from blender.train.batch_plan import BatchPlan
 from blender.train.recipe import TrainRecipe
 
-#: keys of a JSON that have a place of their own in the recipe, and which
-_ELSEWHERE = {
+#: keys of DeepSpeed's JSON that the recipe has its own key for
+_RECIPE_KEYS = {
     "optimizer": "optimizer",
     "scheduler": "schedule",
     "tensorboard": "logging.tensorboard",
@@ -22,7 +22,7 @@ _ELSEWHERE = {
     "amp": "precision",
     "torch_autocast": "precision",
 }
-#: how the other programs of this family say "as the trainer decides"
+#: the value that leaves a key to the trainer, as in transformers' integration of DeepSpeed
 _AUTO = "auto"
 
 
@@ -31,21 +31,19 @@ def deepspeed_config(recipe: TrainRecipe, plan: BatchPlan) -> dict[str, Any]:
 
     Args:
         recipe: The recipe.
-        plan: How its global batch is cut.
+        plan: Its global batch, divided.
 
     Raises:
         TrainError: The recipe's JSON cannot be read, or contradicts the recipe.
     """
-    own = _own(recipe, plan)
+    own = _from_recipe(recipe, plan)
     if recipe.deepspeed.config is None:
         return own
     theirs = _read(Path(recipe.deepspeed.config))
-    for key, place in _ELSEWHERE.items():
+    for key, recipe_key in _RECIPE_KEYS.items():
         if key in theirs:
-            raise TrainError(f"{recipe.deepspeed.config} has {key}", f"take it out; the recipe has {place} for it")
-    clash = next(_clashes(own, theirs), None)
-    if clash:
-        path, mine, other = clash
+            raise TrainError(f"{recipe.deepspeed.config} has {key}", f"take it out; the recipe has {recipe_key} for it")
+    for path, mine, other in _conflicts(own, theirs):
         raise TrainError(
             f"{recipe.deepspeed.config} says {path} is {other}, and the recipe makes it {mine}",
             'change the recipe, or write "auto" into the JSON',
@@ -53,7 +51,7 @@ def deepspeed_config(recipe: TrainRecipe, plan: BatchPlan) -> dict[str, Any]:
     return _merged(own, theirs)
 
 
-def _own(recipe: TrainRecipe, plan: BatchPlan) -> dict[str, Any]:
+def _from_recipe(recipe: TrainRecipe, plan: BatchPlan) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": recipe.deepspeed.stage}
     if recipe.deepspeed.offload != "none":
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": True}
@@ -71,7 +69,7 @@ def _own(recipe: TrainRecipe, plan: BatchPlan) -> dict[str, Any]:
         "fp16": {"enabled": recipe.precision == "fp16"},
     }
     if recipe.deepspeed.stage and recipe.precision != "fp32":
-        # many micro-batches added up in 16 bits lose what the later ones say
+        # added up in 16 bits, the gradients of later micro-batches would be rounded away
         config["data_types"] = {"grad_accum_dtype": "fp32"}
     return config
 
@@ -88,17 +86,17 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _clashes(own: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, Any]]:
+def _conflicts(own: Mapping[str, Any], theirs: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any, Any]]:
     for key, other in theirs.items():
-        here, mine = f"{path}{key}", own.get(key)
+        full_path, mine = f"{path}{key}", own.get(key)
         if isinstance(other, dict) and isinstance(mine, dict):
-            # how to offload may be refined; whether to is the recipe's
+            # the JSON may refine how to offload; the recipe decides whether to
             if not key.startswith("offload_") and key != "data_types":
-                yield from _clashes(mine, other, f"{here}.")
+                yield from _conflicts(mine, other, f"{full_path}.")
         elif key in own and other not in (mine, _AUTO):
-            yield here, mine, other
+            yield full_path, mine, other
         elif key.startswith("offload_") and key not in own and other != _AUTO:
-            yield here, "none (deepspeed.offload)", "given"
+            yield full_path, "none (deepspeed.offload)", "given"
 
 
 def _merged(own: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""DeepSpeed's engine around a model: the only place that starts it.
+"""Starts DeepSpeed's engine; nothing else does.
 
 DeepSpeed logs to standard output, and would compile an operator for shared memory between CPU ranks, which training
-never uses; both are seen to before it is started.
+never uses. Both are turned off before it starts.
 """
 
 import io
@@ -20,13 +20,13 @@ from blender.train.recipe import Optimizer
 
 
 def choose_accelerator() -> None:
-    """Tell DeepSpeed what it would guess with a warning; to be called before anything imports it."""
+    """Set DeepSpeed's accelerator, which it would guess with a warning; call this before anything imports it."""
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def quieten() -> None:
-    """Keep DeepSpeed from speaking on standard output, and from compiling what is not used here."""
+    """Move DeepSpeed's logging to standard error, and turn off an operator that it would compile for nothing."""
     choose_accelerator()
     import deepspeed
     from deepspeed.utils.logging import logger
@@ -37,12 +37,12 @@ def quieten() -> None:
             handler.setStream(sys.stderr)
     if not torch.cuda.is_available():
         deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
-    # DeepSpeed's calls, not ours
+    # raised by DeepSpeed's calls, not by ours
     warnings.filterwarnings("ignore", category=FutureWarning, message=r".*torch\.distributed")
 
 
 def join_deepspeed() -> None:
-    """Tell DeepSpeed of the process group that was joined; before it loads or starts anything."""
+    """Let DeepSpeed use the existing process group; call this before it loads or starts anything."""
     import deepspeed
 
     deepspeed.init_distributed(dist_init_required=False, verbose=False)
@@ -51,10 +51,10 @@ def join_deepspeed() -> None:
 def start_engine(
     model: nn.Module, groups: Sequence[Mapping[str, Any]], optimizer: Optimizer, config: Mapping[str, Any]
 ) -> Any:
-    """Put a model into DeepSpeed's engine.
+    """Wrap a model in DeepSpeed's engine.
 
     Args:
-        model: The model, with what is not trained frozen.
+        model: The model, with the weights that are not trained frozen.
         groups: Parameter groups for AdamW.
         optimizer: AdamW's settings.
         config: DeepSpeed's configuration.
@@ -64,7 +64,7 @@ def start_engine(
     adam = torch.optim.AdamW(
         [dict(group) for group in groups], lr=optimizer.lr, betas=optimizer.betas, eps=optimizer.eps, fused=True
     )
-    # it prints its use of memory, too
+    # DeepSpeed also prints its use of memory
     with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
         engine, *_ = deepspeed.initialize(model=model, optimizer=adam, config=dict(config))
     return engine

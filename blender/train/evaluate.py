@@ -1,4 +1,4 @@
-"""Loss on the eval splits: over all tokens, and over those of each dataset of each blend."""
+"""Loss on the eval splits: over all trained tokens, and over those of each dataset of each blend."""
 
 import time
 from collections.abc import Mapping
@@ -10,60 +10,65 @@ import torch
 from blender.stream.collate import Batch
 from blender.stream.loader import StreamLoader
 from blender.stream.sampler import START
-from blender.train.batches import check_images
-from blender.train.events import Evaluated
+from blender.train.events import EvaluationDone
 from blender.train.loop import Runner
+from blender.train.micro_batches import check_images
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """What is evaluated."""
+class Evaluator:
+    """Evaluates the model of a run on the eval splits."""
 
     loader: StreamLoader
-    #: what to call each dataset, by its blend and its own name; the same on every rank
+    #: display name of each dataset, by its blend and its own name; the same on every rank
     datasets: Mapping[tuple[str, str], str]
-    #: rows of a batch over all ranks, and at most how many in all
+    #: rows of a batch, over all ranks
     rows: int
-    most: int | None
+    #: rows that are evaluated at most; None for all
+    max_rows: int | None
 
-    def run(self, runner: Runner, step: int) -> Evaluated:
-        """Evaluate; all ranks together.
+    def run(self, runner: Runner, step: int) -> EvaluationDone:
+        """Evaluate; all ranks must call this together.
 
         Args:
-            runner: The model.
+            runner: Runs the model.
             step: Optimizer steps taken so far.
         """
-        begun = time.perf_counter()
+        begin = time.perf_counter()
         self.loader.position = START
-        limit = None if self.most is None else -(-self.most // self.rows)
-        places = {name: number for number, name in enumerate(self.datasets)}
-        sums = torch.zeros(len(places), 2, dtype=torch.float64)
+        limit = None if self.max_rows is None else -(-self.max_rows // self.rows)
+        numbers = {name: number for number, name in enumerate(self.datasets)}
+        sums = torch.zeros(len(numbers), 2, dtype=torch.float64)
         runner.engine.eval()
         with torch.no_grad():
             for batch in islice(self.loader, limit):
                 check_images(batch, runner.image_positions)
                 output = runner.forward(batch)
-                _add(sums, batch, output.token_losses.cpu(), output.trained.cpu(), places)
+                _add(sums, batch, output.token_losses.cpu(), output.trained.cpu(), numbers)
         runner.engine.train()
-        added = torch.tensor(runner.ranks.sum(sums.flatten().tolist())).view(-1, 2)
-        total, tokens = added.sum(0).tolist()
+        totals = torch.tensor(runner.ranks.sum(sums.flatten().tolist())).view(-1, 2)
+        total, tokens = totals.sum(0).tolist()
         losses = {
             name: loss / count
-            for name, (loss, count) in zip(self.datasets.values(), added.tolist(), strict=True)
+            for name, (loss, count) in zip(self.datasets.values(), totals.tolist(), strict=True)
             if count
         }
-        return Evaluated(step, total / max(1.0, tokens), losses, int(tokens), time.perf_counter() - begun)
+        return EvaluationDone(step, total / max(1.0, tokens), losses, int(tokens), time.perf_counter() - begin)
 
 
 def _add(
-    sums: torch.Tensor, batch: Batch, losses: torch.Tensor, trained: torch.Tensor, places: Mapping[tuple[str, str], int]
+    sums: torch.Tensor,
+    batch: Batch,
+    losses: torch.Tensor,
+    trained: torch.Tensor,
+    numbers: Mapping[tuple[str, str], int],
 ) -> None:
-    """Add token losses and their number to the sums of their samples' datasets."""
-    numbers = torch.zeros(batch.segment_ids.shape[0], int(batch.segment_ids.max()) + 1, dtype=torch.int64)
+    """Add token losses and their count to the sums (datasets, 2) of the samples' datasets."""
+    of_segment = torch.zeros(batch.segment_ids.shape[0], int(batch.segment_ids.max()) + 1, dtype=torch.int64)
     for row, (datasets, tags) in enumerate(zip(batch.datasets, batch.tags, strict=True)):
-        for segment, (dataset, said) in enumerate(zip(datasets, tags, strict=True), 1):
-            numbers[row, segment] = places[said.get("blend", ""), dataset]
+        for segment, (dataset, tag) in enumerate(zip(datasets, tags, strict=True), 1):
+            of_segment[row, segment] = numbers[tag.get("blend", ""), dataset]
     segments = batch.segment_ids[trained[:, 0], trained[:, 1]]
-    where = numbers[trained[:, 0], segments]
-    sums[:, 0].index_add_(0, where, losses.double())
-    sums[:, 1].index_add_(0, where, torch.ones(len(where), dtype=torch.float64))
+    datasets_of_losses = of_segment[trained[:, 0], segments]
+    sums[:, 0].index_add_(0, datasets_of_losses, losses.double())
+    sums[:, 1].index_add_(0, datasets_of_losses, torch.ones(len(losses), dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""What a run tells while it goes on; commands show it, tests look at it."""
+"""Events of a training run. Commands print them; tests check them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,46 +6,52 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Begun:
-    """A run is about to take its first step."""
+class RunStarted:
+    """Everything is loaded, and the first step follows."""
 
     name: str
-    #: optimizer steps that were taken before, and in all
+    #: optimizer steps taken before (above 0 when the run resumes)
     step: int
+    #: optimizer steps of the whole run
     num_steps: int
     world: int
     device: str
-    #: trained weights by group, and all weights
+    #: number of trained weights by group
     trained: Mapping[str, int]
+    #: number of all weights
     num_weights: int
-    #: rows of a step, of a micro-batch, and micro-batches of a rank
+    #: rows of a step, over all ranks
     rows: int
+    #: rows of a micro-batch
     micro: int
+    #: micro-batches of each rank in a step
     accumulation: int
 
 
 @dataclass(frozen=True)
-class Stepped:
+class StepDone:
     """An optimizer step was taken."""
 
     #: steps taken so far
     step: int
     num_steps: int
+    #: mean over the trained tokens of the step
     loss: float
 
 
 @dataclass(frozen=True)
-class Logged:
-    """Figures of the steps since the last ones, means over them."""
+class MetricsLogged:
+    """Figures over the steps since the previous such event."""
 
     step: int
-    #: mean loss of a trained token over these steps
+    #: mean over the trained tokens of these steps
     loss: float
     lr: float
-    #: length of the gradient at the last step, before clipping; None where DeepSpeed does not know it
+    #: norm of the gradient at the last step, before clipping; None where DeepSpeed does not report it
     grad_norm: float | None
-    #: since the run's beginning, over all ranks
+    #: since the beginning of the run, over all ranks
     samples: int
+    #: since the beginning of the run, over all ranks
     tokens: int
     epoch: int
     seconds_per_step: float
@@ -53,29 +59,31 @@ class Logged:
     tokens_per_second: float
     #: share of the time spent waiting for data, on the slowest rank
     data_wait_share: float
-    #: share of the devices' peak that the model's arithmetic made use of; None where the peak is not known
+    #: model FLOPs utilisation; None where the peak of the device is not known
     mfu: float | None
-    #: bytes on the fullest device, or of the largest process on CPU
+    #: bytes on the fullest device; on CPU, of the largest process
     memory: int
     #: share of positions that are padding
     padding_share: float
-    #: share of images whose features were kept; None without a cache
+    #: share of images whose features were in the cache; None without a cache
     cache_share: float | None
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluationDone:
     """Loss on the eval splits."""
 
     step: int
+    #: mean over all trained tokens
     loss: float
+    #: the same by dataset
     datasets: Mapping[str, float]
     tokens: int
     seconds: float
 
 
 @dataclass(frozen=True)
-class Saved:
+class CheckpointSaved:
     """A checkpoint was written."""
 
     step: int
@@ -84,21 +92,22 @@ class Saved:
 
 
 @dataclass(frozen=True)
-class Ended:
-    """The run has come to its end, or to a stop."""
+class RunEnded:
+    """The run is complete, or a signal stopped it."""
 
     step: int
     num_steps: int
-    #: signal that stopped it; None at the end
+    #: the signal that stopped it; None when it is complete
     signal: int | None
-    #: folder of the final model, and of the best one when it is another; None when stopped
+    #: folder of the final model; None when stopped
     model: Path | None = None
+    #: folder of the model with the lowest eval loss, when it is another one
     best: Path | None = None
-    #: samples that could not be used, by reason
+    #: number of samples that could not be used, by reason
     skipped: Mapping[str, int] = field(default_factory=dict)
-    #: nothing was to be done
+    #: the run was complete before, and nothing was trained
     was_complete: bool = False
 
 
-Event = Begun | Stepped | Logged | Evaluated | Saved | Ended
-Tell = Callable[[Event], None]
+Event = RunStarted | StepDone | MetricsLogged | EvaluationDone | CheckpointSaved | RunEnded
+OnEvent = Callable[[Event], None]

@@ -1,4 +1,4 @@
-"""The kinds of value that only training recipes have: blends with their shares, and lengths in steps."""
+"""Types of values that only training recipes have: blends with their shares, lengths in steps, Adam's betas."""
 
 import re
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from blender.recipe.section import Section
 Amount = Annotated[float, Field(gt=0)]
 
 
-class Member(Section):
-    """A blend, or a group of them, and how much of it an epoch has."""
+class BlendMember(Section):
+    """A blend or a group of blends, and how much of an epoch it is."""
 
     blend: Location | None = Field(default=None, description="Folder or URL of a blend.")
-    members: Optional["Members"] = Field(default=None, description="Blends by name that share one amount.")
+    members: Optional["BlendMembers"] = Field(default=None, description="Blends by name that share one amount.")
     weight: Amount | None = Field(default=None, description="Share beside the weights of the others.")
     repeat: Amount | None = Field(default=None, description="Copies in an epoch.")
     samples: Count | None = Field(default=None, description="Samples in an epoch.")
 
     def plain(self, *, amounts: bool = True) -> dict[str, Any]:
-        """Give it as a stream's source takes it, with or without its amounts."""
+        """Return the member as plain data for a stream's source, with or without its amounts."""
         given = {key: value for key in ("weight", "repeat", "samples") if (value := getattr(self, key)) is not None}
         inside: dict[str, Any] = {"blend": self.blend}
         if self.members:
@@ -34,24 +34,24 @@ def _member(value: Any) -> Any:
     return {"blend": value} if isinstance(value, str) else value
 
 
-#: blends by name; a text is the place of one
-Members = Annotated[Mapping[str, Annotated[Member, BeforeValidator(_member)]], Field(min_length=1)]
+#: blends by name; a string is the folder or URL of a blend
+BlendMembers = Annotated[Mapping[str, Annotated[BlendMember, BeforeValidator(_member)]], Field(min_length=1)]
 
 
 def _blends(value: Any) -> Any:
     return {"": {"blend": value}} if isinstance(value, str) else value
 
 
-#: blends by name, or the place of the only one, which then has no name
-Blends = Annotated[Members, BeforeValidator(_blends)]
+#: blends by name, or the folder or URL of a single one, whose name is then empty
+Blends = Annotated[BlendMembers, BeforeValidator(_blends)]
 
 
-def stream_data(blends: Mapping[str, Member], *, amounts: bool = True) -> str | dict[str, Any]:
-    """Give blends as :func:`blender.stream.opening.open_mixture` takes them.
+def stream_data(blends: Mapping[str, BlendMember], *, amounts: bool = True) -> str | dict[str, Any]:
+    """Return blends as the argument of :func:`blender.stream.opening.open_mixture`.
 
     Args:
-        blends: As the recipe has them.
-        amounts: With their weights, repeats and samples; for evaluation, every blend counts once.
+        blends: The blends of a recipe.
+        amounts: With their weights, repeats and samples; without, as for evaluation, every sample counts once.
     """
     if set(blends) == {""}:
         return str(blends[""].blend)
@@ -66,7 +66,7 @@ def _steps(value: Any) -> int | str:
     raise ValueError(f'expected a whole number of steps or a share such as "10%", got {described(value)}')
 
 
-#: optimizer steps, or a share of them all
+#: optimizer steps, or a share of all of them
 Steps = Annotated[
     int | str,
     BeforeValidator(_steps),
@@ -81,7 +81,7 @@ def _betas(value: Any) -> tuple[float, float]:
     return float(numbers[0]), float(numbers[1])
 
 
-#: decay of Adam's two running means
+#: decay rates of Adam's two running means
 Betas = Annotated[
     tuple[float, float],
     BeforeValidator(_betas),

@@ -1,8 +1,8 @@
-"""How much arithmetic a step needs at least, and how much a device could do: for the model FLOPs utilisation.
+"""FLOP of a training step, for the model FLOPs utilisation (MFU).
 
-Counted are the multiplications and additions that the result needs, as PaLM (arXiv 2204.02311, appendix B) does it:
-activations that are worked out again for gradient checkpointing do not count, and frozen weights need no gradient of
-their own, so that a token costs 4 instead of 6 for each of them.
+Counted are the multiplications and additions that the result needs, as in PaLM (arXiv 2204.02311, appendix B):
+recomputation for gradient checkpointing does not count. A token costs 6 FLOP for each trained weight and 4 for each
+frozen one, which has no gradient of its own.
 """
 
 from dataclasses import dataclass
@@ -12,57 +12,26 @@ import torch
 
 from blender.encoding.patches import num_patches
 from blender.stream.collate import Batch
-
-#: peak of dense 16-bit arithmetic by a part of the device's name, in FLOP/s, as its maker says; the first that fits
-_PEAKS = {
-    "B200": 2250e12,
-    "GH200": 989e12,
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H100": 989e12,
-    "H800": 989e12,
-    "A100": 312e12,
-    "A800": 312e12,
-    "L40S": 362e12,
-    "L40": 181e12,
-    "L4": 121e12,
-    "A40": 150e12,
-    "A10": 125e12,
-    "V100": 125e12,
-    "T4": 65e12,
-    "4090": 165e12,
-    "3090": 71e12,
-    "MI300X": 1307e12,
-    "MI250": 362e12,
-}
-
-
-def peak_flops(device: torch.device) -> float | None:
-    """Return the peak of a device in 16-bit arithmetic, in FLOP/s; None where it is not known, as of CPUs."""
-    if device.type != "cuda":
-        return None
-    name = torch.cuda.get_device_name(device)
-    return next((peak for known, peak in _PEAKS.items() if known in name), None)
+from blender.train.deepspeed_internals import full_shape, full_size
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    """What a model costs, in FLOP per something, forward and backward together."""
+class ModelFlops:
+    """FLOP of a model, forward and backward together, per unit of its input."""
 
-    #: per position that runs through the decoder's layers
+    #: per position that passes the decoder layers
     per_position: float
-    #: per trained token: the head
+    #: per trained token, in the output head
     per_trained: float
-    #: per image: tower and projector
+    #: per image, in vision encoder and projector
     per_image: float
-    #: per pair of a query and a key that it looks at, all layers
+    #: per pair of a query and a key that it attends to, over all layers
     per_pair: float
-    #: whether images look at nothing
+    #: whether image positions attend to nothing
     is_mmca: bool
 
     def of(self, batch: Batch, num_trained: int) -> float:
-        """Work out what a batch costs."""
+        """Return the FLOP of a batch."""
         pairs = _pairs(batch, self.is_mmca)
         return (
             self.per_position * batch.num_tokens
@@ -73,19 +42,19 @@ class Arithmetic:
 
 
 def _pairs(batch: Batch, is_mmca: bool) -> float:
-    """Count pairs of queries and keys: on average, a query looks at half of its sample."""
+    """Count pairs of queries and keys: on average, a query attends to half of its sample."""
     num_segments = int(batch.segment_ids.max()) + 1
     rows = torch.arange(len(batch.segment_ids))[:, None] * num_segments
     samples = (batch.segment_ids + rows).flatten()
     totals = torch.bincount(samples, minlength=len(rows) * num_segments).double()
-    asking = torch.bincount(samples, weights=(batch.image_index < 0).flatten().double(), minlength=len(totals))
-    queries = asking if is_mmca else totals
+    text_queries = torch.bincount(samples, weights=(batch.image_index < 0).flatten().double(), minlength=len(totals))
+    queries = text_queries if is_mmca else totals
     real = torch.arange(len(totals)) % num_segments > 0
     return float((queries * totals * real).sum()) / 2
 
 
-def count_arithmetic(model: Any) -> Arithmetic:
-    """Work out the costs of a model from its weights' shapes.
+def count_flops(model: Any) -> ModelFlops:
+    """Derive the FLOP of a model from the shapes of its weights.
 
     Args:
         model: A ``VisualChatModel``, with what is not trained frozen.
@@ -95,13 +64,13 @@ def count_arithmetic(model: Any) -> Arithmetic:
     apart = {id(parameter) for part in (embedding, head) for parameter in part.parameters()}
     layers = _weights(model.language, apart)
     tower = _weights(model.vision, set())
-    # gradients flow back through the decoder to the embedding and the projector, whatever is frozen
+    # gradients flow back through the decoder to embedding and projector even where the decoder is frozen
     decoder = 4 * sum(layers) + 2 * layers[1]
     vision = 2 * sum(tower) + (4 * tower[1] if tower[1] else 0)
     projector = 6 * sum(_weights(model.projector, set()))
-    size = _size(head.weight)
+    size = full_size(head.weight)
     patches = num_patches(model.config.vision_config, model.config.image_size)
-    return Arithmetic(
+    return ModelFlops(
         per_position=decoder,
         per_trained=(6 if head.weight.requires_grad else 4) * size,
         per_image=vision * patches + projector * model.image_positions,
@@ -112,17 +81,13 @@ def count_arithmetic(model: Any) -> Arithmetic:
 
 
 def _weights(module: Any, apart: set[int]) -> tuple[int, int]:
-    """Count frozen and trained numbers in matrices, without some."""
+    """Count the frozen and trained elements of matrices, without the parameters in ``apart``."""
     frozen = trained = 0
     for parameter in module.parameters():
-        if len(getattr(parameter, "ds_shape", parameter.shape)) < 2 or id(parameter) in apart:
+        if len(full_shape(parameter)) < 2 or id(parameter) in apart:
             continue
         if parameter.requires_grad:
-            trained += _size(parameter)
+            trained += full_size(parameter)
         else:
-            frozen += _size(parameter)
+            frozen += full_size(parameter)
     return frozen, trained
-
-
-def _size(parameter: Any) -> int:
-    return int(getattr(parameter, "ds_numel", parameter.numel()))

@@ -1,14 +1,14 @@
-"""The folder of a run: who writes into it, which run it is, and what is in it.
+"""The folder of a run: its files, and whether it belongs to the recipe that is to be trained.
 
 ::
 
     OUT/
       recipe.json         the recipe, written out
-      metrics.jsonl       a line per figure
+      metrics.jsonl       one line per event with figures
       tensorboard/
       checkpoints/        step-00000100/ …
       model/              the final model, a Hugging Face folder
-      best/               the model with the lowest eval loss, where it is another one
+      best/               the model with the lowest eval loss, if it is not the final one
       loss.png, loss.html
 """
 
@@ -25,7 +25,7 @@ from blender.core.errors import TrainError
 from blender.core.files import write_whole
 from blender.core.folder import FolderKind
 from blender.train.checkpoint import (
-    CheckpointState,
+    Checkpoint,
     best_checkpoint,
     is_checkpoint,
     list_checkpoints,
@@ -34,11 +34,8 @@ from blender.train.checkpoint import (
 )
 from blender.train.recipe import TrainRecipe
 
-#: a checkpoint's folder, and what it says of its run
-Found = tuple[Path, CheckpointState]
-
 _RECIPE = "recipe.json"
-#: what a Hugging Face folder of ours may hold
+#: files of a Hugging Face folder that this program writes
 _MODEL = r"[^/]+\.(safetensors|json|jinja|model)|merges\.txt|vocab\.txt"
 
 
@@ -73,7 +70,7 @@ RUN = FolderKind(
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where a run keeps everything."""
+    """The folder of a run."""
 
     path: Path
 
@@ -92,45 +89,44 @@ class RunFolder:
         """Folder of the best model."""
         return self.path / "best"
 
-    def latest(self) -> Found | None:
-        """Find the latest checkpoint."""
-        found = list_checkpoints(self.checkpoints)
-        return (found[-1], read_state(found[-1])) if found else None
+    def latest(self) -> Checkpoint | None:
+        """Return the latest checkpoint."""
+        paths = list_checkpoints(self.checkpoints)
+        return Checkpoint(paths[-1], read_state(paths[-1])) if paths else None
 
-    def best(self) -> Found | None:
-        """Find the checkpoint with the lowest eval loss."""
-        found = best_checkpoint(self.checkpoints)
-        return (found, read_state(found)) if found else None
+    def best(self) -> Checkpoint | None:
+        """Return the checkpoint with the lowest eval loss."""
+        return best_checkpoint(self.checkpoints)
 
-    def verified_latest(self) -> Found | None:
-        """Find the latest checkpoint, to go on from it: all of it is read and compared with its checksums.
+    def verified_latest(self) -> Checkpoint | None:
+        """Return the latest checkpoint to resume from, with all of its files compared with their checksums.
 
         Raises:
-            TrainError: It is damaged, or what another one says of its run is.
+            TrainError: It is damaged, or the state of another checkpoint is.
         """
         latest = self.latest()
         if latest is not None:
-            verify_checkpoint(latest[0])
-            # a run that goes on asks all of them how good they are; better now than after hours
+            verify_checkpoint(latest.path)
+            # the state of all checkpoints is read when one is saved: damage is found now instead of after hours
             self.best()
         return latest
 
-    def verified_best(self) -> Found | None:
-        """Find the checkpoint with the lowest eval loss, to write a model from it.
+    def verified_best(self) -> Checkpoint | None:
+        """Return the checkpoint with the lowest eval loss, with all of its files compared with their checksums.
 
         Raises:
             TrainError: It is damaged.
         """
         best = self.best()
         if best is not None:
-            verify_checkpoint(best[0])
+            verify_checkpoint(best.path)
         return best
 
     def has_model(self) -> bool:
-        """Tell whether the final model is there.
+        """Tell whether the final model exists.
 
         Raises:
-            TrainError: It is there, and damaged.
+            TrainError: It exists and is damaged.
         """
         if not self.model.is_dir():
             return False
@@ -139,14 +135,14 @@ class RunFolder:
         return True
 
     def check(self, recipe: TrainRecipe) -> None:
-        """Look whether this folder holds no checkpoint yet, or those of this very recipe.
+        """Check that the checkpoints in this folder, if any, belong to a recipe.
 
         Raises:
-            TrainError: It holds a run of another recipe; says what differs.
+            TrainError: It holds a run of another recipe; names what differs.
         """
         latest = self.latest()
         if latest is not None:
-            differing = list(_differences(latest[1].decisive, recipe.decisive()))
+            differing = list(_differences(latest.state.identity, recipe.identity()))
             if differing:
                 raise TrainError(
                     f"{self.path} holds a run of another recipe; {'; '.join(differing[:4])}",
@@ -154,7 +150,7 @@ class RunFolder:
                 )
 
     def keep_recipe(self, recipe: TrainRecipe) -> None:
-        """Write the recipe down."""
+        """Write ``recipe.json``."""
         write_whole(self.path / _RECIPE, json.dumps(recipe.resolved(), indent=2).encode() + b"\n")
 
 

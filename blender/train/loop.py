@@ -1,8 +1,8 @@
-"""The training loop: take a global batch, go through its micro-batches, step; now and then evaluate, log, save.
+"""The optimizer step: take a global batch, run its micro-batches forward and backward, update the weights.
 
-The loss of a step is the sum of its tokens' losses over the number of trained tokens of the whole global batch. So the
-batch is cut, counted and counted together over all ranks before anything is worked out. DeepSpeed averages gradients
-over ranks; each rank multiplies by their number.
+The loss of a step is the sum of its token losses divided by the number of trained tokens of the whole global batch,
+which is therefore counted over all ranks before the first forward pass. DeepSpeed averages gradients over ranks, so
+each rank multiplies its loss by their number.
 """
 
 import time
@@ -16,26 +16,27 @@ from blender.core.errors import TrainError
 from blender.core.randomness import generator
 from blender.stream.collate import Batch
 from blender.stream.loader import StreamLoader
-from blender.train.arithmetic import BatchPlan
-from blender.train.batches import check_images, micro_batches, num_trained
-from blender.train.flops import Arithmetic
-from blender.train.ranks import Ranks
-from blender.train.schedule import Schedule
+from blender.train.batch_plan import BatchPlan
+from blender.train.deepspeed_internals import grad_norm_before_step
+from blender.train.distributed import Ranks
+from blender.train.flops import ModelFlops
+from blender.train.micro_batches import check_images, micro_batches, num_trained
+from blender.train.schedule import LearningRateSchedule
 from blender.train.vision_cache import VisionCache
 
-#: most keys that a message names
-_MOST_KEYS = 8
+#: samples that a message names, at most
+_MAX_NAMED = 8
 
 
 @dataclass
 class Totals:
-    """Sums over steps, of this rank alone unless said."""
+    """Sums over steps; of this rank where nothing else is stated."""
 
     steps: int = 0
     seconds: float = 0.0
-    #: of them, waiting for data
-    waited: float = 0.0
-    #: of losses, over all ranks
+    #: seconds spent waiting for data
+    data_wait: float = 0.0
+    #: sum of token losses, over all ranks
     loss: float = 0.0
     #: trained tokens, over all ranks
     trained: int = 0
@@ -48,53 +49,54 @@ class Totals:
 
 @dataclass
 class Runner:
-    """A model in DeepSpeed's engine, fed with micro-batches."""
+    """Runs micro-batches through the model in DeepSpeed's engine."""
 
     engine: Any
     ranks: Ranks
-    #: positions that an image takes
+    #: positions of an image in the model
     image_positions: int
     cache: VisionCache | None = None
 
     def forward(self, batch: Batch) -> Any:
-        """Run the model on a micro-batch with labels."""
+        """Return the model's output for a micro-batch, with its token losses."""
         device = self.ranks.device
-        shown: dict[str, torch.Tensor] = {}
+        images: dict[str, torch.Tensor] = {}
         if self.cache is not None and len(batch.pixels):
-            shown["features"] = self.cache.features(batch.pixels, device)
+            images["features"] = self.cache.features(batch.pixels, device)
         else:
-            shown["pixels"] = batch.pixels.to(device, non_blocking=True)
-        # layouts are worked out on the CPU: what says where things stand stays there
+            images["pixels"] = batch.pixels.to(device, non_blocking=True)
+        # the attention layout is computed on the CPU, so the tensors that describe it stay there
         return self.engine(
             batch.input_ids.to(device, non_blocking=True),
             position_ids=batch.position_ids,
             segment_ids=batch.segment_ids,
             image_index=batch.image_index,
             labels=batch.labels,
-            **shown,
+            **images,
         )
 
 
 @dataclass
 class Loop:
-    """Takes steps."""
+    """Takes optimizer steps, and counts what they took."""
 
     runner: Runner
     loader: StreamLoader
     plan: BatchPlan
-    schedule: Schedule
-    arithmetic: Arithmetic
+    schedule: LearningRateSchedule
+    flops: ModelFlops
     seed: int
     #: the next step, from 0
     step: int = 0
-    #: over all ranks, since the run's beginning
+    #: since the beginning of the run, over all ranks
     samples: int = 0
+    #: since the beginning of the run, over all ranks
     tokens: int = 0
     totals: Totals = field(default_factory=Totals)
-    #: mean loss of a trained token in the latest step
+    #: mean over the trained tokens of the latest step
     loss: float = 0.0
-    #: asked each step: the number of the signal that wants the run to stop, or 0
-    wants_stop: Any = lambda: 0
+    #: called every step: the number of the signal that stops the run, or 0
+    stop_signal: Any = lambda: 0
 
     def __post_init__(self) -> None:
         self._batches = _endless(self.loader)
@@ -104,30 +106,30 @@ class Loop:
         """Take one optimizer step.
 
         Returns:
-            The largest number of a signal that any rank was sent; 0 without one.
+            The highest number of a signal that any rank has received; 0 without one.
 
         Raises:
-            TrainError: The loss is not a number; names the samples.
+            TrainError: The loss is not finite; names the samples.
         """
-        begun = time.perf_counter()
+        begin = time.perf_counter()
         batch = next(self._batches)
-        waited = time.perf_counter() - begun
+        data_wait = time.perf_counter() - begin
         parts = micro_batches(batch, self.plan.micro)
         for part in parts:
             check_images(part, self.runner.image_positions)
         own = [num_trained(batch), sum(map(len, batch.keys)), batch.num_tokens]
         ranks = self.runner.ranks
-        trained, samples, tokens, *signals = ranks.sum([*own, *_one_hot(self.wants_stop())])
-        loss = self._learn(parts, int(trained))
+        trained, samples, tokens, *signals = ranks.sum([*own, *_one_hot(self.stop_signal())])
+        loss = self._update(parts, int(trained))
         self.loss = loss / max(1.0, trained)
         self.step += 1
         self.samples += int(samples)
         self.tokens += int(tokens)
-        self._count(batch, parts, loss, int(trained), time.perf_counter() - begun, waited)
+        self._count(batch, parts, loss, int(trained), time.perf_counter() - begin, data_wait)
         return max((number for number, count in enumerate(signals) if count), default=0)
 
-    def _learn(self, parts: list[Batch], trained: int) -> float:
-        """Go forward and backward through the micro-batches and step; returns the sum of losses over all ranks."""
+    def _update(self, parts: list[Batch], trained: int) -> float:
+        """Run the micro-batches forward and backward and step; returns the sum of token losses over all ranks."""
         engine, ranks = self.runner.engine, self.runner.ranks
         _seed(self.seed, self.step, ranks.rank)
         for group, rate in zip(_optimizer_groups(engine), self._rates, strict=True):
@@ -142,41 +144,41 @@ class Loop:
             if number == len(parts):
                 total = ranks.sum([sum(float(part_loss) for part_loss, *_ in outputs)])[0]
                 self._check_finite(total, parts, outputs)
-                self.totals.grad_norm = _grad_norm(engine)
+                self.totals.grad_norm = grad_norm_before_step(engine)
             engine.step()
         return total
 
     def _check_finite(self, total: float, parts: list[Batch], outputs: Sequence[tuple[torch.Tensor, ...]]) -> None:
-        """Stop before a loss that is no number reaches the weights."""
+        """Stop before a loss that is not finite reaches the weights."""
         if torch.isfinite(torch.tensor(total)):
             return
-        mine = []
+        own = []
         for part, (_, losses, trained) in zip(parts, outputs, strict=True):
             for row, position in trained[~torch.isfinite(losses)].tolist():
                 segment = int(part.segment_ids[row, position]) - 1
-                mine.append((part.tags[row][segment].get("blend", ""), part.keys[row][segment]))
-        found = dict.fromkeys(name for names in self.runner.ranks.gather(mine) for name in names)
-        named = [f"{key} of {blend}" if blend else key for blend, key in list(found)[:_MOST_KEYS]]
-        more = f" and {len(found) - _MOST_KEYS} more" if len(found) > _MOST_KEYS else ""
+                own.append((part.tags[row][segment].get("blend", ""), part.keys[row][segment]))
+        samples = dict.fromkeys(name for names in self.runner.ranks.gather(own) for name in names)
+        named = [f"{key} of {blend}" if blend else key for blend, key in list(samples)[:_MAX_NAMED]]
+        more = f" and {len(samples) - _MAX_NAMED} more" if len(samples) > _MAX_NAMED else ""
         raise TrainError(
             f"the loss is no number at step {self.step + 1}, in {', '.join(named)}{more}",
             "look at these samples, lower optimizer.lr, or use bf16 instead of fp16; the last checkpoint is whole",
         )
 
     def _count(
-        self, batch: Batch, parts: list[Batch], loss: float, trained: int, seconds: float, waited: float
+        self, batch: Batch, parts: list[Batch], loss: float, trained: int, seconds: float, data_wait: float
     ) -> None:
         totals = self.totals
-        totals.grad_norm = _norm_after(self.runner.engine, totals.grad_norm)
+        totals.grad_norm = _norm_after_step(self.runner.engine, totals.grad_norm)
         totals.steps += 1
         totals.seconds += seconds
-        totals.waited += waited
+        totals.data_wait += data_wait
         totals.loss += loss
         totals.trained += trained
         totals.samples += sum(map(len, batch.keys))
         totals.tokens += batch.num_tokens
         totals.positions += sum(part.segment_ids.numel() for part in parts)
-        totals.flops += sum(self.arithmetic.of(part, num_trained(part)) for part in parts)
+        totals.flops += sum(self.flops.of(part, num_trained(part)) for part in parts)
 
 
 def _endless(loader: StreamLoader) -> Iterator[Batch]:
@@ -184,7 +186,7 @@ def _endless(loader: StreamLoader) -> Iterator[Batch]:
         yield from loader
 
 
-#: highest number of a signal
+#: signals have lower numbers
 _SIGNALS = 64
 
 
@@ -196,7 +198,7 @@ def _one_hot(signal: int) -> list[float]:
 
 
 def _seed(seed: int, step: int, rank: int) -> None:
-    """Make what is drawn in a step (dropout) depend on nothing that came before it."""
+    """Seed the random numbers of a step (dropout), so that they do not depend on earlier steps."""
     torch.manual_seed(int(generator(seed, "step", step, rank).integers(2**63)))
 
 
@@ -204,16 +206,6 @@ def _optimizer_groups(engine: Any) -> Any:
     return engine.optimizer.param_groups
 
 
-def _grad_norm(engine: Any) -> float | None:
-    """Return the length of the gradient before a step, where DeepSpeed does not tell it afterwards (stage 0)."""
-    if hasattr(engine.optimizer, "_global_grad_norm"):
-        return None
-    gradients = [
-        weight.grad for group in _optimizer_groups(engine) for weight in group["params"] if weight.grad is not None
-    ]
-    return float(torch.nn.utils.get_total_norm(gradients))
-
-
-def _norm_after(engine: Any, before: float | None) -> float | None:
+def _norm_after_step(engine: Any, before: float | None) -> float | None:
     norm = engine.get_global_grad_norm() if before is None else before
     return None if norm is None else float(norm)

@@ -1,7 +1,7 @@
-"""Figures of a run, written where people look for them: ``metrics.jsonl``, TensorBoard, Weights & Biases.
+"""Writes the figures of a run to ``metrics.jsonl``, TensorBoard and Weights & Biases.
 
-``metrics.jsonl`` is the record; a run that goes on from a checkpoint first takes off the lines that came after it, so
-that the file reads as if nothing had happened.
+A run that resumes first removes the lines after its checkpoint, so that ``metrics.jsonl`` reads like that of a run
+that was never stopped.
 """
 
 import importlib.util
@@ -14,17 +14,17 @@ from typing import Any
 
 from blender.core.errors import TrainError
 from blender.core.files import write_whole
-from blender.train.events import Evaluated, Logged
+from blender.train.events import EvaluationDone, MetricsLogged
 from blender.train.recipe import Logging, TrainRecipe
 
 METRICS = "metrics.jsonl"
 
 
 def check_logging(logging: Logging) -> None:
-    """Look whether what is asked for is installed.
+    """Check that the packages that a recipe logs with are installed.
 
     Raises:
-        TrainError: It is not.
+        TrainError: One is not.
     """
     wanted = {"tensorboard": logging.tensorboard, "wandb": logging.wandb is not None}
     for package, is_wanted in wanted.items():
@@ -36,7 +36,7 @@ def check_logging(logging: Logging) -> None:
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """Read the lines of a run's record."""
+    """Read the lines of ``metrics.jsonl``."""
     path = folder / METRICS
     if not path.is_file():
         return []
@@ -44,12 +44,12 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 class MetricsWriter:
-    """Writes figures; to be used in a ``with`` statement, by one process of a run.
+    """Writes figures; a context manager, used on rank 0.
 
     Args:
-        folder: Of the run.
+        folder: Folder of the run.
         recipe: Its recipe.
-        step: Steps that were taken before; what was written after them is taken off.
+        step: Steps taken before; lines of later steps are removed.
     """
 
     def __init__(self, folder: Path, recipe: TrainRecipe, step: int) -> None:
@@ -58,18 +58,18 @@ class MetricsWriter:
         self._wandb: Any = None
 
     def __enter__(self) -> "MetricsWriter":
-        self._cut()
+        self._remove_later_lines()
         if self._recipe.logging.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
             self._board = SummaryWriter(str(self._folder / "tensorboard"), purge_step=self._step + 1)
-        if asked := self._recipe.logging.wandb:
+        if settings := self._recipe.logging.wandb:
             import wandb
 
             self._wandb = wandb.init(
-                project=asked.project,
-                entity=asked.entity,
-                name=asked.run or self._recipe.name,
+                project=settings.project,
+                entity=settings.entity,
+                name=settings.run or self._recipe.name,
                 id=f"{self._recipe.name}-{self._recipe.hash()[:12]}",
                 resume="allow",
                 dir=str(self._folder),
@@ -85,9 +85,9 @@ class MetricsWriter:
         if self._wandb is not None:
             self._wandb.finish(exit_code=0 if error is None else 1)
 
-    def write(self, event: Logged | Evaluated) -> None:
+    def write(self, event: MetricsLogged | EvaluationDone) -> None:
         """Write a line of figures."""
-        kind = "train" if isinstance(event, Logged) else "eval"
+        kind = "train" if isinstance(event, MetricsLogged) else "eval"
         line = {"kind": kind, **asdict(event)}
         with (self._folder / METRICS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
@@ -99,15 +99,15 @@ class MetricsWriter:
         if self._wandb is not None:
             self._wandb.log(figures, step=event.step)
 
-    def _cut(self) -> None:
-        """Take off lines that came after the step that the run goes on from, and a torn last one."""
+    def _remove_later_lines(self) -> None:
+        """Remove the lines of steps after the one that the run resumes from, and an incomplete last line."""
         path = self._folder / METRICS
         if not path.is_file():
             return
         kept = []
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
             try:
-                # what was written before the first step is written again
+                # a run from the first step writes the lines of step 0 again
                 keep = line.endswith("\n") and 0 < self._step >= json.loads(line)["step"]
             except ValueError:
                 keep = False

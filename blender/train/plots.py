@@ -1,4 +1,4 @@
-"""The loss as a picture and as a page that works without a network."""
+"""Plots of the loss: a PNG, and an HTML page that works without a network."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,17 +6,17 @@ from typing import Any
 
 PICTURE, PAGE = "loss.png", "loss.html"
 _WIDTH, _HEIGHT = 720, 360
-#: points of a line; more cannot be told apart
-_MOST = 2000
+#: points of a curve; more cannot be distinguished
+_MAX_POINTS = 2000
 
 
 def plot_loss(lines: Sequence[dict[str, Any]], title: str, folder: Path) -> list[Path]:
     """Draw training and eval loss over the steps.
 
     Args:
-        lines: Those of ``metrics.jsonl``.
-        title: What stands above.
-        folder: Where to.
+        lines: The lines of ``metrics.jsonl``.
+        title: Title of the plot.
+        folder: The folder that the files are written into.
 
     Returns:
         The files; none if there is nothing to draw.
@@ -32,7 +32,7 @@ def plot_loss(lines: Sequence[dict[str, Any]], title: str, folder: Path) -> list
 
 def _points(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     trained = [line for line in lines if line["kind"] == "train"]
-    thin = trained[:: max(1, len(trained) // _MOST)]
+    thin = trained[:: max(1, len(trained) // _MAX_POINTS)]
     points = [{"step": line["step"], "loss": line["loss"], "what": "train"} for line in thin]
     for line in lines:
         if line["kind"] != "eval":

@@ -1,6 +1,6 @@
-"""What a training recipe says, as frozen pydantic models; defaults live here and nowhere else.
+"""The training recipe as frozen pydantic models; defaults are here and nowhere else.
 
-The defaults of optimizer, schedule and batch are those of the published training script (arXiv 2309.14327, its code).
+The defaults of optimizer, schedule and batch are those of the published training script (code of arXiv 2309.14327).
 ``docs/training.md`` is the reference for those who write recipes.
 """
 
@@ -27,7 +27,7 @@ Offload = Literal["none", "optimizer", "all"]
 
 
 class Data(Section):
-    """What is trained on, and how it becomes rows."""
+    """The blends, and how their samples become rows."""
 
     blends: Blends = Field(
         description="The folder or URL of one blend, or several by name: each a folder, a URL, or {blend: …} or "
@@ -57,23 +57,24 @@ _Shapes = Annotated[Shapes, BeforeValidator(_no_shapes, json_schema_input_type=S
 
 
 class Model(Section):
-    """Which parts are joined, and how."""
+    """The parts, and how they are joined."""
 
     language: Location = Field(description="Name or folder of the language model.")
     vision: Location = Field(description="Name or folder of the vision tower.")
     tokenizer: Location | None = Field(
         default=None, description="Name or folder of the tokenizer; that of the language model by default."
     )
-    attention: Literal["mmca", "causal", "cross"] = Field(default="mmca", description="How text looks at images.")
+    attention: Literal["mmca", "causal", "cross"] = Field(default="mmca", description="How text attends to images.")
     cross_every: Count = Field(default=4, description="With cross: a cross-attention layer before every n-th layer.")
     projector: Literal["linear", "vit", "perceiver"] = Field(
-        default="linear", description="What turns image features into the language model's width."
+        default="linear", description="Maps image features to the language model's width."
     )
     image_positions: Count | None = Field(
         default=None, description="Positions of an image: queries of the perceiver; else one per patch."
     )
     image_size: Count | None = Field(
-        default=None, description="Pixels of an image's edge; another than the tower's own interpolates its positions."
+        default=None,
+        description="Edge of an image in pixels; the tower's position embedding is interpolated to it.",
     )
     vision_layer: int = Field(default=-2, description="Layer of the tower whose output is used; -1 is the last.")
     keep_class_token: bool = Field(default=False, description="Whether the tower's class token is a feature, too.")
@@ -86,8 +87,8 @@ class Lora(Section):
     """Low-rank adapters, by PEFT."""
 
     rank: Count = Field(default=16, description="Rank of the adapters.")
-    alpha: Positive = Field(default=32.0, description="What their output is scaled by, over the rank.")
-    dropout: Fraction = Field(default=0.0, description="Share of their inputs that is dropped while training.")
+    alpha: Positive = Field(default=32.0, description="Their output is scaled by alpha over rank.")
+    dropout: Fraction = Field(default=0.0, description="Dropout of their inputs while training.")
     targets: Annotated[tuple[str, ...], BeforeValidator(as_list)] | None = Field(
         default=None, description="Names of the layers that get one; all linear layers by default."
     )
@@ -115,11 +116,11 @@ class Optimizer(Section):
     )
     eps: Positive = Field(default=1e-8, description="Added to the root of the second mean.")
     weight_decay: NotNegative = Field(default=0.0, description="Of weights; never of norms, biases and embeddings.")
-    clip: NotNegative = Field(default=1.0, description="Longest gradient; a longer one is scaled down. 0 is no limit.")
+    clip: NotNegative = Field(default=1.0, description="Largest norm of the gradient; 0 is no limit.")
 
 
 class Schedule(Section):
-    """How long, and at which share of the learning rate."""
+    """Number of steps, and the learning rate over them."""
 
     kind: Literal["cosine", "linear", "constant"] = Field(default="cosine", description="What follows the warm-up.")
     warmup: Steps = Field(default="10%", description='Steps of the warm-up: a number, or a share such as "10%".')
@@ -128,7 +129,7 @@ class Schedule(Section):
     steps: Count | None = Field(default=None, description="Optimizer steps; this or epochs.")
 
 
-class Batches(Section):
+class BatchSize(Section):
     """Rows of a step."""
 
     global_: Count = Field(default=128, alias="global", description="Rows of a step, over all ranks.")
@@ -136,13 +137,13 @@ class Batches(Section):
 
 
 class DeepSpeed(Section):
-    """How DeepSpeed divides the work."""
+    """DeepSpeed's settings."""
 
     stage: Stage = Field(
         default=2, description="ZeRO: 1 divides optimizer state, 2 gradients, 3 weights among the ranks."
     )
     offload: Offload = Field(
-        default="none", description="What lies in the host's memory: optimizer state, or (stage 3) weights as well."
+        default="none", description="What is kept in the host's memory: optimizer state, or (stage 3) weights as well."
     )
     config: Location | None = Field(
         default=None, description="A DeepSpeed JSON that is merged in; what the recipe decides may not be in it."
@@ -166,7 +167,7 @@ class Wandb(Section):
 
 
 class Logging(Section):
-    """What is written down while training."""
+    """Where figures are written while training."""
 
     every: Count = Field(default=10, description="Steps between lines of metrics.jsonl.")
     tensorboard: bool = Field(default=True, description="Write for TensorBoard as well.")
@@ -174,7 +175,7 @@ class Logging(Section):
 
 
 class Checkpoints(Section):
-    """What can be gone on from."""
+    """When checkpoints are saved, and which are kept."""
 
     every: Count | None = Field(default=500, description="Steps between checkpoints; only at the end if null.")
     keep: Count = Field(default=2, description="How many of the latest are kept.")
@@ -185,19 +186,20 @@ class TrainRecipe(BaseRecipe):
     """A training recipe."""
 
     template: str = Field(
-        default="deepspeed-visualchat", description="How conversations were written out when they were blended."
+        default="deepspeed-visualchat",
+        description="Template of the blends, or chat: the tokenizer's chat template.",
     )
-    data: Data = Field(description="What is trained on.")
-    model: Model = Field(description="Which parts are joined, and how.")
+    data: Data = Field(description="The blends, and how their samples become rows.")
+    model: Model = Field(description="The parts, and how they are joined.")
     train: Trained = Field(default_factory=Trained, description="Which weights are trained.")
     optimizer: Optimizer = Field(default_factory=Optimizer, description="AdamW.")
-    schedule: Schedule = Field(description="How long, and the learning rate on the way.")
-    batch: Batches = Field(default_factory=Batches, description="Rows of a step.")
+    schedule: Schedule = Field(description="Number of steps, and the learning rate over them.")
+    batch: BatchSize = Field(default_factory=BatchSize, description="Rows of a step.")
     precision: Literal["bf16", "fp16", "fp32"] = Field(
         default="bf16", description="Of weights and activations; the optimizer works in fp32."
     )
     gradient_checkpointing: bool = Field(
-        default=True, description="Work activations out again instead of keeping them: less memory, more time."
+        default=True, description="Recompute activations instead of keeping them: less memory, more time."
     )
     threads: Count | None = Field(
         default=None, description="CPU threads of each rank; PyTorch's own number by default. Tiny models want 1."
@@ -205,35 +207,38 @@ class TrainRecipe(BaseRecipe):
     vision_cache: Size | None = Field(
         default=None, description="Memory of each rank for features of images that come again, such as 2GB."
     )
-    deepspeed: DeepSpeed = Field(default_factory=DeepSpeed, description="How DeepSpeed divides the work.")
+    deepspeed: DeepSpeed = Field(default_factory=DeepSpeed, description="DeepSpeed's settings.")
     evaluation: Evaluation | None = Field(
         default_factory=Evaluation, description="Loss on the eval splits; null for none."
     )
-    logging: Logging = Field(default_factory=Logging, description="What is written down.")
-    checkpoints: Checkpoints = Field(default_factory=Checkpoints, description="What can be gone on from.")
+    logging: Logging = Field(default_factory=Logging, description="Where figures are written.")
+    checkpoints: Checkpoints = Field(
+        default_factory=Checkpoints, description="When they are saved, and which are kept."
+    )
 
     def resolved(self) -> dict[str, Any]:
-        """Give the recipe as plain data: variables written out, defaults filled in, null where null is meant."""
+        """Return the recipe as plain data, with variables replaced and defaults filled in."""
         return self.model_dump(mode="json", by_alias=True, exclude={"variables"})
 
-    def decisive(self) -> dict[str, Any]:
-        """Give the keys that decide what is learnt; runs that differ only in others can go on from each other.
+    def identity(self) -> dict[str, Any]:
+        """Return the identity fields: the keys that decide what is learnt.
 
-        Places of blends and parts are not among them: folders move. That the blends are the same is seen in the
-        stream's state, that the model is the same in its weights' names and shapes.
+        A run resumes from checkpoints of a recipe with the same identity. Paths of blends and parts are not part of
+        it, as folders move: the stream state tells whether the blends are the same, names and shapes of the weights
+        whether the model is.
         """
         content = self.resolved()
         keys = ("seed", "template", "train", "optimizer", "schedule", "precision")
         kept = {key: content[key] for key in keys}
         kept["data"] = {key: content["data"][key] for key in ("max_tokens", "pack", "pack_window", "draft")}
         kept["batch"] = {"global": content["batch"]["global"]}
-        places = ("language", "vision", "tokenizer", "shapes")
-        kept["model"] = {key: value for key, value in content["model"].items() if key not in places}
+        paths = ("language", "vision", "tokenizer", "shapes")
+        kept["model"] = {key: value for key, value in content["model"].items() if key not in paths}
         return kept
 
     def hash(self) -> str:
-        """Hash what decides what is learnt."""
-        text = json.dumps(self.decisive(), sort_keys=True, separators=(",", ":"))
+        """Return a hash of the identity fields."""
+        text = json.dumps(self.identity(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -249,6 +254,6 @@ def load_train_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -
         overrides: Changes such as ``blend=/mnt/blend`` or ``batch.micro=2``.
 
     Raises:
-        RecipeError: The recipe cannot be used; holds all of its faults, each with its line.
+        RecipeError: The recipe cannot be used; lists all faults, each with its line.
     """
     return load_kind(TRAIN, name_or_path, overrides)

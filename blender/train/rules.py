@@ -1,6 +1,6 @@
-"""What must hold between the keys of a training recipe.
+"""Rules between the keys of a training recipe.
 
-It is looked for in plain data, so that it is told beside the faults of types.
+They are checked on plain data, before pydantic, so that their faults are reported together with faults of types.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ _AMOUNTS = ("weight", "repeat", "samples")
 
 
 def broken_rules(data: Plain) -> Iterator[Problem]:
-    """Find keys that do not go together."""
+    """Yield the rules that a recipe breaks."""
     recipe = _mapping(data)
     template = recipe.get("template")
     if isinstance(template, str) and template not in (*TEMPLATES, CHAT):
@@ -26,10 +26,10 @@ def broken_rules(data: Plain) -> Iterator[Problem]:
 
 
 def _schedule(schedule: Mapping[str, Plain], given: bool) -> Iterator[Problem]:
-    said = [key for key in ("epochs", "steps") if schedule.get(key) is not None]
-    if given and not said:
+    given_keys = [key for key in ("epochs", "steps") if schedule.get(key) is not None]
+    if given and not given_keys:
         yield Problem(("schedule",), "epochs or steps must say how long to train")
-    if len(said) == 2:
+    if len(given_keys) == 2:
         yield Problem(("schedule", "steps"), "epochs and steps cannot both be given")
     steps, warmup = schedule.get("steps"), schedule.get("warmup")
     if type(steps) is int and type(warmup) is int and warmup > steps:

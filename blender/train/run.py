@@ -1,8 +1,7 @@
-"""A training run from its recipe to the model's folder.
+"""A training run, from its recipe to the folder of the trained model.
 
-Everything is checked before weights are loaded (``prepare``); then parts become a model, the model an engine, and the
-loop takes steps until the recipe's end or a signal. Run again, the same recipe and folder go on from the latest
-checkpoint.
+All inputs are checked before weights are loaded (``inputs``). Then the model is built (``build``) and the loop takes
+steps until the last one or a signal. The same recipe and folder resume from the latest checkpoint.
 """
 
 import time
@@ -19,46 +18,59 @@ from blender.core.faults import full_disk_told
 from blender.core.folder import hold_folder
 from blender.model import trainable_parameters
 from blender.stream.killed_workers import explaining_killed_workers
-from blender.train.building import build
+from blender.train.build import build
 from blender.train.checkpoint import (
     VERSION,
+    Checkpoint,
     CheckpointState,
     prune,
     save_checkpoint,
 )
 from blender.train.data import eval_loader, num_steps, train_loader
+from blender.train.deepspeed_internals import full_size
+from blender.train.device import peak_flops, peak_memory
+from blender.train.distributed import Ranks, join_ranks
 from blender.train.engine import join_deepspeed, quieten
-from blender.train.evaluate import Evaluation
-from blender.train.events import Begun, Ended, Evaluated, Event, Logged, Saved, Stepped, Tell
+from blender.train.evaluate import Evaluator
+from blender.train.events import (
+    CheckpointSaved,
+    EvaluationDone,
+    Event,
+    MetricsLogged,
+    OnEvent,
+    RunEnded,
+    RunStarted,
+    StepDone,
+)
 from blender.train.export import export_model
-from blender.train.flops import count_arithmetic, peak_flops
+from blender.train.flops import count_flops
 from blender.train.folder import RUN, RunFolder
+from blender.train.inputs import RunInputs, open_inputs
 from blender.train.loop import Loop, Runner, Totals
-from blender.train.memory import peak_memory
 from blender.train.metrics import MetricsWriter, read_metrics
 from blender.train.plots import plot_loss
-from blender.train.prepare import Prepared, prepare
-from blender.train.ranks import Ranks, join_ranks
 from blender.train.recipe import TrainRecipe
-from blender.train.schedule import Schedule, num_warmup
+from blender.train.schedule import LearningRateSchedule, num_warmup
 from blender.train.signals import StopSignal
 from blender.train.vision_cache import VisionCache
 
 
-def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, overwrite: bool = False) -> Ended:
-    """Train, or go on training, as a recipe says.
+def train(
+    recipe: TrainRecipe, out: str | Path, on_event: OnEvent | None = None, *, overwrite: bool = False
+) -> RunEnded:
+    """Train as a recipe says; a run that was stopped resumes from its latest checkpoint.
 
     Args:
         recipe: The recipe.
-        out: Folder of the run; every rank must see the same one.
-        tell: Is told how it goes, on the first rank alone.
+        out: Folder of the run, the same for all ranks.
+        on_event: Called with every event (:mod:`blender.train.events`), on rank 0 only.
         overwrite: Delete another run that is in the folder.
 
     Returns:
-        How it ended.
+        The last event.
 
     Raises:
-        BlenderError: Something is wrong; one sentence says what.
+        BlenderError: The run cannot start or continue: a fault in recipe, data, folder, checkpoint or machine.
     """
     quieten()
     ranks = join_ranks()
@@ -66,7 +78,7 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     folder = RunFolder(Path(out))
-    prepared = prepare(recipe, ranks.world)
+    inputs = open_inputs(recipe, ranks.world)
     stop = StopSignal()
     with (
         _held(folder, recipe, ranks, overwrite=overwrite),
@@ -74,17 +86,17 @@ def train(recipe: TrainRecipe, out: str | Path, tell: Tell | None = None, *, ove
         explaining_killed_workers(),
         stop.watching(),
     ):
-        run = _Run(recipe, folder, prepared, ranks, tell if tell and ranks.is_first else _silent)
+        run = _TrainingRun(recipe, folder, inputs, ranks, on_event if on_event and ranks.is_first else _ignore)
         return run.run(stop)
 
 
-def _silent(event: Event) -> None:
-    """Tell nobody."""
+def _ignore(event: Event) -> None:
+    """Do nothing with an event."""
 
 
 @contextmanager
 def _held(folder: RunFolder, recipe: TrainRecipe, ranks: Ranks, *, overwrite: bool) -> Iterator[None]:
-    """Hold the folder on the first rank, and prepare it; a fault there is raised on every rank."""
+    """Lock and prepare the folder on rank 0; an error there is raised on every rank."""
     with ExitStack() as stack:
 
         def prepare_folder() -> None:
@@ -95,80 +107,81 @@ def _held(folder: RunFolder, recipe: TrainRecipe, ranks: Ranks, *, overwrite: bo
                 folder.check(recipe)
                 folder.keep_recipe(recipe)
 
-        ranks.agree(prepare_folder)
+        ranks.on_first(prepare_folder)
         yield
 
 
 @dataclass
-class _Run:
+class _TrainingRun:
     """A run in its folder."""
 
     recipe: TrainRecipe
     folder: RunFolder
-    prepared: Prepared
+    inputs: RunInputs
     ranks: Ranks
-    tell: Tell
+    on_event: OnEvent
 
-    def run(self, stop: StopSignal) -> Ended:
+    def run(self, stop: StopSignal) -> RunEnded:
         loader = train_loader(
-            self.recipe, self.prepared.sources.train, self.prepared.encoder, self.prepared.collator,
-            self.prepared.plan, self.ranks,
+            self.recipe, self.inputs.sources.train, self.inputs.encoder, self.inputs.collator,
+            self.inputs.plan, self.ranks,
         )  # fmt: skip
         total = num_steps(self.recipe, loader)
-        latest = self.ranks.agree(self.folder.verified_latest)
+        latest = self.ranks.on_first(self.folder.verified_latest)
         if latest is not None:
-            loader.load_state_dict(latest[1].stream)
-            if latest[1].step >= total and self.ranks.agree(self.folder.has_model):
-                return self._ended(total, total, dict(latest[1].skipped), was_complete=True)
-        self.built = build(self.recipe, self.prepared, self.ranks, latest)
-        self._wire(loader, total, latest, stop)
+            loader.load_state_dict(latest.state.stream)
+            if latest.state.step >= total and self.ranks.on_first(self.folder.has_model):
+                return self._ended(total, total, dict(latest.state.skipped), was_complete=True)
+        self.built = build(self.recipe, self.inputs, self.ranks, latest)
+        self._make_loop(loader, total, latest, stop)
         with _writer(self.folder, self.recipe, self.loop.step, self.ranks) as writer:
             self.writer = writer
             signal = self._steps(total)
         if signal:
-            ended = Ended(self.loop.step, total, signal, skipped=self._skipped())
-            self.tell(ended)
+            ended = RunEnded(self.loop.step, total, signal, skipped=self._skipped())
+            self.on_event(ended)
             return ended
         self._export()
         return self._ended(self.loop.step, total, self._skipped())
 
-    def _wire(self, loader: Any, total: int, latest: tuple[Path, CheckpointState] | None, stop: StopSignal) -> None:
-        """Put loop and evaluation together, where a checkpoint stood."""
-        recipe, plan = self.recipe, self.prepared.plan
-        said = recipe.schedule
-        schedule = Schedule(said.kind, total, num_warmup(said.warmup, total), said.floor)
-        cache = VisionCache(recipe.vision_cache, self._see) if recipe.vision_cache else None
+    def _make_loop(self, loader: Any, total: int, latest: Checkpoint | None, stop: StopSignal) -> None:
+        """Make the loop and the evaluator, in the state of a checkpoint."""
+        recipe, plan = self.recipe, self.inputs.plan
+        decay = recipe.schedule
+        schedule = LearningRateSchedule(decay.kind, total, num_warmup(decay.warmup, total), decay.floor)
+        cache = VisionCache(recipe.vision_cache, self._encode_images) if recipe.vision_cache else None
         self.runner = Runner(self.built.engine, self.ranks, self.built.model.image_positions, cache)
         self.loop = Loop(
-            self.runner, loader, plan, schedule, count_arithmetic(self.built.model), recipe.seed, wants_stop=stop
+            self.runner, loader, plan, schedule, count_flops(self.built.model), recipe.seed, stop_signal=stop
         )
-        self.before: Counter[str] = Counter()
+        #: samples that could not be used before the run was resumed
+        self.skipped_before: Counter[str] = Counter()
         if latest is not None:
-            state = latest[1]
+            state = latest.state
             self.loop.step, self.loop.samples, self.loop.tokens = state.step, state.samples, state.tokens
-            self.before = Counter(state.skipped)
-        self.evaluation: Evaluation | None = None
-        if recipe.evaluation is not None and self.prepared.sources.evaluation is not None:
-            source = self.prepared.sources.evaluation
-            evaluated = eval_loader(recipe, source, self.prepared.encoder, self.prepared.collator, plan, self.ranks)
+            self.skipped_before = Counter(state.skipped)
+        self.evaluator: Evaluator | None = None
+        if recipe.evaluation is not None and self.inputs.sources.evaluation is not None:
+            source = self.inputs.sources.evaluation
+            samples = eval_loader(recipe, source, self.inputs.encoder, self.inputs.collator, plan, self.ranks)
             rows = (recipe.evaluation.micro or plan.micro) * self.ranks.world
-            self.evaluation = Evaluation(evaluated, self.prepared.sources.datasets, rows, recipe.evaluation.samples)
+            self.evaluator = Evaluator(samples, self.inputs.sources.datasets, rows, recipe.evaluation.samples)
 
-    def _see(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _encode_images(self, pixels: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             features: torch.Tensor = self.built.model.encode_images(pixels)
         return features
 
     def _steps(self, total: int) -> int:
-        """Take all steps that are left; returns the number of a signal that wants to stop, or 0."""
-        self._begin(total)
+        """Take all remaining steps; returns the number of the signal that stopped the run, or 0."""
+        self._report_start(total)
         recipe, loop = self.recipe, self.loop
         evaluation, checkpoints = recipe.evaluation, recipe.checkpoints
         if loop.step == 0:
             self._evaluate()
         while loop.step < total:
             signal = loop.take_step()
-            self.tell(Stepped(loop.step, total, loop.loss))
+            self.on_event(StepDone(loop.step, total, loop.loss))
             is_last = loop.step == total
             if loop.step % recipe.logging.every == 0 or is_last or signal:
                 self._log()
@@ -182,15 +195,15 @@ class _Run:
                 return signal
         return 0
 
-    def _begin(self, total: int) -> None:
-        plan, model = self.prepared.plan, self.built.model
+    def _report_start(self, total: int) -> None:
+        plan, model = self.inputs.plan, self.built.model
         groups = trainable_parameters(model)
-        trained = {name: sum(_size(weight) for _, weight in members) for name, members in groups.items()}
-        every = sum(map(_size, model.parameters()))
+        trained = {name: sum(full_size(weight) for _, weight in members) for name, members in groups.items()}
+        num_weights = sum(map(full_size, model.parameters()))
         device = torch.cuda.get_device_name() if self.ranks.device.type == "cuda" else "CPU"
-        self.tell(
-            Begun(
-                self.recipe.name, self.loop.step, total, plan.world, device, trained, every,
+        self.on_event(
+            RunStarted(
+                self.recipe.name, self.loop.step, total, plan.world, device, trained, num_weights,
                 plan.rows, plan.micro, plan.accumulation,
             )
         )  # fmt: skip
@@ -200,10 +213,10 @@ class _Run:
         samples, tokens, positions, flops = self.ranks.sum(
             [totals.samples, totals.tokens, totals.positions, totals.flops]
         )
-        slowest = self.ranks.gather((totals.waited / totals.seconds, peak_memory(self.ranks.device)))
+        slowest = self.ranks.gather((totals.data_wait / totals.seconds, peak_memory(self.ranks.device)))
         peak = peak_flops(self.ranks.device)
         cache = self.runner.cache
-        event = Logged(
+        event = MetricsLogged(
             step=self.loop.step,
             loss=totals.loss / max(1, totals.trained),
             lr=max(group["lr"] for group in self.built.engine.optimizer.param_groups),
@@ -218,27 +231,27 @@ class _Run:
             mfu=flops / totals.seconds / (peak * self.ranks.world) if peak else None,
             memory=max(memory for _, memory in slowest),
             padding_share=1 - tokens / positions,
-            cache_share=cache.num_found / max(1, cache.num_asked) if cache else None,
+            cache_share=cache.num_hits / max(1, cache.num_requests) if cache else None,
         )
         self._record(event)
 
     def _evaluate(self) -> tuple[float | None, bool]:
         """Evaluate; returns the loss, and whether it is the lowest so far."""
-        if self.evaluation is None:
+        if self.evaluator is None:
             return None, False
-        event = self.evaluation.run(self.runner, self.loop.step)
+        event = self.evaluator.run(self.runner, self.loop.step)
         self._record(event)
-        best = self.ranks.agree(self.folder.best)
-        lowest = None if best is None else best[1].eval_loss
+        best = self.ranks.on_first(self.folder.best)
+        lowest = None if best is None else best.state.eval_loss
         return event.loss, self.loop.step > 0 and (lowest is None or event.loss < lowest)
 
-    def _record(self, event: Logged | Evaluated) -> None:
+    def _record(self, event: MetricsLogged | EvaluationDone) -> None:
         if self.writer is not None:
             self.writer.write(event)
-        self.tell(event)
+        self.on_event(event)
 
     def _save(self, eval_loss: float | None) -> None:
-        begun = time.perf_counter()
+        begin = time.perf_counter()
         loop = self.loop
         state = CheckpointState(
             version=VERSION,
@@ -246,7 +259,7 @@ class _Run:
             stream=loop.loader.state_dict(),
             loss_scale=self.built.masters.loss_scale(),
             recipe_hash=self.recipe.hash(),
-            decisive=self.recipe.decisive(),
+            identity=self.recipe.identity(),
             samples=loop.samples,
             tokens=loop.tokens,
             skipped=dict(self._skipped()),
@@ -257,31 +270,31 @@ class _Run:
         path = save_checkpoint(self.folder.checkpoints, state, self.built.masters, self.ranks)
         if self.ranks.is_first:
             prune(self.folder.checkpoints, self.recipe.checkpoints.keep, self.recipe.checkpoints.best)
-        self.ranks.wait()
-        self.tell(Saved(loop.step, path, time.perf_counter() - begun))
+        self.ranks.barrier()
+        self.on_event(CheckpointSaved(loop.step, path, time.perf_counter() - begin))
 
     def _skipped(self) -> Counter[str]:
-        """Count the samples that could not be used, over all ranks; all ranks together."""
-        every = self.ranks.gather(dict(self.loop.loader.skipped))
-        return sum(map(Counter, every), self.before.copy())
+        """Count the samples that could not be used, over all ranks, which must call this together."""
+        counts = self.ranks.gather(dict(self.loop.loader.skipped))
+        return sum(map(Counter, counts), self.skipped_before.copy())
 
     def _export(self) -> None:
-        """Write the final model, and the best one where it is another."""
+        """Write the final model, and the best one if it is not the final one."""
         self.built.engine.eval()
-        final, best = self.ranks.agree(lambda: (self.folder.latest(), self.folder.verified_best()))
+        final, best = self.ranks.on_first(lambda: (self.folder.latest(), self.folder.verified_best()))
         assert final is not None
-        chosen = [(final, self.folder.model)]
-        if self.recipe.checkpoints.best and best is not None and best[0] != final[0]:
-            chosen.insert(0, (best, self.folder.best_model))
-        for checkpoint, place in chosen:
-            export_model(self.built.model, self.prepared.processor, *checkpoint, place, self.ranks)
+        exports = [(final, self.folder.model)]
+        if self.recipe.checkpoints.best and best is not None and best.path != final.path:
+            exports.insert(0, (best, self.folder.best_model))
+        for checkpoint, folder in exports:
+            export_model(self.built.model, self.inputs.processor, checkpoint, folder, self.ranks)
         if self.ranks.is_first:
             plot_loss(read_metrics(self.folder.path), self.recipe.name, self.folder.path)
 
-    def _ended(self, step: int, total: int, skipped: dict[str, int], *, was_complete: bool = False) -> Ended:
+    def _ended(self, step: int, total: int, skipped: dict[str, int], *, was_complete: bool = False) -> RunEnded:
         best = self.folder.best_model if self.folder.best_model.is_dir() else None
-        ended = Ended(step, total, None, self.folder.model, best, skipped, was_complete)
-        self.tell(ended)
+        ended = RunEnded(step, total, None, self.folder.model, best, skipped, was_complete)
+        self.on_event(ended)
         return ended
 
 
@@ -292,7 +305,3 @@ def _writer(folder: RunFolder, recipe: TrainRecipe, step: int, ranks: Ranks) -> 
         return
     with MetricsWriter(folder.path, recipe, step) as writer:
         yield writer
-
-
-def _size(parameter: Any) -> int:
-    return int(getattr(parameter, "ds_numel", parameter.numel()))

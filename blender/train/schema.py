@@ -1,4 +1,4 @@
-"""The JSON Schema of a training recipe, made from the models, so that editors complete and check recipes.
+"""The JSON Schema of a training recipe, generated from the pydantic models, for completion and checks in editors.
 
 ``python -m blender.train`` writes it to ``schemas/train-recipe.schema.json``.
 """
@@ -16,15 +16,15 @@ def train_recipe_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     schema["properties"]["template"]["enum"] = [*TEMPLATES, CHAT]
     schema["properties"]["data"] = {"$ref": "#/$defs/Data"}
-    member = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/Member"}]}
+    member = {"anyOf": [{"type": "string", "minLength": 1}, {"$ref": "#/$defs/BlendMember"}]}
     members = {"type": "object", "additionalProperties": member, "minProperties": 1}
     blends = definitions["Data"]["properties"]["blends"]
     definitions["Data"]["properties"]["blends"] = {
         "anyOf": [{"type": "string", "minLength": 1}, members],
         "description": blends["description"],
     }
-    inner = definitions["Member"]["properties"]["members"]
-    definitions["Member"]["properties"]["members"] = {
+    inner = definitions["BlendMember"]["properties"]["members"]
+    definitions["BlendMember"]["properties"]["members"] = {
         "anyOf": [members, {"type": "null"}],
         "description": inner["description"],
     }

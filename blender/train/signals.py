@@ -1,6 +1,6 @@
-"""SIGTERM and SIGINT as a wish to stop after the step: noted, asked for once a step, obeyed with a checkpoint.
+"""SIGTERM and SIGINT stop a run after its current step: the loop asks once a step, and saves a checkpoint.
 
-A second one is not waited for: it has its usual effect.
+A second signal has its usual effect at once.
 """
 
 import signal
@@ -14,31 +14,31 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignal:
-    """Remembers the signal that wants the run to stop."""
+    """Remembers the signal that asks the run to stop."""
 
     def __init__(self) -> None:
         self.number = 0
-        self._before: dict[int, Any] = {}
+        self._handlers: dict[int, Any] = {}
 
     def __call__(self) -> int:
-        """Return the number of the signal that came, or 0."""
+        """Return the number of the signal that arrived, or 0."""
         return self.number
 
     @contextmanager
     def watching(self) -> Iterator["StopSignal"]:
-        """Take signals within; the handlers that were there are put back."""
-        # Python lets no other thread take signals
+        """Handle the signals inside the block; the previous handlers are restored after it."""
+        # Python allows signal handlers in the main thread only
         for number in _SIGNALS if threading.current_thread() is threading.main_thread() else ():
-            self._before[number] = signal.signal(number, self._note)
+            self._handlers[number] = signal.signal(number, self._note)
         try:
             yield self
         finally:
-            self._put_back()
+            self._restore()
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self.number = number
-        self._put_back()
+        self._restore()
 
-    def _put_back(self) -> None:
-        for number, handler in self._before.items():
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)

@@ -64,7 +64,7 @@ def demo(tmp_path_factory):
     from blender import load_recipe, write_blend
     from blender.demo import draw_corpus
     from blender.shards.reader import open_blend
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     folder = tmp_path_factory.mktemp("ablated")
     draw_corpus(folder / "corpus", num_images=24, workers=1)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from blender import load_recipe, open_blend, write_blend
-from blender.train.tiny import make_tiny_parts
+from blender.train.tiny_models import make_tiny_parts
 from tests import corpora
 from tests.train import recipes
 

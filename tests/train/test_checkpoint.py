@@ -4,6 +4,7 @@ import pytest
 from blender.core.errors import TrainError
 from blender.train.checkpoint import (
     VERSION,
+    Checkpoint,
     CheckpointState,
     best_checkpoint,
     check_fits,
@@ -42,7 +43,7 @@ def test_the_latest_and_the_best_are_kept_and_leftovers_cleared_away(tmp_path):
     for step, loss in ((1, 3.0), (2, 1.0), (3, None), (4, 1.0), (5, 2.0), (6, None)):
         put(tmp_path, step, loss)
     (tmp_path / "step-00000009.partial").mkdir()
-    assert best_checkpoint(tmp_path).name == "step-00000002"
+    assert best_checkpoint(tmp_path).path.name == "step-00000002"
     prune(tmp_path, 2, best=True)
     assert names(tmp_path) == ["step-00000002", "step-00000005", "step-00000006"]
     prune(tmp_path, 1, best=False)
@@ -57,14 +58,14 @@ def test_without_evaluation_none_is_best(tmp_path):
 
 def test_a_checkpoint_of_another_model_or_version_is_refused(tmp_path):
     path = put(tmp_path, 1)
-    check_fits(path, state(1), {"a": (2, 3)})
+    check_fits(Checkpoint(path, state(1)), {"a": (2, 3)})
     for shapes, words in (
         ({"a": (2, 4)}, "its a is 2 x 3, and this one's 2 x 4"),
         ({"a": (2, 3), "b": (1,)}, "its b is missing, and this one's 1"),
         ({}, "its a is 2 x 3, and this one's missing"),
     ):
         with pytest.raises(TrainError, match=words):
-            check_fits(path, state(1), shapes)
+            check_fits(Checkpoint(path, state(1)), shapes)
     with pytest.raises(TrainError, match="has version 99"):
         read_state(put(tmp_path, 2, version=99))
 

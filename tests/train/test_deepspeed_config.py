@@ -3,7 +3,7 @@ import json
 import pytest
 
 from blender.core.errors import TrainError
-from blender.train.arithmetic import plan_batch
+from blender.train.batch_plan import plan_batch
 from blender.train.deepspeed_config import deepspeed_config
 from tests.train.recipes import make
 

@@ -5,9 +5,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from blender.model import VisualChatModel, set_trainable
-from blender.train.batches import num_trained
-from blender.train.flops import count_arithmetic
-from tests.train.test_batches import make_batch
+from blender.train.flops import count_flops
+from blender.train.micro_batches import num_trained
+from tests.train.test_micro_batches import make_batch
 
 
 @pytest.mark.parametrize("language", ["frozen", "full"])
@@ -25,7 +25,7 @@ def test_it_is_what_pytorch_counts(parts, language):
         output.loss.backward()
     counted = counter.get_flop_counts()["Global"]
     matrices = sum(count for name, count in counted.items() if "attention" not in str(name) and "conv" not in str(name))
-    arithmetic = count_arithmetic(model)
+    arithmetic = count_flops(model)
     mine = arithmetic.per_position * batch.num_tokens + arithmetic.per_trained * num_trained(batch)
     # one image that stands for nothing goes through tower and projector
     mine += arithmetic.per_image
@@ -37,5 +37,5 @@ def test_images_that_look_at_nothing_cost_no_pairs(parts):
     costs = {}
     for attention in ("mmca", "causal"):
         model = VisualChatModel.from_parts(*parts, attention=attention)
-        costs[attention] = count_arithmetic(model).of(batch, 0)
+        costs[attention] = count_flops(model).of(batch, 0)
     assert costs["mmca"] < costs["causal"]

@@ -1,4 +1,4 @@
-from blender.train.events import Evaluated
+from blender.train.events import EvaluationDone
 from blender.train.metrics import METRICS, MetricsWriter, read_metrics
 from blender.train.plots import plot_loss
 from tests.train.recipes import make
@@ -10,7 +10,7 @@ RECIPE = make(CONTENT, logging={"tensorboard": False})
 def write(folder, steps, begin=0):
     with MetricsWriter(folder, RECIPE, begin) as writer:
         for step in steps:
-            writer.write(Evaluated(step, 1.0 / (step + 1), {"llava": 0.5, "cgd": 0.25}, 10, 0.1))
+            writer.write(EvaluationDone(step, 1.0 / (step + 1), {"llava": 0.5, "cgd": 0.25}, 10, 0.1))
 
 
 def test_a_run_that_goes_on_takes_off_what_came_after_its_checkpoint(tmp_path):

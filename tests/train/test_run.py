@@ -11,7 +11,7 @@ from blender.model import VisualChatModel, VisualChatProcessor
 from blender.serve.loading import open_model
 from blender.train import loop
 from blender.train.checkpoint import list_checkpoints, read_state
-from blender.train.events import Begun, Ended, Evaluated, Logged, Saved
+from blender.train.events import CheckpointSaved, EvaluationDone, MetricsLogged, RunEnded, RunStarted
 from blender.train.metrics import read_metrics
 from blender.train.run import train
 from tests.corpora import contents
@@ -54,7 +54,7 @@ def kinds(told, kind):
 
 def test_the_loss_falls_and_every_figure_is_told_and_written(whole):
     folder, told = whole
-    logged, evaluated = kinds(told, Logged), kinds(told, Evaluated)
+    logged, evaluated = kinds(told, MetricsLogged), kinds(told, EvaluationDone)
     assert [event.step for event in logged] == list(range(1, 9))
     assert [event.step for event in evaluated] == [0, 4, 8]
     assert evaluated[-1].loss < evaluated[1].loss < evaluated[0].loss - 0.3
@@ -72,19 +72,19 @@ def test_the_loss_falls_and_every_figure_is_told_and_written(whole):
 
 def test_the_loss_of_each_dataset_adds_up_to_that_of_all(whole):
     """Means over tokens: between the smallest and the largest, and every dataset of the eval split is there."""
-    for event in kinds(whole[1], Evaluated):
+    for event in kinds(whole[1], EvaluationDone):
         assert {"llava", "llava_otter_blend"} <= set(event.datasets)
         assert min(event.datasets.values()) < event.loss < max(event.datasets.values())
 
 
 def test_rates_follow_the_schedule(whole):
-    rates = [event.lr for event in kinds(whole[1], Logged)]
+    rates = [event.lr for event in kinds(whole[1], MetricsLogged)]
     assert rates[:3] == [0.005, 0.01, 0.01]
     assert rates[3:] == sorted(rates[3:], reverse=True)
 
 
 def test_only_projector_and_embedding_are_trained(whole):
-    (begun,) = kinds(whole[1], Begun)
+    (begun,) = kinds(whole[1], RunStarted)
     assert set(begun.trained) == {"projector", "embedding"}
     assert sum(begun.trained.values()) < begun.num_weights / 2
 
@@ -111,15 +111,15 @@ def test_pictures_and_record_are_left(whole):
 def test_the_latest_checkpoints_are_kept(whole):
     folder, told = whole
     assert [path.name for path in list_checkpoints(folder / "checkpoints")] == ["step-00000006", "step-00000008"]
-    assert [event.step for event in kinds(told, Saved)] == [2, 4, 6, 8]
-    assert read_state(folder / "checkpoints" / "step-00000008").eval_loss == kinds(told, Evaluated)[-1].loss
+    assert [event.step for event in kinds(told, CheckpointSaved)] == [2, 4, 6, 8]
+    assert read_state(folder / "checkpoints" / "step-00000008").eval_loss == kinds(told, EvaluationDone)[-1].loss
 
 
 def test_a_run_that_is_complete_is_left_alone(whole, make):
     told = []
     ended = train(make(), whole[0], told.append)
     assert ended.was_complete
-    assert kinds(told, Begun) == []
+    assert kinds(told, RunStarted) == []
 
 
 class _Stop(Exception):
@@ -134,7 +134,7 @@ def test_a_run_goes_on_bit_for_bit(whole, make, tmp_path, deepspeed):
     """Stopped in the second epoch after a checkpoint and one more step; at every ZeRO stage, also another one."""
 
     def stop_after(event):
-        if isinstance(event, Logged) and event.step == 5:
+        if isinstance(event, MetricsLogged) and event.step == 5:
             raise _Stop
 
     with pytest.raises(_Stop):
@@ -142,7 +142,7 @@ def test_a_run_goes_on_bit_for_bit(whole, make, tmp_path, deepspeed):
     assert max(losses(tmp_path / "run")) == 5
     told = []
     train(make(deepspeed=deepspeed), tmp_path / "run", told.append)
-    assert kinds(told, Begun)[0].step == 4
+    assert kinds(told, RunStarted)[0].step == 4
     there = losses(tmp_path / "run")
     if deepspeed == {"stage": 0}:
         assert there == losses(whole[0])
@@ -193,9 +193,9 @@ def test_adapters_packing_cache_and_everything_else_at_once(make, tmp_path):
     }
     told = []
     train(make(**changes), tmp_path, told.append)
-    logged = kinds(told, Logged)
+    logged = kinds(told, MetricsLogged)
     assert logged[-1].loss < logged[0].loss - 0.3
-    assert set(kinds(told, Begun)[0].trained) == {"projector", "embedding", "language"}
+    assert set(kinds(told, RunStarted)[0].trained) == {"projector", "embedding", "language"}
     assert logged[0].cache_share < logged[-1].cache_share, "images come again"
     model = VisualChatModel.from_pretrained(tmp_path / "model")
     adapters = [weight for name, weight in model.named_parameters() if "lora_B" in name]
@@ -209,7 +209,7 @@ def test_dropout_is_drawn_from_seed_and_step(make, tmp_path):
     train(make(**changes), tmp_path / "whole")
 
     def stop(event):
-        if isinstance(event, Saved) and event.step == 2:
+        if isinstance(event, CheckpointSaved) and event.step == 2:
             raise _Stop
 
     with pytest.raises(_Stop):
@@ -230,7 +230,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_samples(make, tmp_path
 
 def test_the_best_model_is_written_beside_the_last(make, tmp_path, monkeypatch):
     """A rate below 0 unlearns in the later steps: the earlier model is the better."""
-    monkeypatch.setattr(loop.Schedule, "share", lambda self, step: 1.0 if step < 4 else -1.0)
+    monkeypatch.setattr(loop.LearningRateSchedule, "share", lambda self, step: 1.0 if step < 4 else -1.0)
     ended = train(make(evaluation={"every": 2}, checkpoints={"every": 2, "keep": 1}), tmp_path)
     evals = losses(tmp_path, "eval")
     best = min((step for step in evals if step), key=evals.get)
@@ -420,7 +420,7 @@ def test_a_damaged_model_is_not_opened(whole, tmp_path, name):
 def test_a_checkpoint_of_another_model_is_refused(make, whole, blend, parts, tmp_path):
     """The recipe is the same, the parts behind its folders are not."""
     from blender import open_blend
-    from blender.train.tiny import make_tiny_parts
+    from blender.train.tiny_models import make_tiny_parts
 
     texts = ["".join(span.text for span in open_blend(blend)[row].sample.spans) for row in range(20)]
     language, vision = make_tiny_parts(tmp_path / "wider", texts, width=64, vocabulary=400, image_size=32)
@@ -452,7 +452,7 @@ def test_a_full_disk_is_told_and_the_run_goes_on_afterwards(make, whole, mount_d
 
 def test_two_runs_never_write_into_one_folder(make, tmp_path):
     def again(event):
-        if isinstance(event, Begun):
+        if isinstance(event, RunStarted):
             with pytest.raises(FolderError, match="right now"):
                 train(make(), tmp_path)
             raise _Stop
@@ -463,7 +463,7 @@ def test_two_runs_never_write_into_one_folder(make, tmp_path):
 
 def test_samples_that_cannot_be_used_are_counted_over_stops(make, tmp_path):
     ended = train(make(data__max_tokens=40, schedule={"epochs": 1}, evaluation=None), tmp_path)
-    assert isinstance(ended, Ended)
+    assert isinstance(ended, RunEnded)
     assert ended.skipped["too_long"] > 0
     assert read_state(list_checkpoints(tmp_path / "checkpoints")[-1]).skipped == dict(ended.skipped)
 

@@ -3,11 +3,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.core.errors import TrainError
-from blender.train.arithmetic import plan_batch
-from blender.train.schedule import Schedule, num_warmup
+from blender.train.batch_plan import plan_batch
+from blender.train.schedule import LearningRateSchedule, num_warmup
 
 SCHEDULES = st.builds(
-    lambda kind, steps, part, floor: Schedule(kind, steps, int(steps * part), floor),
+    lambda kind, steps, part, floor: LearningRateSchedule(kind, steps, int(steps * part), floor),
     st.sampled_from(["cosine", "linear", "constant"]),
     st.integers(1, 500),
     st.floats(0, 1),
@@ -27,7 +27,7 @@ def test_a_rate_rises_to_its_highest_and_never_again(schedule):
 
 
 def test_a_cosine_is_half_way_down_half_way_through():
-    schedule = Schedule("cosine", 110, 10, 0.2)
+    schedule = LearningRateSchedule("cosine", 110, 10, 0.2)
     assert schedule.share(0) == 0.1
     assert schedule.share(9) == schedule.share(10) == 1
     assert schedule.share(60) == pytest.approx(0.6)

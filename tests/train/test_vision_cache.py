@@ -32,9 +32,9 @@ def test_features_are_the_tower_s_in_order_and_memory_is_bounded(batches, room):
         features = cache.features(images(numbers), DEVICE)
         assert features[:, 0, 0].tolist() == numbers
         assert features.shape == (len(numbers), 3, 2)
-        assert sum(kept.nbytes for kept in cache._kept.values()) <= room * SIZE
-    assert cache.num_asked == sum(map(len, batches))
-    assert cache.num_found == cache.num_asked - len(tower.seen)
+        assert sum(kept.nbytes for kept in cache._features.values()) <= room * SIZE
+    assert cache.num_requests == sum(map(len, batches))
+    assert cache.num_hits == cache.num_requests - len(tower.seen)
 
 
 def test_an_image_is_encoded_once_while_there_is_room():
@@ -43,7 +43,7 @@ def test_an_image_is_encoded_once_while_there_is_room():
     for numbers in ([1, 2, 1], [2, 3], [3, 1]):
         cache.features(images(numbers), DEVICE)
     assert tower.seen == [1, 2, 3]
-    assert cache.num_found == 4
+    assert cache.num_hits == 4
 
 
 def test_the_least_recently_used_is_dropped():

@@ -1,9 +1,9 @@
-"""What a run would need, worked out from configurations alone: batch arithmetic, weights, memory, and whether it fits.
+"""What a run would need, computed from configurations alone: batches, weights, memory, and whether it fits.
 
-Parts are built on PyTorch's meta device, which has shapes and no numbers, so counts are exact. The recipe may name the
-parts' configurations itself (``model.shapes``); then nothing else is read, and no network is needed. The memory of each
-GPU is estimated (:mod:`blender.train.estimate`) for the recipe's ZeRO stage and for every other, so that a run that
-does not fit comes with the stage at which it would.
+The model is built on PyTorch's meta device, which has shapes without data, so the counts are exact. The recipe may
+contain the parts' configurations (``model.shapes``); then nothing else is read, and no network is needed. The memory of
+each GPU is estimated (:mod:`blender.train.memory_estimate`) for the recipe's ZeRO stage and for every other one, so
+that a run that does not fit is reported with the first stage at which it would.
 """
 
 from collections.abc import Mapping
@@ -14,29 +14,30 @@ import torch
 
 from blender.core.errors import TrainError
 from blender.model import VisualChatConfig, VisualChatModel, trainable_parameters
-from blender.train.arithmetic import BatchPlan, plan_batch
-from blender.train.building import choose_trained
+from blender.train.batch_plan import BatchPlan, plan_batch
+from blender.train.build import choose_trained
 from blender.train.engine import choose_accelerator
-from blender.train.estimate import estimate
-from blender.train.prepare import model_config, model_settings
+from blender.train.inputs import model_config, model_settings
+from blender.train.memory_estimate import estimate
 from blender.train.recipe import Offload, Stage, TrainRecipe
 
-#: bytes of a GPU, unless another one is named
+#: default bytes of a GPU
 GPU_MEMORY = 80_000_000_000
-#: ZeRO stages and what is offloaded, from the fastest to the smallest
+#: ZeRO stages and offloads, from the fastest to the one that needs least memory
 _SETTINGS: tuple[tuple[Stage, Offload], ...] = (
     (0, "none"), (1, "none"), (2, "none"), (3, "none"), (2, "optimizer"), (3, "optimizer"), (3, "all"),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Setting:
-    """A ZeRO stage, what is offloaded, and what that needs."""
+class ZeroSetting:
+    """A ZeRO stage with an offload, and the memory it needs."""
 
     stage: Stage
     offload: Offload
-    #: bytes of each GPU, and of the host for each of them
+    #: bytes of each GPU
     total: int
+    #: bytes of the host, for each GPU
     host: int
     fits: bool
 
@@ -46,18 +47,18 @@ class Setting:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a run fits, and what would help."""
+class MemoryVerdict:
+    """Whether a run fits, and with which ZeRO stage and offload it would."""
 
     #: bytes of each GPU
     gpu_memory: int
-    #: whether the recipe fits as it is
+    #: whether the recipe fits unchanged
     fits: bool
-    #: what else there is, from the fastest to the smallest; the recipe's own among them
-    settings: tuple[Setting, ...]
+    #: all settings, from the fastest to the one that needs least memory; the recipe's own is among them
+    settings: tuple[ZeroSetting, ...]
 
     @property
-    def remedy(self) -> Setting | None:
+    def remedy(self) -> ZeroSetting | None:
         """The fastest setting that fits; None where none does."""
         return next((setting for setting in self.settings if setting.fits), None)
 
@@ -68,17 +69,19 @@ class DryRun:
 
     name: str
     plan: BatchPlan
-    #: positions of a row at most, and of an image
+    #: positions of a row, at most
     positions: int
+    #: positions of an image
     image_positions: int
-    #: numbers of weights by part, and of trained ones by group
+    #: number of weights by part
     weights: Mapping[str, int]
+    #: number of trained weights by group
     trained: Mapping[str, int]
-    #: bytes of each GPU by part, with a word on what it is
+    #: bytes of each GPU by part, with a description
     memory: Mapping[str, tuple[int, str]]
-    #: bytes of the host for what is offloaded, per process
+    #: bytes of the host for offloaded weights and states, for each GPU
     host: int
-    verdict: Verdict
+    verdict: MemoryVerdict
     warnings: tuple[str, ...]
 
     @property
@@ -88,7 +91,7 @@ class DryRun:
 
 
 def dry_run(recipe: TrainRecipe, gpus: int, gpu_memory: int = GPU_MEMORY) -> DryRun:
-    """Work out what a run would need.
+    """Compute what a run would need.
 
     Args:
         recipe: The recipe.
@@ -96,7 +99,7 @@ def dry_run(recipe: TrainRecipe, gpus: int, gpu_memory: int = GPU_MEMORY) -> Dry
         gpu_memory: Bytes of each.
 
     Raises:
-        BlenderError: The batch cannot be divided, or the parts' configurations cannot be had.
+        BlenderError: The batch cannot be divided, or the parts' configurations cannot be read.
     """
     choose_accelerator()
     plan = plan_batch(recipe.batch.global_, recipe.batch.micro, gpus)
@@ -113,7 +116,7 @@ def dry_run(recipe: TrainRecipe, gpus: int, gpu_memory: int = GPU_MEMORY) -> Dry
     numbers = sum(parts.values()), sum(groups.values())
     memory, host = estimate(recipe, plan, config, *numbers)
     total = sum(size for size, _ in memory.values())
-    verdict = Verdict(gpu_memory, total <= gpu_memory, _settings(recipe, plan, config, numbers, gpu_memory))
+    verdict = MemoryVerdict(gpu_memory, total <= gpu_memory, _settings(recipe, plan, config, numbers, gpu_memory))
     return DryRun(
         recipe.name, plan, recipe.data.max_tokens, model.image_positions, parts, groups, memory, host, verdict,
         tuple(_warnings(recipe, plan)),
@@ -122,48 +125,47 @@ def dry_run(recipe: TrainRecipe, gpus: int, gpu_memory: int = GPU_MEMORY) -> Dry
 
 def _settings(
     recipe: TrainRecipe, plan: BatchPlan, config: Any, numbers: tuple[int, int], gpu_memory: int
-) -> tuple[Setting, ...]:
-    """Estimate every ZeRO stage that the recipe could name."""
-    found = []
+) -> tuple[ZeroSetting, ...]:
+    """Estimate every ZeRO stage and offload that the recipe could use."""
+    settings = []
     for stage, offload in _SETTINGS:
-        # stage 0 works in fp32 alone, and features are not kept at stage 3: rules.py
+        # rules.py refuses these
         if (stage == 0 and recipe.precision != "fp32") or (stage == 3 and recipe.vision_cache is not None):
             continue
         deepspeed = recipe.deepspeed.model_copy(update={"stage": stage, "offload": offload})
         memory, host = estimate(recipe.model_copy(update={"deepspeed": deepspeed}), plan, config, *numbers)
         total = sum(size for size, _ in memory.values())
-        found.append(Setting(stage, offload, total, host, total <= gpu_memory))
-    return tuple(found)
+        settings.append(ZeroSetting(stage, offload, total, host, total <= gpu_memory))
+    return tuple(settings)
 
 
 def shaped_config(recipe: TrainRecipe) -> VisualChatConfig:
-    """Give the joined model's configuration, from the recipe's shapes where it has them.
+    """Return the joined model's configuration, from the recipe's shapes if it has them.
 
     Raises:
         ModelError: The parts' own configurations cannot be read.
-        TrainError: The shapes are of no model that is known.
+        TrainError: The shapes are of an unknown type of model.
     """
     shapes = recipe.model.shapes
     if shapes.language is None or shapes.vision is None:
         return model_config(recipe.model)
     from transformers import AutoConfig
 
-    made = {}
+    parts = {}
     for part, shape in (("language", shapes.language), ("vision", shapes.vision)):
-        kind = shape.get("model_type")
         try:
-            made[part] = AutoConfig.for_model(**shape)
+            parts[part] = AutoConfig.for_model(**shape)
         except (TypeError, ValueError, KeyError) as error:
             raise TrainError(
-                f"model.shapes.{part} is of no model that is known: model_type is {kind}",
+                f"model.shapes.{part} is of no model that is known: model_type is {shape.get('model_type')}",
                 "copy model_type and sizes from the part's config.json",
             ) from error
     settings = {key: value for key, value in model_settings(recipe.model).items() if value is not None}
-    return VisualChatConfig(text_config=made["language"], vision_config=made["vision"], **settings)
+    return VisualChatConfig(text_config=parts["language"], vision_config=parts["vision"], **settings)
 
 
 def _warnings(recipe: TrainRecipe, plan: BatchPlan) -> list[str]:
-    found = []
+    warnings = []
     if recipe.deepspeed.stage > 0 and plan.world == 1 and recipe.deepspeed.offload == "none":
-        found.append("on one GPU nothing is divided: a ZeRO stage helps with deepspeed.offload only")
-    return found
+        warnings.append("on one GPU nothing is divided: a ZeRO stage helps with deepspeed.offload only")
+    return warnings

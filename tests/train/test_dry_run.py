@@ -6,8 +6,8 @@ import socket
 import pytest
 
 from blender.core.errors import BlenderError
-from blender.train.dry import dry_run
-from blender.train.events import Begun
+from blender.train.dry_run import dry_run
+from blender.train.events import RunStarted
 from blender.train.recipe import load_train_recipe
 from blender.train.run import train
 
@@ -45,7 +45,7 @@ def test_it_counts_the_weights_that_are_trained_then(make, tmp_path):
     recipe = make(train={"language": "lora", "vision": "lora", "lora": {"rank": 4}}, schedule={"steps": 1})
     told = []
     train(recipe, tmp_path, told.append)
-    begun = next(event for event in told if isinstance(event, Begun))
+    begun = next(event for event in told if isinstance(event, RunStarted))
     found = dry_run(recipe, 1)
     assert found.trained == begun.trained
     assert sum(found.weights.values()) == begun.num_weights

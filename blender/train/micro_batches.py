@@ -1,8 +1,8 @@
 """A rank's part of a global batch, cut into micro-batches.
 
-The stream hands out whole global batches, so that its state stands between steps and nowhere else, at any world size.
-Rows of like length go together: a micro-batch is as long as its longest row. Which rows share a micro-batch changes no
-gradient but by rounding, as the loss is averaged over the trained tokens of the global batch.
+The loader yields one batch per optimizer step, so that a stream state always lies between two steps, at any world size.
+Rows of similar length share a micro-batch, which is as long as its longest row. How rows are grouped changes gradients
+by rounding only, as the loss is averaged over the trained tokens of the global batch.
 """
 
 from collections.abc import Iterator
@@ -13,16 +13,16 @@ import torch
 from blender.core.errors import TrainError
 from blender.stream.collate import IGNORED, Batch
 
-#: rows are cut to a multiple of this, as the collator makes them
+#: the length of a micro-batch is a multiple of this, as the collator's is
 _MULTIPLE = 8
 
 
 def micro_batches(batch: Batch, rows: int) -> list[Batch]:
-    """Cut a batch into parts of so many rows, rows of like length together.
+    """Cut a batch into micro-batches, rows of similar length together.
 
     Args:
-        batch: Its number of rows must be a multiple of ``rows``.
-        rows: Rows of a part.
+        batch: The batch; its number of rows must be a multiple of ``rows``.
+        rows: Rows of a micro-batch.
     """
     lengths = (batch.segment_ids > 0).sum(1)
     order = torch.argsort(lengths, stable=True, descending=True)
@@ -30,11 +30,11 @@ def micro_batches(batch: Batch, rows: int) -> list[Batch]:
 
 
 def take_rows(batch: Batch, rows: torch.Tensor) -> Batch:
-    """Take some rows of a batch, with their images, no longer than they need to be.
+    """Return some rows of a batch with their images, without columns that are padding in all of them.
 
     Args:
         batch: The batch.
-        rows: (R,) int64, numbers of rows.
+        rows: (R,) int64, row numbers.
     """
     used = int((batch.segment_ids[rows] > 0).sum(1).max())
     length = min(batch.input_ids.shape[1], max(1, -(-used // _MULTIPLE)) * _MULTIPLE)
@@ -42,7 +42,7 @@ def take_rows(batch: Batch, rows: torch.Tensor) -> Batch:
     new_row[rows] = torch.arange(len(rows))
     owner_rows = new_row[batch.image_owner[:, 0]] if len(batch.image_owner) else batch.image_owner[:, 0]
     images = _in_order_of_rows(owner_rows)
-    # one more place at the end, for positions that are text: index -1
+    # one more element at the end, which index -1 of text positions reads
     renumbered = torch.full((len(batch.pixels) + 1,), -1)
     renumbered[images] = torch.arange(len(images))
     numbers = rows.tolist()
@@ -62,22 +62,22 @@ def take_rows(batch: Batch, rows: torch.Tensor) -> Batch:
 
 
 def _in_order_of_rows(owner_rows: torch.Tensor) -> torch.Tensor:
-    """Return the images whose rows are taken, row by row."""
+    """Return the images of the rows that are taken, ordered by row."""
     kept = (owner_rows >= 0).nonzero()[:, 0]
     return kept[torch.argsort(owner_rows[kept], stable=True)]
 
 
 def num_trained(batch: Batch) -> int:
-    """Count the tokens that loss falls on."""
+    """Count the trained tokens."""
     return int((batch.labels != IGNORED).sum())
 
 
 def check_images(batch: Batch, image_positions: int) -> None:
-    """Look whether text and pixels of every sample agree about its images.
+    """Check that the image index and the pixels of every sample agree.
 
     Args:
         batch: The batch.
-        image_positions: Positions that an image must take.
+        image_positions: Positions of an image in the model.
 
     Raises:
         TrainError: They do not; names the sample.
@@ -99,14 +99,14 @@ def _image_faults(batch: Batch, image_positions: int) -> Iterator[tuple[int, int
     for row, column in (shown & (batch.image_index >= len(owners))).nonzero().tolist()[:1]:
         segment = int(batch.segment_ids[row, column])
         yield row, segment, f"its text shows more images than the {len(owners)} whose pixels the batch has"
-    for row, column in shown.nonzero()[_strangers(batch, shown)].tolist()[:1]:
+    for row, column in shown.nonzero()[_of_other_sample(batch, shown)].tolist()[:1]:
         yield row, int(batch.segment_ids[row, column]), "its text shows an image of another sample"
 
 
-def _strangers(batch: Batch, shown: torch.Tensor) -> torch.Tensor:
-    """Return (P,) bool over the positions that show an image: it is of another sample than the text."""
-    places = shown.nonzero()
+def _of_other_sample(batch: Batch, shown: torch.Tensor) -> torch.Tensor:
+    """Return (P,) bool over the positions that show an image: whether it belongs to another sample."""
+    positions = shown.nonzero()
     numbers = batch.image_index[shown].clamp(max=max(0, len(batch.image_owner) - 1))
-    owners = batch.image_owner[numbers] if len(batch.image_owner) else torch.zeros(len(places), 2, dtype=torch.int64)
+    owners = batch.image_owner[numbers] if len(batch.image_owner) else torch.zeros(len(positions), 2, dtype=torch.int64)
     segments = batch.segment_ids[shown]
-    return (owners[:, 0] != places[:, 0]) | (owners[:, 1] != segments)
+    return (owners[:, 0] != positions[:, 0]) | (owners[:, 1] != segments)

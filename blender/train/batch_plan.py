@@ -1,4 +1,4 @@
-"""How a global batch is cut among ranks and micro-batches."""
+"""How a global batch is divided among ranks and micro-batches."""
 
 from dataclasses import dataclass
 
@@ -9,9 +9,9 @@ from blender.core.errors import TrainError
 class BatchPlan:
     """Rows of a step: ``rows = micro * accumulation * world``."""
 
-    #: rows of a step over all ranks
+    #: rows of a step, over all ranks
     rows: int
-    #: rows that one rank puts through the model at once
+    #: rows of a micro-batch: one forward pass of one rank
     micro: int
     #: micro-batches of one rank in a step
     accumulation: int
@@ -24,27 +24,27 @@ class BatchPlan:
 
 
 def plan_batch(rows: int, micro: int, world: int) -> BatchPlan:
-    """Cut a global batch.
+    """Divide a global batch.
 
     Args:
-        rows: Rows of a step over all ranks.
+        rows: Rows of a step, over all ranks.
         micro: Rows of a micro-batch.
         world: Number of ranks.
 
     Raises:
-        TrainError: The rows cannot be divided among so many ranks, or not into such micro-batches.
+        TrainError: The rows do not divide evenly among the ranks, or into such micro-batches.
     """
     if rows % world:
-        fitting = [number for number in range(1, world + 1) if rows % number == 0]
+        divisors = [number for number in range(1, world + 1) if rows % number == 0]
         raise TrainError(
             f"a global batch of {rows} rows cannot be divided among {world} ranks",
-            f"start {fitting[-1]} ranks, or set batch.global to {rows // world * world or world}",
+            f"start {divisors[-1]} ranks, or set batch.global to {rows // world * world or world}",
         )
     share = rows // world
     if share % micro:
-        fitting = [number for number in range(1, min(micro, share) + 1) if share % number == 0]
+        divisors = [number for number in range(1, min(micro, share) + 1) if share % number == 0]
         raise TrainError(
             f"the {share} rows of each of {world} ranks cannot be cut into micro-batches of {micro}",
-            f"set batch.micro to {fitting[-1]}",
+            f"set batch.micro to {divisors[-1]}",
         )
     return BatchPlan(rows, micro, share // micro, world)

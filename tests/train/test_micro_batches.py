@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from blender.core.errors import TrainError
 from blender.stream.collate import Collator
 from blender.stream.encode import encode_sample
-from blender.train.batches import check_images, micro_batches, num_trained, take_rows
+from blender.train.micro_batches import check_images, micro_batches, num_trained, take_rows
 from tests.stream.samples import IMAGE_POSITIONS, SPEC, number_painted, stored_sample, tiny_encoder
 
 #: images and rounds of each sample of each row

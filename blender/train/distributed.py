@@ -1,7 +1,7 @@
-"""Which of how many processes this is, on which device.
+"""This process among the ranks of a run: its number, its device, and the collectives that training needs.
 
-Launchers (``torchrun``, ``deepspeed``) say so in the environment. Without one there is one process, which talks to
-nobody: its process group lives in memory, and no port is opened.
+Launchers (``torchrun``, ``deepspeed``) describe the ranks in the environment. Without a launcher there is one process;
+its process group lives in memory, and no port is opened.
 """
 
 import os
@@ -17,13 +17,13 @@ from blender.core.errors import BlenderError
 
 T = TypeVar("T")
 
-#: filling caches and reading blends for the first time may keep one rank waiting for another
+#: one rank may wait this long for another, which fills caches or reads blends for the first time
 _TIMEOUT = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all."""
+    """This process among the ranks of a run. All ranks must call each method together."""
 
     rank: int
     world: int
@@ -31,54 +31,49 @@ class Ranks:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the one that writes and speaks."""
+        """Whether this is rank 0, which writes files and reports events."""
         return self.rank == 0
 
     def sum(self, values: Sequence[float]) -> list[float]:
-        """Add up numbers over all ranks, exactly for whole numbers."""
+        """Add up numbers over all ranks; exact for whole numbers."""
         total = torch.tensor(list(values), dtype=torch.float64, device=self.device)
         dist.all_reduce(total)
-        added: list[float] = total.tolist()
-        return added
+        sums: list[float] = total.tolist()
+        return sums
 
     def gather(self, value: Any) -> list[Any]:
-        """Give every rank's value to all, in the order of ranks."""
+        """Return the values of all ranks, in the order of ranks."""
         values: list[Any] = [None] * self.world
         dist.all_gather_object(values, value)
         return values
 
-    def agree(self, find: Callable[[], T]) -> T:
-        """Let the first rank find something out, and give it to all: file systems may show ranks different things.
+    def on_first(self, call: Callable[[], T]) -> T:
+        """Call a function on rank 0 and return its result on all: a file system may show ranks different things.
 
         Raises:
-            BlenderError: What the first rank raised, on every rank.
+            BlenderError: What the function raised on rank 0, on every rank.
         """
-        values: list[Any] = [_attempt(find) if self.is_first else None]
-        dist.broadcast_object_list(values, src=0)
-        if isinstance(values[0], BlenderError):
-            raise values[0]
-        found: T = values[0]
-        return found
+        results: list[Any] = [_result_or_error(call) if self.is_first else None]
+        dist.broadcast_object_list(results, src=0)
+        if isinstance(results[0], BlenderError):
+            raise results[0]
+        result: T = results[0]
+        return result
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Wait until all ranks are here."""
         self.sum([0.0])
 
 
-def _attempt(find: Callable[[], T]) -> T | BlenderError:
+def _result_or_error(call: Callable[[], T]) -> T | BlenderError:
     try:
-        return find()
+        return call()
     except BlenderError as error:
         return error
 
 
-def world_size() -> int:
-    """Return the number of ranks that the launcher has started, before anything is joined."""
-    return int(os.environ.get("WORLD_SIZE", 1))
-
-
 def join_ranks() -> Ranks:
-    """Join the process group that the launcher prepared, or one of this process alone."""
+    """Join the process group of the launcher, or create one of this process alone."""
     local = int(os.environ.get("LOCAL_RANK", 0))
     cuda = torch.cuda.is_available()
     if cuda:
@@ -91,7 +86,7 @@ def join_ranks() -> Ranks:
             store = torch._C._distributed_c10d.HashStore()
             dist.init_process_group(backend, store=store, rank=0, world_size=1, timeout=_TIMEOUT)
     if dist.get_world_size() == 1:
-        # DeepSpeed asks the environment, too
+        # DeepSpeed reads the environment, too
         os.environ.update(RANK="0", LOCAL_RANK=str(local), WORLD_SIZE="1")
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     return Ranks(dist.get_rank(), dist.get_world_size(), device)

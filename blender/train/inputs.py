@@ -1,6 +1,7 @@
-"""Everything that can be wrong with a run, looked for before any weight is loaded.
+"""The inputs of a run but its weights, opened and checked.
 
-Configurations, tokenizer, image settings and blends are small and are opened first; weights are large and come last.
+Configurations, tokenizer, image settings and blends are small, so every fault of a run is reported before the weights
+are loaded.
 """
 
 from dataclasses import dataclass
@@ -13,36 +14,36 @@ from blender.core.errors import TrainError
 from blender.model import VisualChatConfig, VisualChatProcessor, check_vocabulary, read_config
 from blender.stream.collate import Collator
 from blender.stream.encode import Encoder
-from blender.train.arithmetic import BatchPlan, plan_batch
-from blender.train.data import Sources, make_encoder, open_sources
+from blender.train.batch_plan import BatchPlan, plan_batch
+from blender.train.data import BlendSources, make_encoder, open_sources
 from blender.train.deepspeed_config import deepspeed_config
 from blender.train.metrics import check_logging
 from blender.train.recipe import Model, TrainRecipe
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A run whose inputs are in order."""
+class RunInputs:
+    """The inputs of a run but its weights, checked."""
 
     plan: BatchPlan
-    #: DeepSpeed's
+    #: DeepSpeed's configuration
     config: dict[str, Any]
     model: VisualChatConfig
     processor: VisualChatProcessor
     encoder: Encoder
     collator: Collator
-    sources: Sources
+    sources: BlendSources
 
 
-def prepare(recipe: TrainRecipe, world: int) -> Prepared:
-    """Open all inputs of a run but the weights.
+def open_inputs(recipe: TrainRecipe, world: int) -> RunInputs:
+    """Open and check all inputs of a run but its weights.
 
     Args:
         recipe: The recipe.
         world: Number of ranks.
 
     Raises:
-        BlenderError: Something is wrong; one sentence says what.
+        BlenderError: An input cannot be used, or the inputs do not fit together.
     """
     plan = plan_batch(recipe.batch.global_, recipe.batch.micro, world)
     _check_device(recipe)
@@ -54,22 +55,22 @@ def prepare(recipe: TrainRecipe, world: int) -> Prepared:
     assert model.image_positions and model.image_size
     encoder, collator, tokenizer = make_encoder(recipe, model.image_positions, model.image_size)
     check_vocabulary(model, tokenizer)
-    tokenizer_place = recipe.model.tokenizer or recipe.model.language
-    processor = VisualChatProcessor.from_parts(tokenizer_place, recipe.model.vision, model, recipe.template)
-    return Prepared(plan, config, model, processor, encoder, collator, open_sources(recipe))
+    tokenizer_name = recipe.model.tokenizer or recipe.model.language
+    processor = VisualChatProcessor.from_parts(tokenizer_name, recipe.model.vision, model, recipe.template)
+    return RunInputs(plan, config, model, processor, encoder, collator, open_sources(recipe))
 
 
 def model_config(model: Model) -> VisualChatConfig:
-    """Read the configuration that the joined model will have; no weights.
+    """Read the configuration of the joined model, without weights.
 
     Raises:
         ModelError: A part cannot be found, or the parts cannot be joined.
     """
-    return read_config(_place(model.language), _place(model.vision), **model_settings(model))
+    return read_config(_name_or_path(model.language), _name_or_path(model.vision), **model_settings(model))
 
 
 def model_settings(model: Model) -> dict[str, Any]:
-    """Give a recipe's settings of the joined model as the model takes them."""
+    """Return a recipe's settings of the joined model as arguments of the model."""
     return {
         "attention": model.attention,
         "cross_every": model.cross_every,
@@ -82,26 +83,26 @@ def model_settings(model: Model) -> dict[str, Any]:
 
 
 def check_shapes(model: Model, config: VisualChatConfig) -> None:
-    """Look whether the shapes that a recipe names for dry runs are those of its parts.
+    """Check that the shapes that a recipe gives for dry runs are those of its parts.
 
     Raises:
-        TrainError: They are not.
+        TrainError: They differ; names one key.
     """
     parts = {
         "language": (model.shapes.language, config.text_config),
         "vision": (model.shapes.vision, config.vision_config),
     }
-    for part, (said, real) in parts.items():
-        for key, value in (said or {}).items():
-            found = getattr(real, key, None)
-            if found != value:
+    for part, (given, actual) in parts.items():
+        for key, value in (given or {}).items():
+            actual_value = getattr(actual, key, None)
+            if actual_value != value:
                 raise TrainError(
-                    f"model.shapes.{part} says {key} is {value}, and {getattr(model, part)} has {found}",
+                    f"model.shapes.{part} says {key} is {value}, and {getattr(model, part)} has {actual_value}",
                     f"correct model.shapes.{part}, or set it to null",
                 )
 
 
-def _place(name: str) -> str | Path:
+def _name_or_path(name: str) -> str | Path:
     return Path(name) if Path(name).is_dir() else name
 
 
@@ -111,7 +112,7 @@ def _check_device(recipe: TrainRecipe) -> None:
         raise TrainError("fp16 needs a GPU, and there is none here", "set precision=bf16 or precision=fp32")
     if recipe.precision == "bf16" and cuda and not torch.cuda.is_bf16_supported(including_emulation=False):
         name = torch.cuda.get_device_name()
-        raise TrainError(f"bf16 is not what {name} can work in", "set precision=fp16")
+        raise TrainError(f"{name} does not support bf16", "set precision=fp16")
 
 
 def _check_length(recipe: TrainRecipe, config: VisualChatConfig) -> None:

@@ -1,7 +1,6 @@
-"""Tiny parts to try things with: a real CLIP and a real Llama, with small random weights and a tokenizer of their own.
+"""Tiny models for the demo and tests: a real CLIP and a real Llama with random weights and a tokenizer of their own.
 
-They are made in a second and know nothing; trained on a small blend they learn its phrases, which is enough to see that
-everything works.
+They are made in a second. Trained on a small blend they learn its phrases, enough to see that everything works.
 """
 
 from collections.abc import Iterable
@@ -27,14 +26,14 @@ def make_tiny_parts(
     """Write a language model and a vision tower as Hugging Face folders.
 
     Args:
-        folder: Where to; ``language`` and ``vision`` are made in it.
-        texts: What the tokenizer is trained on.
-        seed: Of all weights.
-        width: Of both models.
-        layers: Of both models.
-        vocabulary: Most pieces of the tokenizer.
-        image_size: Pixels of an image's edge.
-        patch: Pixels of a patch's edge.
+        folder: The folder in which ``language`` and ``vision`` are made.
+        texts: Texts that the tokenizer is trained on.
+        seed: Seed of all weights.
+        width: Hidden size of both models.
+        layers: Number of layers of both models.
+        vocabulary: Size of the tokenizer's vocabulary, at most.
+        image_size: Edge of an image in pixels.
+        patch: Edge of a patch in pixels.
 
     Returns:
         The folders of the language model and the vision tower.
