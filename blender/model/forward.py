@@ -15,6 +15,7 @@ from blender.model.block_layout import BlockLayout, arrange_packed, arrange_rows
 from blender.model.cross_attention import VISIBLE_IMAGES, ImageMemory, VisibleImages, find_visible_images
 from blender.model.decoder_attention import ATTEND, Attend
 from blender.model.inputs import Positions, index_features
+from blender.model.kernels import choose_kernel
 from blender.model.kv_cache import (
     CacheAttention,
     CachedPositions,
@@ -24,6 +25,7 @@ from blender.model.kv_cache import (
     plan_cache_attention,
     start_positions,
 )
+from blender.model.piece_attention import attend_piece, plan_piece
 from blender.model.sliding_windows import limit_window
 
 
@@ -140,10 +142,16 @@ def _attention_over_layout(layout: BlockLayout, positions: Positions) -> Attend:
 def _attention_over_cache(cached: CachedPositions, input_ids: torch.Tensor) -> Attend:
     """Return attention of new positions over a cache, planned once for each window that layers have."""
     plans: dict[int | None, CacheAttention] = {}
+    num_new = input_ids.shape[1]
+    piece = plan_piece(cached, num_new).to(input_ids.device) if num_new > 1 and len(input_ids) == 1 else None
 
     def attend(query: Any, key: Any, value: Any, scale: Any, dropout: float, window: int | None) -> torch.Tensor:
+        usable = piece is not None and window is None and not torch.is_grad_enabled() and query.dtype == key.dtype
+        kernel = choose_kernel(query, key) if usable else None
+        if piece is not None and kernel is not None:
+            return attend_piece(query, key, value, piece, kernel, scale)
         if window not in plans:
-            plans[window] = plan_cache_attention(cached, input_ids.shape[1], input_ids.device, window)
+            plans[window] = plan_cache_attention(cached, num_new, input_ids.device, window)
         return attend_cache(query, key, value, plans[window], scale)
 
     return attend

@@ -5,8 +5,8 @@ padding, text (:func:`~blender.model.block_layout.arrange_rows`), and new positi
 says what each of them is. It is an attribute of the cache object, so that it is wherever the cache is.
 
 In the usual step each row has one new text position, which attends to two slices of the cache; a mask is needed only
-where rows differ. Longer steps, such as a further question with images or a piece of a long prompt, use masks of new
-positions times cached ones.
+where rows differ. Longer steps of several rows, or with sliding windows, use masks of new positions times cached ones;
+those of one row, such as a piece of a long prompt, need none (:mod:`blender.model.piece_attention`).
 """
 
 from dataclasses import dataclass, replace

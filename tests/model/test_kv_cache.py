@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import DynamicCache
 
+from blender.model import kernels
 from blender.model.block_layout import arrange_rows
 from blender.model.kv_cache import (
     attend_cache,
@@ -16,6 +17,7 @@ from blender.model.kv_cache import (
     start_positions,
 )
 from blender.model.mmca_reference import mmca_reference
+from blender.model.piece_attention import attend_piece, plan_piece
 from tests.model.parts import IMAGE, batch
 from tests.model.test_block_attention import patterns, random_heads
 from tests.model.test_sliding_windows import FUSIONS, WINDOWS
@@ -39,10 +41,14 @@ def test_attention_over_a_cache_equals_the_plain_formula(pattern, num_new, windo
     positions = extend_positions(start_positions(layout, *(p for p, _ in parts), attention), *(p for _, p in parts))
     cached = [tensor.gather(2, order[:, None, :, None].expand(tensor.shape)) for tensor in (key, value)]
     plan = plan_cache_attention(positions, num_new, "cpu", window)
-    got = attend_cache(query[:, :, old:], *cached, plan).transpose(1, 2)
+    got = [attend_cache(query[:, :, old:], *cached, plan)]
+    if len(segments) == 1 and window is None:
+        with torch.no_grad():
+            got.append(attend_piece(query[:, :, old:], *cached, plan_piece(positions, num_new), kernels.CPU_FLASH))
     seen = images if attention == "mmca" else torch.zeros_like(images)
     wanted = mmca_reference(query, key, value, segments, seen, None, numbers, window)[:, :, old:]
-    torch.testing.assert_close(got, wanted)
+    for each in got:
+        torch.testing.assert_close(each.transpose(1, 2), wanted)
 
 
 def test_a_cache_that_the_model_did_not_fill_is_refused(models):
