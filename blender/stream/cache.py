@@ -1,10 +1,10 @@
-"""A folder with copies of remote shards, of bounded size, for all processes of a machine.
+"""A folder of bounded size with copies of remote shards, for all processes of a machine.
 
-A shard is kept as ``<sha256>.tar``, so that blends may share the folder and a copy is never out of date. It arrives in
-``<sha256>.<bytes>.partial`` and is renamed when it is whole. Names in the folder change only under the lock of the file
-``lock``. Who downloads holds the lock of the partial file: the system takes it back from a killed process, and then the
-file is cleared away. Space is made before a download begins, by deleting what was used longest ago; a deleted file that
-somebody still reads stays readable to them until they close it.
+A shard is stored as ``<sha256>.tar``, so that blends can share the folder and a copy is never out of date. It is
+downloaded to ``<sha256>.<bytes>.partial`` and renamed when it is complete. Files are added, renamed and deleted only
+under the lock of the file ``lock``. A downloading process holds the lock of the partial file: the system releases it
+when the process is killed, and then the file is deleted. Space is made before a download begins, by deleting the least
+recently used shards; a deleted file stays readable to processes that have it open.
 """
 
 import fcntl
@@ -22,7 +22,7 @@ from blender.stream.index import StreamShard
 _PARTIAL = re.compile(r"[0-9a-f]{64}\.[0-9]+\.partial")
 _WHOLE = re.compile(r"[0-9a-f]{64}\.tar")
 
-#: descriptors that hold locks; a fork would inherit the locks with them, and keep them when this process is gone
+#: descriptors that hold locks; a fork inherits the locks with them, and would keep them after this process ends
 _holding: set[int] = set()
 
 
@@ -37,7 +37,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 @dataclass(frozen=True)
 class Claim:
-    """A file of the cache, opened: either whole, or for the caller to fill."""
+    """An open file of the cache: either complete, or for the caller to fill."""
 
     descriptor: int
     is_whole: bool
@@ -55,8 +55,8 @@ class ShardCache:
     """A bounded folder of shards.
 
     Args:
-        folder: The folder; made when it is first needed. It should be on a disk of this machine.
-        max_bytes: All files in it together never take more, partial ones included.
+        folder: The folder; created when it is first needed. It should be on a disk of this machine.
+        max_bytes: Most bytes of all files in it, partial ones included.
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
@@ -64,7 +64,7 @@ class ShardCache:
         self.max_bytes = max_bytes
 
     def open(self, shard: StreamShard) -> int | None:
-        """Open a shard that is there, and note that it is used; None when it is not there."""
+        """Open a shard and note that it is used; None if it is not in the cache."""
         path = self._path(shard)
         try:
             descriptor = os.open(path, os.O_RDONLY)
@@ -73,7 +73,7 @@ class ShardCache:
         except OSError as error:
             raise self._fault(error) from error
         if os.fstat(descriptor).st_size != shard.num_bytes:
-            # a whole file cannot be of another length, unless the machine itself went down while it was written
+            # a complete file has this length, unless the machine itself went down while it was written
             os.close(descriptor)
             path.unlink(missing_ok=True)
             return None
@@ -81,21 +81,21 @@ class ShardCache:
         return descriptor
 
     def holds(self, shard: StreamShard) -> bool:
-        """Tell whether a shard is there."""
+        """Return whether a shard is in the cache."""
         return self._path(shard).exists()
 
     def claim(self, shard: StreamShard, keep: Collection[str] = (), *, urgent: bool = True) -> Claim | None:
-        """Open a shard that is there, or begin to fetch it.
+        """Open a shard that is in the cache, or a new file to download it to.
 
-        The caller of an unfinished one must :meth:`commit` or :meth:`abandon` it.
+        The caller must end a new file with :meth:`commit` or :meth:`abandon`.
 
         Args:
             shard: The shard.
-            keep: Checksums of shards that are soon needed themselves; they are the last to be deleted for it.
-            urgent: Delete even those if need be.
+            keep: Checksums of shards that are needed soon; they are deleted last.
+            urgent: Whether those may be deleted at all.
 
         Returns:
-            None when somebody else is fetching it, or when there is no space for now.
+            None while it is being downloaded elsewhere, or while there is no space.
 
         Raises:
             StreamError: The folder cannot be written, or is too small for the shard.
@@ -113,7 +113,7 @@ class ShardCache:
             return Claim(descriptor, False)
 
     def commit(self, shard: StreamShard, claim: Claim) -> None:
-        """Give a fetched shard its name; its descriptor stays open for the caller."""
+        """Rename a complete download to its final name; its descriptor stays open for the caller."""
         try:
             os.fsync(claim.descriptor)
         except OSError as error:
@@ -124,7 +124,7 @@ class ShardCache:
             _release(claim.descriptor)
 
     def abandon(self, shard: StreamShard, claim: Claim) -> None:
-        """Delete what was fetched of a shard, and close it."""
+        """Delete an incomplete download, and close it."""
         with self._locked():
             self._partial(shard).unlink(missing_ok=True)
             _release(claim.descriptor)
@@ -179,7 +179,7 @@ class ShardCache:
                 os.close(descriptor)
 
     def _make_room(self, num_bytes: int, keep: Collection[str], urgent: bool) -> bool:
-        """Delete what was used longest ago until there is room; nothing when that would not be enough."""
+        """Delete the least recently used shards until there is room; nothing if that would not be enough."""
         coming = sum(int(path.name.split(".")[1]) for path in self._files(_PARTIAL))
         kept = sorted(self._kept(), key=lambda file: (file.sha256 in keep, file.last_use))
         too_many = coming + num_bytes + sum(file.num_bytes for file in kept) - self.max_bytes
@@ -206,7 +206,7 @@ class ShardCache:
 
 def note_use(descriptor: int) -> None:
     """Note that an open shard is used now."""
-    # the system's own clock for this stands still for milliseconds
+    # the file system's own timestamps have a resolution of milliseconds only
     now = time.time_ns()
     with suppress(PermissionError):
         os.utime(descriptor, ns=(now, now))
@@ -218,6 +218,6 @@ def _hold(descriptor: int) -> None:
 
 
 def _release(descriptor: int) -> None:
-    """Unlock by word: closing alone leaves a lock with the forks that were made meanwhile."""
+    """Unlock explicitly: closing alone would leave the lock with forks that were made meanwhile."""
     _holding.discard(descriptor)
     fcntl.flock(descriptor, fcntl.LOCK_UN)

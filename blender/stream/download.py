@@ -1,8 +1,8 @@
-"""Bring shards from afar into the cache: when they are asked for, and before.
+"""Download remote shards into the cache, when they are needed and ahead of that.
 
-A shard is written while it arrives, in pieces, and never held in memory. It gets its name in the cache only after its
-length and checksum have been compared with the manifest; wrong ones are fetched again. A thread fetches the shards that
-come next; whoever needs a shard that is already on its way, in this process or another, waits for it.
+A shard is written to disk while it arrives, in pieces. It gets its final name in the cache after its length and
+checksum have been compared with the manifest; wrong ones are downloaded again. A thread downloads the shards that come
+next. A shard that is already being downloaded, by this process or another, is waited for.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from dataclasses import dataclass
 from blender.core.errors import BlenderError, StreamError
 from blender.stream.cache import Claim, ShardCache
 from blender.stream.index import StreamShard
-from blender.stream.remote import RemoteFolder, Retries, try_often
+from blender.stream.remote import RemoteFolder, Retries, retry
 
 _log = logging.getLogger(__name__)
 
-#: seconds between looks at a shard that somebody else is fetching
-_LOOK_AGAIN = 0.02
+#: seconds between checks of a shard that another thread or process is downloading
+_CHECK_SECONDS = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class _UpcomingList:
-    """Shards to fetch ahead, and the checksums of those not to delete for them."""
+    """Shards to download ahead, and checksums of shards that must not be deleted for them."""
 
     shards: tuple[StreamShard, ...] = ()
     keep: frozenset[str] = frozenset()
@@ -48,54 +48,54 @@ class RemoteShards:
         self._retries = retries
         self._process = 0
         self._stopped = threading.Event()
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._list = _UpcomingList()
 
     def fetch(self, shard: StreamShard) -> int:
-        """Open a shard, fetching it where it is not in the cache.
+        """Open a shard, downloading it if it is not in the cache.
 
         Returns:
             A descriptor that the caller closes.
 
         Raises:
-            StreamError: It cannot be had, or the cache cannot be used.
+            StreamError: It cannot be downloaded, or the cache cannot be used.
         """
         while (claim := self._cache.claim(shard, self._list.keep)) is None:
-            time.sleep(_LOOK_AGAIN)
+            time.sleep(_CHECK_SECONDS)
         return self._fill(shard, claim, None)
 
     def prefetch(self, shards: Sequence[StreamShard], keep: Collection[StreamShard] = ()) -> None:
-        """Say which shards come next, in order; what was said before and has not begun is forgotten.
+        """Set which shards come next, in order; replaces the list of the call before.
 
-        They are fetched by a thread, one after the other, as far as there is room without deleting one of them or of
+        A thread downloads them one after the other, as far as there is room without deleting any of them or of
         ``keep``.
         """
         if self._process != os.getpid():
             self._start()
-        with self._news:
+        with self._changed:
             self._list = _UpcomingList(tuple(shards), frozenset(shard.sha256 for shard in (*shards, *keep)))
-            self._news.notify()
+            self._changed.notify()
 
     def close(self) -> None:
-        """Stop fetching ahead; a download under way is given up."""
+        """Stop downloading ahead; an unfinished download is given up."""
         # a fork has no thread to stop, and locks that may be held for ever
         if self._process == os.getpid():
             self._stopped.set()
-            with self._news:
-                self._news.notify()
+            with self._changed:
+                self._changed.notify()
         self._process = 0
 
     def _start(self) -> None:
-        """Start the thread, also in a fork, which has none and may have inherited a lock in use."""
-        self._process, self._stopped, self._news = os.getpid(), threading.Event(), threading.Condition()
+        """Start the thread; also in a fork, which has none and may have inherited a lock that is held."""
+        self._process, self._stopped, self._changed = os.getpid(), threading.Event(), threading.Condition()
         threading.Thread(target=self._work, args=(self._stopped,), name="prefetch", daemon=True).start()
 
     def _work(self, stopped: threading.Event) -> None:
         done = _UpcomingList()
         while not stopped.is_set():
-            with self._news:
+            with self._changed:
                 while self._list is done and not stopped.is_set():
-                    self._news.wait()
+                    self._changed.wait()
                 done = self._list
             for shard in done.shards:
                 if stopped.is_set() or self._list is not done:
@@ -103,7 +103,7 @@ class RemoteShards:
                 self._try(shard, done.keep, stopped)
 
     def _try(self, shard: StreamShard, keep: Collection[str], stopped: threading.Event) -> None:
-        """Fetch a shard ahead; a fault is told when the shard is needed."""
+        """Download a shard ahead; an error is raised only when the shard is needed."""
         try:
             if self._cache.holds(shard):
                 return
@@ -132,7 +132,7 @@ def download(
     retries: Retries,
     stopped: threading.Event | None = None,
 ) -> None:
-    """Fetch a shard and check it.
+    """Download a shard and check it.
 
     Args:
         folder: The blend's folder.
@@ -142,19 +142,19 @@ def download(
         stopped: When set, the download is given up.
 
     Raises:
-        StreamError: It could not be had, or the disk is full; what was written is of no use then.
+        StreamError: It could not be downloaded, or the disk is full; what was written is incomplete.
     """
 
     def once() -> None:
-        _begin_again(descriptor)
+        _start_over(descriptor)
         with closing(folder.pieces(shard.path, shard.num_bytes, retries.silence)) as pieces:
             _receive(pieces, shard, descriptor, stopped)
 
-    try_often(once, folder.url(shard.path), retries, f"shard {shard.path}", stopped)
+    retry(once, folder.url(shard.path), retries, f"shard {shard.path}", stopped)
 
 
 class _WrongBytes(Exception):
-    """What arrived is not what the manifest promises."""
+    """The bytes that arrived are not those of the manifest."""
 
 
 def _receive(
@@ -175,21 +175,21 @@ def _receive(
         raise _WrongBytes("the checksum is not the one in manifest.json")
 
 
-def _begin_again(descriptor: int) -> None:
-    with _told_as_the_caches_fault():
+def _start_over(descriptor: int) -> None:
+    with _blaming_the_cache():
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def _write(descriptor: int, piece: bytes) -> None:
     left = memoryview(piece)
-    with _told_as_the_caches_fault():
+    with _blaming_the_cache():
         while left:
             left = left[os.write(descriptor, left) :]
 
 
 @contextmanager
-def _told_as_the_caches_fault() -> Iterator[None]:
+def _blaming_the_cache() -> Iterator[None]:
     try:
         yield
     except OSError as error:

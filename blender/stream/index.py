@@ -1,9 +1,9 @@
-"""What a stream knows of a blend before it reads a sample: its shards, and where in them each sample lies.
+"""Open a blend for streaming: its shards, and the offset and size of each sample in them.
 
-Of a blend's folder only ``manifest.json`` and each split's ``index.parquet`` are read, of the index only two columns,
-which take 8 bytes per sample as numpy arrays. Keys are not kept: layout 1 numbers them through each split, and a sample
-that says otherwise is damaged. The description may come from a stranger's server: names that lead elsewhere, and
-numbers that cannot be, are refused here.
+Only ``manifest.json`` and each split's ``index.parquet`` are read; of the index only two columns, which take 8 bytes
+per sample as numpy arrays. Keys are not kept: they are numbers in the order of each split, and a sample with another
+key is damaged. Manifest and index may come from an untrusted server: paths that lead out of the folder and impossible
+numbers are refused.
 """
 
 import io
@@ -25,11 +25,11 @@ from blender.data.images.remote import RemoteFile, read_remote
 from blender.shards.index import INDEX_NAME
 from blender.shards.manifest import MANIFEST_NAME, Manifest, decode_manifest, read_manifest
 from blender.shards.tar import END
-from blender.stream.remote import RemoteFolder, Retries, try_often
+from blender.stream.remote import RemoteFolder, Retries, retry
 
 Result = TypeVar("Result")
 Ints = npt.NDArray[np.int64]
-Places = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
+Offsets = npt.NDArray[np.uint32] | npt.NDArray[np.uint64]
 
 _SHARD = re.compile(r"(train|eval)/[A-Za-z0-9_-]+\.tar")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -57,10 +57,10 @@ class StreamSplit:
 
     name: str
     shards: tuple[StreamShard, ...]
-    #: (N,) where in their shards the samples begin
-    offsets: Places
+    #: (N,) where the samples begin in their shards
+    offsets: Offsets
     #: (N,) bytes of the samples, tar headers included
-    sizes: Places
+    sizes: Offsets
 
     @property
     def num_samples(self) -> int:
@@ -78,13 +78,13 @@ class StreamSplit:
         return np.array([shard.first_row for shard in self.shards], np.int64)
 
     def key(self, row: int) -> str:
-        """Give the key of the sample in a row of the split."""
+        """Return the key of the sample in a row of the split."""
         return f"{self.name}-{row:09d}"
 
 
 @dataclass(frozen=True, eq=False)
 class StreamBlend:
-    """A finished blend, near or far, to be read as a stream. May be sent to other processes."""
+    """A finished blend, local or remote, open for streaming. Can be sent to other processes."""
 
     #: folder or URL
     location: str
@@ -92,47 +92,29 @@ class StreamBlend:
     splits: dict[str, StreamSplit]
 
     @property
-    def fingerprint(self) -> str:
-        """What the samples and their order in the shards were made of, as one hash."""
-        return self.manifest.fingerprint
-
-    @property
     def identity(self) -> str:
-        """What the samples and their order in the shards are, as one hash of the shards' contents."""
+        """A hash of the samples and their order in the shards."""
         return self.manifest.identity
 
     @property
     def is_remote(self) -> bool:
-        """Whether it lies behind a URL."""
+        """Whether its location is a URL."""
         return is_remote(self.location)
 
     def split(self, name: str) -> StreamSplit:
-        """Give a split.
+        """Return a split.
 
         Raises:
             StreamError: The blend has no samples in a split of this name.
         """
         if name not in self.splits:
-            there = ", ".join(self.splits) or "none"
-            raise StreamError(f"{self.location} has no samples in split {name}", f"splits with samples: {there}")
+            splits = ", ".join(self.splits) or "none"
+            raise StreamError(f"{self.location} has no samples in split {name}", f"splits with samples: {splits}")
         return self.splits[name]
 
     def shard_sizes(self, split: str) -> Ints:
-        """Give the samples in each shard of a split, in order."""
+        """Return the number of samples in each shard of a split, in order."""
         return self.split(split).shard_sizes
-
-    def read_columns(self, split: str, columns: Sequence[str]) -> pa.Table:
-        """Read columns of a split's index anew; one row per sample.
-
-        Args:
-            split: The split.
-            columns: Names in :data:`blender.shards.index.SCHEMA`.
-
-        Raises:
-            StreamError: The index cannot be read.
-        """
-        self.split(split)
-        return _read_index(self.location, split, Retries(), lambda file: file.read(list(columns), use_threads=False))
 
 
 def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBlend:
@@ -144,7 +126,7 @@ def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBl
 
     Raises:
         ShardError: The folder is not a finished blend.
-        StreamError: It cannot be fetched, or manifest and index contradict each other.
+        StreamError: It cannot be fetched, or manifest and index do not agree.
     """
     retries = retries or Retries()
     manifest = _fetch_manifest(location, retries) if is_remote(location) else read_manifest(local_path(location))
@@ -155,8 +137,8 @@ def open_stream_blend(location: str, retries: Retries | None = None) -> StreamBl
 
 def _fetch_manifest(location: str, retries: Retries) -> Manifest:
     folder = RemoteFolder(location)
-    system, place = folder.locate(MANIFEST_NAME)
-    content = try_often(lambda: read_remote(system, place, num_tries=1), folder.url(MANIFEST_NAME), retries)
+    system, path = folder.locate(MANIFEST_NAME)
+    content = retry(lambda: read_remote(system, path, num_tries=1), folder.url(MANIFEST_NAME), retries)
     try:
         return decode_manifest(content, folder.url(MANIFEST_NAME))
     except ShardError as error:
@@ -165,9 +147,9 @@ def _fetch_manifest(location: str, retries: Retries) -> Manifest:
 
 def _open_split(location: str, manifest: Manifest, name: str, retries: Retries) -> StreamSplit:
     shards = tuple(_shards(location, manifest, name))
-    offsets, sizes = _read_index(location, name, retries, partial(_read_places, location, shards))
+    offsets, sizes = _read_index(location, name, retries, partial(_read_offsets, location, shards))
     split = StreamSplit(name, shards, offsets, sizes)
-    _check_places(location, split)
+    _check_offsets(location, split)
     return split
 
 
@@ -184,11 +166,11 @@ def _shards(location: str, manifest: Manifest, name: str) -> Iterator[StreamShar
 
 
 def _read_index(location: str, split: str, retries: Retries, read: Callable[[pq.ParquetFile], Result]) -> Result:
-    """Open a split's index and read from it; a remote one again and again, where that goes wrong."""
+    """Open a split's index and read from it; a remote one with retries."""
     path = f"{split}/{INDEX_NAME}"
     if is_remote(location):
         folder = RemoteFolder(location)
-        return try_often(lambda: read(pq.ParquetFile(_remote_source(folder, path))), folder.url(path), retries)
+        return retry(lambda: read(pq.ParquetFile(_remote_source(folder, path))), folder.url(path), retries)
     try:
         with pq.ParquetFile(local_path(location) / path) as file:
             return read(file)
@@ -203,13 +185,13 @@ def _remote_source(folder: RemoteFolder, path: str) -> io.BufferedIOBase:
     return io.BytesIO(file.read_all()) if file.num_bytes <= _SMALL_INDEX else buffered(file, 1 << 20)
 
 
-def _read_places(location: str, shards: Sequence[StreamShard], file: pq.ParquetFile) -> tuple[Places, Places]:
-    """Read offsets and sizes, a row group at a time, so that memory holds little more than them."""
+def _read_offsets(location: str, shards: Sequence[StreamShard], file: pq.ParquetFile) -> tuple[Offsets, Offsets]:
+    """Read offsets and sizes, one row group at a time, which takes little more memory than the result."""
     num_samples, max_bytes = sum(shard.num_samples for shard in shards), max(shard.num_bytes for shard in shards)
     if file.metadata.num_rows != num_samples:
-        told = f"{file.metadata.num_rows:,} samples, {MANIFEST_NAME} {num_samples:,}"
-        raise StreamError(f"{location}: the index of split {shards[0].path.partition('/')[0]} has {told}", _WRONG)
-    places = np.empty((2, num_samples), np.uint32 if max_bytes < 1 << 32 else np.uint64)
+        counts = f"{file.metadata.num_rows:,} samples, {MANIFEST_NAME} {num_samples:,}"
+        raise StreamError(f"{location}: the index of split {shards[0].path.partition('/')[0]} has {counts}", _WRONG)
+    columns = np.empty((2, num_samples), np.uint32 if max_bytes < 1 << 32 else np.uint64)
     start = 0
     for group in range(file.metadata.num_row_groups):
         table = file.read_row_group(group, ["offset", "size"], use_threads=False)
@@ -217,13 +199,13 @@ def _read_places(location: str, shards: Sequence[StreamShard], file: pq.ParquetF
             values = table[column].to_numpy()
             if len(values) and int(values.max()) > max_bytes:
                 raise StreamError(f"{location}: the index names a place that no shard has", _WRONG)
-            places[row, start : start + len(values)] = values
+            columns[row, start : start + len(values)] = values
         start += table.num_rows
-    return places[0], places[1]
+    return columns[0], columns[1]
 
 
-def _check_places(location: str, split: StreamSplit) -> None:
-    """See that every shard's samples begin at its first byte and follow each other to its end."""
+def _check_offsets(location: str, split: StreamSplit) -> None:
+    """Check that the samples of every shard follow each other from its first byte to its end."""
     follows = np.ones(split.num_samples, np.bool_)
     np.equal(split.offsets[1:], split.offsets[:-1] + split.sizes[:-1], out=follows[1:])
     follows[split.first_rows] = split.offsets[split.first_rows] == 0

@@ -1,4 +1,4 @@
-"""What a stream needs of a model before there is one: its tokenizer, and what its vision tower makes of an image."""
+"""Load what encoding needs of a model, without weights: its tokenizer, and its vision encoder's image settings."""
 
 from pathlib import Path
 from typing import Any
@@ -28,12 +28,11 @@ def load_encoder(
 
     Args:
         tokenizer: Name or folder of a language model, or of its tokenizer.
-        vision: Name or folder of a vision tower, with its image processor's settings.
-        image_positions: Positions that an image takes; by default one per patch of the vision tower, without a class
-            token.
-        max_tokens: Positions that a sample may take.
-        template: What to render with, or its name; ``chat`` for the tokenizer's own; None for the spans as they were
-            written.
+        vision: Name or folder of a vision encoder, with its image processor's settings.
+        image_positions: Positions of an image; by default one per patch of the vision encoder, without a class token.
+        max_tokens: Most positions of a sample, or of a packed row; None for no limit.
+        template: Renders the turns anew: a template or its name, ``chat`` for the tokenizer's own; None keeps the spans
+            as they were written.
         draft: Decode JPEGs at reduced size.
 
     Returns:
@@ -56,13 +55,13 @@ def load_text_encoder(
     vision: str | Path | None = None,
     template: Template | ChatTemplate | str | None = None,
 ) -> tuple[SampleTextEncoder, Any]:
-    """Load what encodes texts alone, as :func:`load_encoder` would.
+    """Load the part of :func:`load_encoder` that encodes texts.
 
     Args:
         tokenizer: Name or folder of a language model, or of its tokenizer.
-        image_positions: Positions that an image takes; needed where there is no vision tower.
-        vision: Name or folder of the vision tower that says so, otherwise.
-        template: As there.
+        image_positions: Positions of an image; required without ``vision``.
+        vision: Name or folder of the vision encoder, from which they are computed.
+        template: As for :func:`load_encoder`.
 
     Returns:
         The encoder, and the tokenizer.
@@ -82,10 +81,10 @@ def load_text_encoder(
 
 
 def load_pixels(vision: str | Path) -> PixelSpec:
-    """Load what the image processor of a vision tower does to a picture.
+    """Load the image settings of a vision encoder.
 
     Args:
-        vision: Name or folder of the vision tower.
+        vision: Name or folder of the vision encoder.
 
     Raises:
         StreamError: It cannot be loaded, or does something that is not supported.

@@ -1,11 +1,11 @@
-"""Turn the bytes of an image into the pixels that a vision tower expects, as uint8.
+"""Decode an image into the pixels that a vision encoder expects, as uint8.
 
-What the tower's Hugging Face image processor would do is read once into a :class:`PixelSpec`; the steps are then done
-in another order, for the same pixels within rounding. The rotation noted in EXIF is applied to the small result, and a
-grey picture stays one channel until the end. Resampling is half of the work when Pillow does it, so PyTorch does, whose
-filters for bytes follow Pillow's; a picture so long that most of it is cropped away is left to Pillow, which samples
-the wanted part alone (``box``). Pixels travel as bytes; :func:`normalise` makes numbers of them where the vision tower
-runs.
+The settings of the encoder's Hugging Face image processor are read once into a :class:`PixelSpec`. The steps are done
+in another order than there, for the same pixels within rounding: the rotation noted in EXIF is applied to the small
+result, and a grey image stays one channel until the end. Resampling would be half of the work in Pillow, so PyTorch
+does it, whose filters for bytes follow Pillow's; an image so long that most of it is cropped away is left to Pillow,
+which can resample the wanted part alone (``box``). Pixels stay bytes until :func:`normalise`, on the device of the
+vision encoder.
 """
 
 import numpy as np
@@ -19,9 +19,9 @@ from blender.encoding.image_processor import PixelSpec
 #: EXIF orientations whose left, once upright, is the right (or bottom) as stored; whose top is the bottom (or right);
 #: whose width is the height
 _MIRRORED_X, _MIRRORED_Y, _TURNED = {2, 3, 6, 7}, {3, 4, 7, 8}, {5, 6, 7, 8}
-#: filters that PyTorch has, too, with Pillow's arithmetic and in a fraction of its time
+#: filters that PyTorch has as well, with Pillow's arithmetic and in a fraction of its time
 _TORCH_MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
-#: how many times as many pixels as wanted may be resampled before they are cropped
+#: most pixels that are resampled before cropping, in multiples of the wanted pixels
 _MOST_SPARE = 3
 
 #: left, top, right, bottom
@@ -33,9 +33,9 @@ def decode_image(content: bytes, spec: PixelSpec, *, draft: bool = False) -> NDA
 
     Args:
         content: The file's bytes.
-        spec: What the vision tower expects.
+        spec: What the vision encoder expects.
         draft: Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that leaves enough pixels: faster, and not the
-            same pixels (``docs/encoding.md`` says how far off).
+            same pixels (``docs/encoding.md`` gives the differences).
 
     Returns:
         (C, H, W) uint8; a view, of memory in some other order.
@@ -65,7 +65,7 @@ def _resample(image: Image.Image, spec: PixelSpec, draft: bool) -> NDArray[np.ui
 
 
 def _resize_then_crop(plain: Image.Image, spec: PixelSpec, resized: tuple[int, int], crop: _Box) -> NDArray[np.uint8]:
-    """Return (C, H, W) pixels; C is 1 for a grey picture."""
+    """Return (C, H, W) pixels; C is 1 for a grey image."""
     pixels = np.asarray(plain).reshape(plain.height, plain.width, -1)
     whole = torch.nn.functional.interpolate(
         torch.from_numpy(pixels).permute(2, 0, 1)[None],
@@ -79,10 +79,10 @@ def _resize_then_crop(plain: Image.Image, spec: PixelSpec, resized: tuple[int, i
 
 
 def _crop_then_resize(plain: Image.Image, spec: PixelSpec, resized: tuple[int, int], crop: _Box) -> NDArray[np.uint8]:
-    """Return (C, H, W) pixels; C is 1 for a grey picture."""
+    """Return (C, H, W) pixels; C is 1 for a grey image."""
     across, down = plain.width / resized[0], plain.height / resized[1]
     left, top, right, bottom = crop
-    # no farther than the picture's edge, where rounding would have it so
+    # rounding must not move the box beyond the edge of the image
     box = (left * across, top * down, min(right * across, plain.width), min(bottom * down, plain.height))
     small = plain.resize((right - left, bottom - top), Image.Resampling(spec.resample), box=box)
     return np.asarray(small).reshape(small.height, small.width, -1).transpose(2, 0, 1)
@@ -102,11 +102,11 @@ def _swap(size: tuple[int, int], turned: bool) -> tuple[int, int]:
 
 
 def _crop_box(spec: PixelSpec, resized: tuple[int, int], orientation: int) -> _Box:
-    """Return the centre crop of the resized picture, both as they are stored."""
+    """Return the centre crop of the resized image, both in stored orientation."""
     turned = orientation in _TURNED
     width, height = _swap(resized, turned)
     left, top = (width - spec.width) // 2, (height - spec.height) // 2
-    # where the spare pixels are odd in number, a mirrored picture has the other half before its crop
+    # if the number of spare pixels is odd, a mirrored image has the larger half before its crop
     left = width - spec.width - left if orientation in _MIRRORED_X else left
     top = height - spec.height - top if orientation in _MIRRORED_Y else top
     left, top = _swap((left, top), turned)
@@ -115,10 +115,10 @@ def _crop_box(spec: PixelSpec, resized: tuple[int, int], orientation: int) -> _B
 
 
 def to_plain(image: Image.Image) -> Image.Image:
-    """Return a picture in mode RGB or, when it has no colours, L.
+    """Return an image in mode RGB or, without colours, L.
 
-    What is transparent shows white behind it, as Hugging Face's processors have it. Samples of 16 bits keep their upper
-    eight; floating-point ones count as 0 to 1, or as 0 to 255 where they go beyond 1.
+    Transparent pixels are put on white, as Hugging Face's processors do. Of 16 bits the upper eight are kept;
+    floating-point values are taken as 0 to 1, or as 0 to 255 if any is above 1.
     """
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         return _from_deep(image)
@@ -157,11 +157,11 @@ def stack_images(contents: tuple[bytes, ...], spec: PixelSpec, *, draft: bool = 
 
 
 def normalise(pixels: torch.Tensor, spec: PixelSpec, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Make the vision tower's input of bytes, on whatever device they are.
+    """Convert bytes to the input of a vision encoder, on their device.
 
     Args:
         pixels: (N, C, H, W) uint8; N may be 0.
-        spec: What the vision tower expects.
+        spec: What the vision encoder expects.
         dtype: Of the result; computed in float32.
     """
     mean, std = (torch.tensor(v, device=pixels.device).view(1, -1, 1, 1) for v in (spec.mean, spec.std))

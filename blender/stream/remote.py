@@ -1,7 +1,7 @@
-"""Ask for files of a blend behind a URL, patiently.
+"""Read files of a remote blend, with retries.
 
-What goes wrong on the way is tried again after a growing, random pause; only a file that the server says it has not, or
-does not give us, is not asked for again.
+Failures are tried again after a growing, random pause; only a file that the server says is missing or forbidden is not
+requested again.
 """
 
 import logging
@@ -31,7 +31,7 @@ class Retries:
     #: before the second try; twice as long before each further one, less a random part of up to a half
     first_pause: float = 0.5
     longest_pause: float = 30.0
-    #: a web server that sends nothing for so many seconds is given up, and asked again
+    #: a request is repeated when a web server sends nothing for so many seconds
     silence: float = 60.0
 
     def pause(self, number: int, name: str) -> float:
@@ -53,15 +53,15 @@ class RemoteFolder:
         self._opened: list[tuple[Any, str]] = []
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Take no connection along to another process."""
+        """Pickle without connections."""
         return type(self), (self.location,)
 
     def url(self, path: str) -> str:
-        """Name a file for reading by people."""
+        """Return the URL of a file, for messages."""
         return f"{self.location.rstrip('/')}/{path}"
 
     def locate(self, path: str) -> tuple[Any, str]:
-        """Give the fsspec file system, and a file's path in it."""
+        """Return the fsspec file system, and a file's path in it."""
         if self._process != os.getpid():
             # what a fork inherits is kept: closing it would talk to a thread that only the parent has
             self._opened.append(remote_system(self.location))
@@ -70,40 +70,40 @@ class RemoteFolder:
         return system, join_remote(system, folder, path)
 
     def pieces(self, path: str, num_bytes: int, silence: float) -> Generator[bytes, None, None]:
-        """Yield a file's bytes as they come."""
-        system, place = self.locate(path)
-        return _stream(system, place, num_bytes, silence) if is_web(system) else _ranges(system, place, num_bytes)
+        """Yield a file's bytes as they arrive."""
+        system, located = self.locate(path)
+        return _stream(system, located, num_bytes, silence) if is_web(system) else _ranges(system, located, num_bytes)
 
 
-def _stream(system: Any, place: str, num_bytes: int, silence: float) -> Generator[bytes, None, None]:
-    """Ask once for everything: many web servers know no ranges."""
+def _stream(system: Any, path: str, num_bytes: int, silence: float) -> Generator[bytes, None, None]:
+    """Fetch the file with one request: many web servers support no ranges."""
     from aiohttp import ClientTimeout
 
     patience = ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=silence)
-    with system.open(place, block_size=0, size=num_bytes, timeout=patience) as file:
+    with system.open(path, block_size=0, size=num_bytes, timeout=patience) as file:
         while piece := file.read(_PIECE):
             yield piece
 
 
-def _ranges(system: Any, place: str, num_bytes: int) -> Generator[bytes, None, None]:
+def _ranges(system: Any, path: str, num_bytes: int) -> Generator[bytes, None, None]:
     for start in range(0, num_bytes, _PIECE):
-        yield system.cat_file(place, start=start, end=min(start + _PIECE, num_bytes))
+        yield system.cat_file(path, start=start, end=min(start + _PIECE, num_bytes))
 
 
-def try_often(
+def retry(
     work: Callable[[], Result],
     url: str,
     retries: Retries,
     what: str = "",
     stopped: threading.Event | None = None,
 ) -> Result:
-    """Do something again until it succeeds.
+    """Call a function until it succeeds.
 
     Args:
-        work: What to do.
-        url: The file that it is about.
+        work: The function.
+        url: The file that it reads, for messages.
         retries: How often, and the pauses.
-        what: What the file is, for the message.
+        what: What the file is, for messages.
         stopped: When set, pauses end and no more tries are made.
 
     Raises:
@@ -119,20 +119,20 @@ def try_often(
             if _is_final(error) or number == retries.num_tries or (stopped is not None and stopped.is_set()):
                 tries = f"tried {number} times; " if number > 1 else ""
                 hint = f"{tries}the run can be resumed once it can be read"
-                raise StreamError(f"{name} cannot be read: {_words(error)}", hint) from error
-            _log.info("try %d for %s failed: %s", number, name, _words(error))
+                raise StreamError(f"{name} cannot be read: {_describe(error)}", hint) from error
+            _log.info("try %d for %s failed: %s", number, name, _describe(error))
         (stopped or threading.Event()).wait(retries.pause(number, name))
     raise AssertionError("the last try returns or raises")
 
 
 def _is_final(error: Exception) -> bool:
-    """Tell whether asking again is of no use."""
+    """Return whether another try is useless."""
     reason = error.__cause__ or error
     refused = getattr(reason, "status", None) in (401, 403)
     return refused or is_missing_from_web(reason) or isinstance(error, FileNotFoundError | PermissionError)
 
 
-def _words(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     return error.message if isinstance(error, BlenderError) else str(error) or type(error).__name__

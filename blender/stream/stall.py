@@ -1,7 +1,6 @@
-"""Tell when a read takes long, and which shard it waits for.
+"""Report reads that take long, with the shard that is waited for.
 
-A file system that hangs gives no sign to the thread that waits for it, so another thread watches. Two assignments are
-all that a read pays for it.
+A file system that hangs blocks the thread that reads, so another thread watches. It costs a read two assignments.
 """
 
 import logging
@@ -17,7 +16,7 @@ Report = Callable[[str, float], None]
 
 
 def log_stall(shard: str, seconds: float) -> None:
-    """Log that a shard is waited for."""
+    """Log a wait for a shard."""
     _log.warning("waiting for shard %s for %.0f s", shard, seconds)
 
 
@@ -25,7 +24,7 @@ class StallWatch:
     """Reports waits of more than ``seconds``, and again after each further ``seconds``; one thread may wait at a time.
 
     Args:
-        seconds: How long is long.
+        seconds: Length of the first wait that is reported.
         report: Called from the watching thread.
     """
 
@@ -37,18 +36,18 @@ class StallWatch:
         self._stopped = threading.Event()
 
     def begin(self, shard: str) -> None:
-        """Say that a shard is waited for from now on."""
+        """Note that a wait for a shard begins."""
         if self._process != os.getpid():
             self._start()
         self._wait = shard, time.monotonic()
 
     def end(self) -> None:
-        """Say that nothing is waited for."""
+        """Note that the wait is over."""
         self._wait = None
 
     def close(self) -> None:
         """Stop watching."""
-        # a fork has no thread to stop, and a lock that may be held for ever
+        # a fork has no thread to stop, and may have inherited a lock that is held for ever
         if self._process == os.getpid():
             self._stopped.set()
         self._process = 0

@@ -221,7 +221,7 @@ def test_states_and_lengths_are_of_the_content(own_blend):
     (before,) = open_mixture(str(own_blend)).mixture.components.values()
     edit(own_blend, lambda data: data["shards"][0].update(sha256="0" * 64))
     blend = open_stream_blend(str(own_blend))
-    assert blend.fingerprint == read_manifest(own_blend).fingerprint
+    assert blend.manifest.fingerprint == read_manifest(own_blend).fingerprint
     (after,) = open_mixture(str(own_blend)).mixture.components.values()
     assert after.fingerprint == f"train {blend.identity}" != before.fingerprint
 

@@ -516,4 +516,4 @@ def test_a_fork_keeps_no_lock_of_its_parent(tmp_path):
 def test_places_are_the_same_near_and_far(server, cache, folder):
     near = ShardReader(open_stream_blend(str(folder)))
     assert places(near) == places(reading(address(server), cache))
-    assert near.blend.fingerprint == open_stream_blend(address(server), QUICK).fingerprint
+    assert near.blend.identity == open_stream_blend(address(server), QUICK).identity

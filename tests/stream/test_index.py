@@ -22,7 +22,7 @@ QUICK = Retries(num_tries=3, first_pause=0.01)
 
 def expect_what_the_blend_is(stream, folder):
     blend = open_blend(folder)
-    assert stream.fingerprint == blend.manifest.fingerprint
+    assert stream.manifest.fingerprint == blend.manifest.fingerprint
     assert list(stream.splits) == ["train", "eval"]
     for name, split in stream.splits.items():
         rows = blend.index.filter(split=name)
@@ -69,13 +69,6 @@ def test_a_blend_in_memory_is_opened(written):
     memory.put(str(written), "/blend", recursive=True)
     expect_what_the_blend_is(open_stream_blend("memory://blend", QUICK), written)
     memory.rm("/blend", recursive=True)
-
-
-def test_other_columns_are_read_on_demand(written):
-    stream = open_stream_blend(str(written))
-    table = stream.read_columns("train", ["dataset", "answer_characters"])
-    expected = open_blend(written).index.filter(split="train").select("dataset", "answer_characters")
-    assert pl.from_arrow(table).equals(expected)
 
 
 def test_a_server_that_fails_at_times_is_asked_again(written):

@@ -1,6 +1,7 @@
 """Samples as they are stored: the bytes of the shards, in the order of the stream, from any number of workers."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -68,3 +69,11 @@ def test_every_sample_says_which_blend_it_is_of(streamed):
 def test_what_has_no_length_is_not_packed(streamed):
     with pytest.raises(ValueError, match="cannot be packed"):
         loader(streamed, pack=True)
+
+
+def test_the_example_of_the_docs_runs(streamed, tmp_path, monkeypatch, capsys):
+    (tmp_path / "blend").symlink_to(streamed)
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[2] / "docs" / "streaming.md").read_text(encoding="utf-8")
+    exec(compile(text.split("```python\n")[1].split("```")[0], "docs/streaming.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("5 batches are left of the epoch\n")
