@@ -113,10 +113,12 @@ class Collator:
         pixels = self._pixels(rows)
         shapes = {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
         shapes["pixels"] = torch.Size((sum(map(len, pixels)), *self.image_shape)), torch.uint8
-        pieces = [[_bytes_of(tensor)] for name, tensor in tensors.items() if name != "pixels"]
-        pieces.insert(list(tensors).index("pixels"), [part.reshape(-1) for part in pixels])
+        pieces = {name: [_bytes_of(tensor)] for name, tensor in tensors.items()}
+        pieces["pixels"] = [part.reshape(-1) for part in pixels]
+        if not buffers.fits(sum(map(len, parts)) for parts in pieces.values()):
+            return self(rows)
         rest = {field.name: getattr(batch, field.name) for field in fields(batch) if field.name not in tensors}
-        return buffers.send(pieces, partial(_unpack, shapes, rest)) or self(rows)
+        return buffers.send([buffers.write(*parts) for parts in pieces.values()], partial(_unpack, shapes, rest))
 
     def _pixels(self, rows: Rows) -> list[NDArray[np.uint8]]:
         return [self._no_image, *(sample.pixels.numpy() for row in rows for sample in row)]

@@ -7,7 +7,7 @@ filled again before its contents have been copied out; each buffer holds the num
 Memory that is never written takes no room.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from math import prod
@@ -22,6 +22,8 @@ from torch.utils.data import get_worker_info
 Content = TypeVar("Content")
 Bytes = NDArray[np.uint8]
 
+#: where a piece begins and ends in its buffer
+Span = tuple[int, int]
 #: makes a batch of its pieces, copying what it keeps of them
 Unpack = Callable[[list[Bytes]], Content]
 
@@ -45,7 +47,7 @@ class SharedBatch(Generic[Content]):
     #: how many batches this worker sent before
     number: int
     #: where each piece begins and ends in the buffer
-    spans: list[tuple[int, int]]
+    spans: list[Span]
     unpack: Unpack[Content]
 
     def open(self) -> Content:
@@ -67,8 +69,9 @@ class SharedBuffers:
         # travels to spawned workers, unlike an anonymous mmap, and leaves no file behind after a kill
         self._arena, self._shape = Arena(max(1, prod(shape))), shape
         self._id = next(_ids)
-        #: of this worker
-        self._num_sent = 0
+        #: of this worker: batches that it sent, and the end of what is written of the next one
+        self._num_sent, self._end = 0, _HEADER
+        self._buffer: Bytes | None = None
         self._view_memory()
         _all_buffers[self._id] = self
 
@@ -90,31 +93,32 @@ class SharedBuffers:
         """Whether this is a worker process, which has buffers to fill."""
         return get_worker_info() is not None
 
-    def send(self, pieces: Sequence[Sequence[Bytes]], unpack: Unpack[Content]) -> SharedBatch[Content] | None:
-        """Write a batch into the next buffer of this worker.
+    def fits(self, sizes: Iterable[int]) -> bool:
+        """Return whether pieces of so many bytes fit into the buffer that is being filled, beside what is in it."""
+        return self._end + sum(map(_aligned, sizes)) <= self._shape[2]
+
+    def write(self, *parts: Bytes) -> Span:
+        """Write a piece of the next batch, given in parts; it must fit."""
+        if self._buffer is None:
+            self._buffer = self._memory[_worker_number(), self._num_sent % self._shape[1]]
+            self._number_of(self._buffer)[0] = _UNFINISHED
+        start = end = self._end
+        for part in parts:
+            self._buffer[end : end + len(part)] = part
+            end += len(part)
+        self._end = _aligned(end)
+        return start, end
+
+    def send(self, spans: list[Span], unpack: Unpack[Content]) -> SharedBatch[Content]:
+        """End the batch; the next piece is written to the next buffer.
 
         Args:
-            pieces: The batch in pieces, each given as parts that are written one after the other.
+            spans: Where its pieces are.
             unpack: Makes the batch of the pieces, in the process that receives it.
-
-        Returns:
-            What is sent instead of the batch; None if it is too large for a buffer.
         """
-        sizes = [sum(len(part) for part in parts) for parts in pieces]
-        if sum(map(_aligned, sizes)) > self._shape[2] - _HEADER:
-            return None
-        info = get_worker_info()
-        assert info is not None, "only workers fill buffers"
-        worker, number = int(info.id), self._num_sent
-        buffer = self._memory[worker, number % self._shape[1]]
-        self._number_of(buffer)[0] = _UNFINISHED
-        spans, start = [], _HEADER
-        for parts, size in zip(pieces, sizes, strict=True):
-            np.concatenate(parts, out=buffer[start : start + size])
-            spans.append((start, start + size))
-            start += _aligned(size)
-        self._number_of(buffer)[0] = number
-        self._num_sent += 1
+        worker, number = _worker_number(), self._num_sent
+        self._number_of(self._memory[worker, number % self._shape[1]])[0] = number
+        self._num_sent, self._end, self._buffer = number + 1, _HEADER, None
         return SharedBatch(self._id, worker, number, spans, unpack)
 
     def receive(self, batch: SharedBatch[Content]) -> Content:
@@ -126,6 +130,12 @@ class SharedBuffers:
 
     def _number_of(self, buffer: Bytes) -> NDArray[np.int64]:
         return buffer[:8].view(np.int64)
+
+
+def _worker_number() -> int:
+    info = get_worker_info()
+    assert info is not None, "only workers fill buffers"
+    return int(info.id)
 
 
 def _aligned(num_bytes: int) -> int:

@@ -13,7 +13,7 @@ from blender.shards.unpack import StoredSample
 from blender.stream.loader import Loader, LoaderSettings
 from blender.stream.opening import OpenMixture
 from blender.stream.sampler import BatchSampler
-from blender.stream.shared_buffers import Bytes, SharedBatch, SharedBuffers
+from blender.stream.shared_buffers import Bytes, SharedBatch, SharedBuffers, Span
 
 Tags = Mapping[str, str]
 
@@ -40,7 +40,19 @@ class _TaggedSample(NamedTuple):
     tags: Tags
 
 
-class StoredLoader(Loader[_TaggedSample, StoredBatch]):
+class _WrittenSample(NamedTuple):
+    """A sample in a shared buffer: its JSON, then its images."""
+
+    spans: list[Span]
+    split: str
+    shard: str
+    tags: Tags
+
+
+_Item = _TaggedSample | _WrittenSample
+
+
+class StoredLoader(Loader[_Item, StoredBatch]):
     """Iterates over batches of samples as they are stored.
 
     Args:
@@ -61,27 +73,35 @@ class StoredLoader(Loader[_TaggedSample, StoredBatch]):
         sampler = BatchSampler(mixture.mixture, settings.seed, settings.batch_size, settings.tail)
         largest = max(int(blend.split(mixture.split).sizes.max()) for blend in mixture.blends.values())
         buffers = SharedBuffers(settings.batch_size * largest, settings.workers, settings.prefetch + 1)
-        super().__init__(mixture, sampler, _TaggedSample, partial(_combine, buffers), settings, rank, world)
+        prepare, combine = partial(_prepare, buffers), partial(_combine, buffers)
+        super().__init__(mixture, sampler, prepare, combine, settings, rank, world)
 
 
-def _combine(buffers: SharedBuffers, rows: list[list[_TaggedSample]]) -> StoredBatch | SharedBatch[StoredBatch]:
-    batch = [sample for row in rows for sample in row]
+def _prepare(buffers: SharedBuffers, stored: StoredSample, tags: Tags) -> _Item:
+    """Write a sample to the buffer at once, in a worker: its memory is then used for the next sample."""
     if buffers.are_used:
-        pieces = [[np.frombuffer(piece, np.uint8)] for stored, _ in batch for piece in _encode(stored)]
-        facts = [(len(stored.images), stored.split, stored.shard, tags) for stored, tags in batch]
-        if (sent := buffers.send(pieces, partial(_unpack, facts))) is not None:
-            return sent
-    return StoredBatch(tuple(stored for stored, _ in batch), tuple(tags for _, tags in batch))
+        pieces = msgspec.json.encode(stored.sample), *stored.images
+        if buffers.fits(map(len, pieces)):
+            spans = [buffers.write(np.frombuffer(piece, np.uint8)) for piece in pieces]
+            return _WrittenSample(spans, stored.split, stored.shard, tags)
+    return _TaggedSample(stored, tags)
 
 
-def _encode(stored: StoredSample) -> Sequence[bytes]:
-    return msgspec.json.encode(stored.sample), *stored.images
+def _combine(buffers: SharedBuffers, rows: list[list[_Item]]) -> StoredBatch | SharedBatch[StoredBatch]:
+    items = [item for row in rows for item in row]
+    if not buffers.are_used:
+        return _unpack(items, [])
+    spans = [span for item in items if isinstance(item, _WrittenSample) for span in item.spans]
+    return buffers.send(spans, partial(_unpack, items))
 
 
-def _unpack(facts: Sequence[tuple[int, str, str, Tags]], pieces: Sequence[Bytes]) -> StoredBatch:
-    contents = (piece.tobytes() for piece in pieces)
+def _unpack(items: Sequence[_Item], pieces: Sequence[Bytes]) -> StoredBatch:
+    contents = iter(pieces)
     samples = []
-    for num_images, split, shard, _ in facts:
-        sample = _decode(next(contents))
-        samples.append(StoredSample(sample, tuple(next(contents) for _ in range(num_images)), split, shard))
-    return StoredBatch(tuple(samples), tuple(tags for *_, tags in facts))
+    for item in items:
+        if isinstance(item, _WrittenSample):
+            text, *images = (next(contents).tobytes() for _ in item.spans)
+            samples.append(StoredSample(_decode(text), tuple(images), item.split, item.shard))
+        else:
+            samples.append(item.stored)
+    return StoredBatch(tuple(samples), tuple(item.tags for item in items))

@@ -56,7 +56,9 @@ class Numbers(IterableDataset):
     def __iter__(self):
         for number in range(20):
             part = np.full(50, number, np.uint8)
-            yield self.buffers.send([[part], [part, part]], _numbers)
+            assert self.buffers.fits([50, 100])
+            assert not self.buffers.fits([50, 400])
+            yield self.buffers.send([self.buffers.write(part), self.buffers.write(part, part)], _numbers)
 
 
 def _numbers(pieces):
