@@ -5,17 +5,19 @@ from typing import Any
 
 import msgspec
 
-from blender.core.errors import PlanError
+from blender.core.errors import PlanError, StoreError
+from blender.data.images.files import is_remote, local_path
+from blender.data.images.remote import read_remote, remote_system
 
 _HINT = "give the output of `visualchat verify --json`, or a file with one store/name on each line"
 
 
-def read_without(path: Path) -> frozenset[tuple[str, str]]:
+def read_without(path: str | Path) -> frozenset[tuple[str, str]]:
     """Read a list of images.
 
     Args:
-        path: The JSON that ``visualchat verify --json`` printed (its ``damaged``), or a text of lines ``store/name``;
-            empty lines do not count.
+        path: Path or URL of the JSON that ``visualchat verify --json`` printed (its ``damaged``), or of a text of
+            lines ``store/name``; empty lines do not count.
 
     Returns:
         (store, name) of each image.
@@ -24,14 +26,26 @@ def read_without(path: Path) -> frozenset[tuple[str, str]]:
         PlanError: The file cannot be read, or is neither.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise PlanError(f"the list of images {path} cannot be read: {reason}", _HINT) from error
+        text = _read(str(path)).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError, StoreError) as error:
+        raise PlanError(f"the list of images {path} cannot be read: {_reason(error)}", _HINT) from error
     return frozenset(_from_json(path, text) if text.lstrip().startswith(("{", "[")) else _from_lines(path, text))
 
 
-def _from_json(path: Path, text: str) -> list[tuple[str, str]]:
+def _read(location: str) -> bytes:
+    return read_remote(*remote_system(location)) if is_remote(location) else local_path(location).read_bytes()
+
+
+def _reason(error: OSError | UnicodeDecodeError | StoreError) -> str:
+    match error:
+        case UnicodeDecodeError():
+            return "it is not UTF-8 text"
+        case StoreError():
+            return error.message
+    return error.strerror or "there is no such file"
+
+
+def _from_json(path: str | Path, text: str) -> list[tuple[str, str]]:
     try:
         content: Any = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
@@ -48,7 +62,7 @@ def _from_json(path: Path, text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _from_lines(path: Path, text: str) -> list[tuple[str, str]]:
+def _from_lines(path: str | Path, text: str) -> list[tuple[str, str]]:
     pairs = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():

@@ -145,7 +145,7 @@ def run_blend(
 
 
 def _writing_progress(meter: "Meter") -> "WriteProgress":
-    from blender.cli.output import num_bytes
+    from blender.cli.output import counted, num_bytes
     from blender.cli.plan import planning_progress
     from blender.shards.blend import WriteProgress
 
@@ -154,14 +154,14 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
 
     def on_plan(plan: "Plan", num_shards: int, num_samples: int) -> None:
         state.update(done=num_samples, total=plan.samples.height, kept=num_samples)
-        meter.say(f"planned {plan.samples.height:,} samples in {time.monotonic() - begun:.1f} s")
+        meter.say(f"planned {counted(plan.samples.height, 'sample')} in {time.monotonic() - begun:.1f} s")
         if num_shards:
-            meter.say(f"{num_shards:,} finished shards kept ({num_samples:,} samples)")
+            meter.say(f"{counted(num_shards, 'finished shard')} kept ({counted(num_samples, 'sample')})")
 
     def on_checked(checked: "Checked") -> None:
         if checked.num_hashed:
             why = "as asked" if checked.was_asked else "whose modification times are not those they were finished with"
-            meter.say(f"{checked.num_hashed:,} files ({num_bytes(checked.num_bytes)}) hashed, {why}")
+            meter.say(f"{counted(checked.num_hashed, 'file')} ({num_bytes(checked.num_bytes)}) hashed, {why}")
         if checked.changed:
             more = f" and {len(checked.changed) - 3:,} more" if len(checked.changed) > 3 else ""
             changed = ", ".join(checked.changed[:3]) + more
@@ -180,7 +180,7 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
 def print_blend(written: "Written", out: str | Path) -> None:
     """Print what was written, and what to do next."""
     from blender.cli.inspect import counts_table, print_ledger
-    from blender.cli.output import console, num_bytes, titled
+    from blender.cli.output import console, counted, num_bytes, titled
 
     manifest = written.manifest
     screen = console()
@@ -188,11 +188,12 @@ def print_blend(written: "Written", out: str | Path) -> None:
     screen.print()
     print_ledger(screen, manifest)
     size = num_bytes(sum(shard.num_bytes for shard in manifest.shards))
+    shards = counted(len(manifest.shards), "shard")
     if written.num_new_shards:
-        what = f"{len(manifest.shards):,} shards, {size} ({written.num_new_shards:,} written now)"
+        what = f"{shards}, {size} ({written.num_new_shards:,} written now)"
     elif written.is_uploaded:
-        what = f"{len(manifest.shards):,} shards, {size} (written before, uploaded now)"
+        what = f"{shards}, {size} (written before, uploaded now)"
     else:
-        what = f"{len(manifest.shards):,} shards, {size}: complete already, nothing was written"
+        what = f"{shards}, {size}: complete already, nothing was written"
     screen.print(titled(out, what))
     screen.print(f"look at it with: visualchat inspect {out} --sample 0", markup=False)

@@ -56,5 +56,6 @@ def index(
     for loader, paths in written.items():
         shown = ", ".join(path for path in paths if not path.endswith(".idx"))
         beside = sum(path.endswith(".idx") for path in paths)
-        screen.print(f"{shown}, and an .idx beside each of {beside:,} shards" if beside else shown, markup=False)
+        where = "the shard" if beside == 1 else f"each of {beside:,} shards"
+        screen.print(f"{shown}, and an .idx beside {where}" if beside else shown, markup=False)
         screen.print(_USE[loader].format(folder=folder), markup=False)

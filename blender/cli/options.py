@@ -22,7 +22,7 @@ SetOption = Annotated[
     ),
 ]
 WithoutOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--without",
         metavar="FILE",

@@ -41,25 +41,25 @@ def verify(
 
     With --json, `damaged` lists the images that cannot be used; `visualchat blend --without` takes that output.
     """
-    from blender.cli.output import Meter, console, num_bytes, print_json
+    from blender.cli.output import Meter, console, counted, num_bytes, print_json
     from blender.shards.reader import open_blend
-    from blender.shards.verify import Verdict, level_of, verify_blend
+    from blender.shards.verify import VerifyResult, level_of, verify_blend
 
     manifest = open_blend(location).manifest
     total, done, check = manifest.num_samples, 0, level.value if level else level_of(manifest)
     meter = Meter(quiet=as_json)
 
-    def on_shard(verdict: Verdict) -> None:
+    def on_shard(result: VerifyResult) -> None:
         nonlocal done
-        done += verdict.num_samples
-        meter.set("checking samples", done, total, 0, verdict.num_bytes)
+        done += result.num_samples
+        meter.set("checking samples", done, total, 0, result.num_bytes)
 
     with meter.running():
-        verdicts = verify_blend(location, workers, on_shard, check)
-    problems = [problem for verdict in verdicts for problem in verdict.problems]
+        results = verify_blend(location, workers, on_shard, check)
+    problems = [problem for result in results for problem in result.problems]
     if as_json:
-        damaged = [image for verdict in verdicts for image in verdict.damaged]
-        shards = [{key: value for key, value in asdict(verdict).items() if key != "damaged"} for verdict in verdicts]
+        damaged = [image for result in results for image in result.damaged]
+        shards = [{key: value for key, value in asdict(result).items() if key != "damaged"} for result in results]
         print_json({"ok": not problems, "level": check, "problems": problems, "damaged": damaged, "shards": shards})
     else:
         screen = console()
@@ -67,11 +67,12 @@ def verify(
             screen.print(problem, style="red", markup=False)
         if len(problems) > _MOST:
             screen.print(f"… and {len(problems) - _MOST:,} more (--json lists all)")
-        images, size = sum(verdict.num_images for verdict in verdicts), sum(verdict.num_bytes for verdict in verdicts)
-        totals = f"{sum(verdict.num_samples for verdict in verdicts):,} samples, {images:,} images, {num_bytes(size)}"
+        images, size = sum(result.num_images for result in results), sum(result.num_bytes for result in results)
+        samples = sum(result.num_samples for result in results)
+        totals = f"{counted(samples, 'sample')}, {counted(images, 'image')}, {num_bytes(size)}"
         totals += f" (images checked by level {check})"
-        screen.print(f"{len(problems):,} problems in {totals}" if problems else f"all well: {totals}")
-        if any(verdict.damaged for verdict in verdicts):
+        screen.print(f"{counted(len(problems), 'problem')} in {totals}" if problems else f"all well: {totals}")
+        if any(result.damaged for result in results):
             screen.print(
                 "leave damaged images out: --json > FILE, then visualchat blend RECIPE --without FILE", markup=False
             )

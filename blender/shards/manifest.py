@@ -18,7 +18,7 @@ MANIFEST_NAME = "manifest.json"
 _AGAIN = "write the blend again with --overwrite"
 
 
-class _Layout(msgspec.Struct):
+class _FolderLayout(msgspec.Struct):
     layout: int
 
 
@@ -141,7 +141,7 @@ def decode_manifest(content: bytes, name: str) -> Manifest:
         ShardError: It is damaged, or of another layout.
     """
     try:
-        layout = msgspec.json.decode(content, type=_Layout).layout
+        layout = msgspec.json.decode(content, type=_FolderLayout).layout
         if layout not in READABLE_LAYOUTS:
             known = " and ".join(map(str, READABLE_LAYOUTS))
             raise ShardError(f"{name} has layout {layout}, and this program reads layouts {known}", _AGAIN)

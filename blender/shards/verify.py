@@ -50,8 +50,8 @@ class DamagedMember(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a check of a shard, or of the folder around the shards, found."""
+class VerifyResult:
+    """The result of checking a shard, or the files around the shards."""
 
     path: str
     num_samples: int
@@ -64,7 +64,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class _Task:
+class _VerifyTask:
     #: folder of the tables
     folder: Path
     #: path or URL of the shard
@@ -77,31 +77,31 @@ class _Task:
 def verify_blend(
     path: str | Path,
     workers: int | None = None,
-    on_shard: Callable[[Verdict], None] | None = None,
+    on_shard: Callable[[VerifyResult], None] | None = None,
     check: Check | None = None,
-) -> list[Verdict]:
+) -> list[VerifyResult]:
     """Check every shard of a blend, and the files around them.
 
     Args:
         path: The blend's folder, or its URL; every byte behind a URL is fetched.
         workers: Number of processes; all cores by default.
-        on_shard: Called with each verdict.
+        on_shard: Called with the result of each shard.
         check: How closely to look at images; as closely as while the blend was planned by default.
 
     Raises:
         ShardError: The folder is not a finished blend.
     """
     blend = open_blend(path)
-    verdicts = [_check_folder(blend)]
+    results = [_check_folder(blend)]
     check, limits = check or level_of(blend.manifest), _limits_of(blend.manifest)
-    tasks = [_Task(blend.path, blend.shard(shard.path), shard, limits, check) for shard in blend.manifest.shards]
+    tasks = [_VerifyTask(blend.path, blend.shard(shard.path), shard, limits, check) for shard in blend.manifest.shards]
     num_bytes = sum(shard.num_bytes for shard in blend.manifest.shards)
     workers = min(workers or num_cores(), len(tasks)) if num_bytes > 30_000_000 else 1
-    for verdict in map_unordered(_check_shard, tasks, workers):
-        verdicts.append(verdict)
+    for result in map_unordered(_check_shard, tasks, workers):
+        results.append(result)
         if on_shard:
-            on_shard(verdict)
-    return sorted(verdicts, key=lambda verdict: verdict.path)
+            on_shard(result)
+    return sorted(results, key=lambda result: result.path)
 
 
 def level_of(manifest: Manifest) -> Check:
@@ -117,8 +117,8 @@ def _limits_of(manifest: Manifest) -> ImageLimits:
     )
 
 
-def _check_folder(blend: Blend) -> Verdict:
-    return Verdict("", 0, 0, 0, tuple(_folder_problems(blend)))
+def _check_folder(blend: Blend) -> VerifyResult:
+    return VerifyResult("", 0, 0, 0, tuple(_folder_problems(blend)))
 
 
 def _folder_problems(blend: Blend) -> Iterator[str]:
@@ -156,17 +156,17 @@ def _table_problems(blend: Blend) -> Iterator[str]:
         yield f"index or ledger cannot be read: {error}"
 
 
-def _check_shard(task: _Task) -> Verdict:
+def _check_shard(task: _VerifyTask) -> VerifyResult:
     shard = task.shard
     try:
         with open_shard(task.location) as file:
             return _check_open(task, file)
     except ShardError as error:
         is_missing = isinstance(error.__cause__, FileNotFoundError)
-        return Verdict(shard.path, 0, 0, 0, (f"{shard.path} is missing" if is_missing else error.message,))
+        return VerifyResult(shard.path, 0, 0, 0, (f"{shard.path} is missing" if is_missing else error.message,))
 
 
-def _check_open(task: _Task, file: ByteFile) -> Verdict:
+def _check_open(task: _VerifyTask, file: ByteFile) -> VerifyResult:
     shard, problems, damaged, num_images = task.shard, list[str](), list[DamagedMember](), 0
     if file.num_bytes != shard.num_bytes:
         problems.append(f"{shard.path} has {file.num_bytes:,} bytes, manifest.json says {shard.num_bytes:,}")
@@ -176,7 +176,7 @@ def _check_open(task: _Task, file: ByteFile) -> Verdict:
     try:
         index = pl.read_parquet(task.folder / split / INDEX_NAME, glob=False).filter(pl.col("shard") == name)
     except (OSError, pl.exceptions.PolarsError) as error:
-        return Verdict(shard.path, 0, 0, 0, (*problems, f"the index of {shard.path} cannot be read: {error}"))
+        return VerifyResult(shard.path, 0, 0, 0, (*problems, f"the index of {shard.path} cannot be read: {error}"))
     if index.height != shard.num_samples:
         problems.append(f"{shard.path}: {index.height} samples in the index, {shard.num_samples} in manifest.json")
     end = 0
@@ -187,10 +187,10 @@ def _check_open(task: _Task, file: ByteFile) -> Verdict:
         end, num_images = row["offset"] + row["size"], num_images + row["num_images"]
     if file.num_bytes == shard.num_bytes and end + len(END) != shard.num_bytes:
         problems.append(f"{shard.path} holds {shard.num_bytes - end - len(END):,} bytes that no sample owns")
-    return Verdict(shard.path, index.height, num_images, shard.num_bytes, tuple(problems), tuple(damaged))
+    return VerifyResult(shard.path, index.height, num_images, shard.num_bytes, tuple(problems), tuple(damaged))
 
 
-def _hash(task: _Task, file: ByteFile) -> str:
+def _hash(task: _VerifyTask, file: ByteFile) -> str:
     digest = hashlib.sha256()
     for offset in range(0, file.num_bytes, _PIECE):
         digest.update(read_block(file, task.location, offset, _PIECE))
@@ -202,7 +202,7 @@ def _sentence(problem: str | DamagedMember) -> str:
 
 
 def _sample_problems(
-    task: _Task, file: ByteFile, row: dict[str, object], expected_offset: int
+    task: _VerifyTask, file: ByteFile, row: dict[str, object], expected_offset: int
 ) -> Iterator[str | DamagedMember]:
     if row["offset"] != expected_offset:
         yield f"begins at byte {row['offset']}, not at {expected_offset}"
@@ -222,7 +222,7 @@ def _sample_problems(
     yield from _image_problems(task, row, sample, images)
 
 
-def _read_by_index(task: _Task, file: ByteFile, row: dict[str, object]) -> tuple[Sample, list[bytes]]:
+def _read_by_index(task: _VerifyTask, file: ByteFile, row: dict[str, object]) -> tuple[Sample, list[bytes]]:
     """Read a sample and its images where the index says they are, whatever the headers say."""
     offset, size = int(str(row["offset"])), int(str(row["size"]))
     block = read_block(file, task.location, offset, size)
@@ -232,7 +232,7 @@ def _read_by_index(task: _Task, file: ByteFile, row: dict[str, object]) -> tuple
     return decode_sample(text, str(row["key"]), task.location), images
 
 
-def _member_problems(task: _Task, file: ByteFile, row: dict[str, object]) -> Iterator[str]:
+def _member_problems(task: _VerifyTask, file: ByteFile, row: dict[str, object]) -> Iterator[str]:
     members: list[dict[str, object]] = row["members"]  # type: ignore[assignment]
     for member in members:
         found = read_block(file, task.location, int(str(member["offset"])) - BLOCK, BLOCK)
@@ -241,7 +241,7 @@ def _member_problems(task: _Task, file: ByteFile, row: dict[str, object]) -> Ite
 
 
 def _image_problems(
-    task: _Task, row: dict[str, object], sample: Sample, images: Sequence[bytes]
+    task: _VerifyTask, row: dict[str, object], sample: Sample, images: Sequence[bytes]
 ) -> Iterator[str | DamagedMember]:
     members: list[dict[str, object]] = row["members"]  # type: ignore[assignment]
     for number, (fact, content) in enumerate(zip(sample.images, images, strict=False), 1):

@@ -2,6 +2,7 @@
 
 import json
 
+import fsspec
 import msgspec
 import polars as pl
 import pytest
@@ -131,6 +132,10 @@ def test_a_list_may_be_lines(tmp_path):
     assert read_without(path) == {("coco", "a b.jpg"), ("coco", "train/c.jpg"), ("sparkles", "1.jpg")}
     path.write_bytes(msgspec.json.encode([{"store": "coco", "name": "a.jpg", "reason": "damaged"}]))
     assert read_without(path) == {("coco", "a.jpg")}
+    fsspec.filesystem("memory").pipe("/lists/without.json", path.read_bytes())
+    assert read_without("memory://lists/without.json") == {("coco", "a.jpg")}
+    with pytest.raises(PlanError, match="memory://lists/gone cannot be read"):
+        read_without("memory://lists/gone")
 
 
 @pytest.mark.parametrize(
