@@ -2,11 +2,11 @@
 
 Writer, preview, trainer, chat and evaluation all render through here, so that what is trained is what is asked. A
 rendering is a list of spans, each trained or not; the trained spans are the answers, word for word, and nothing else.
-``<image>`` stands where image features go and appears in untrained spans only, once per image. The end token that
+``<image>`` marks where image features go and appears in untrained spans only, once per image. The end token that
 closes each answer belongs to a tokenizer and is added when a sample is encoded, after each trained span.
 
-Texts come from strangers and may hold the template's own markers. They must never become structure: wherever a text
-holds a marker, a space is put behind the marker's first character (``<image>`` becomes ``< image>``,
+Texts come from strangers and may contain the template's own markers, which must not be read as structure: a space is
+inserted after the first character of every marker inside a text (``<image>`` becomes ``< image>``,
 ``### Answer:`` becomes ``# ## Answer:``). The texts themselves (``turns`` of a sample) stay untouched.
 
 A new template is one more entry of :data:`TEMPLATES`. The tokenizer's own chat template (``chat``) needs a tokenizer:
@@ -17,32 +17,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
 
-from blender.data.sample import Span
+from blender.data.sample import Span, Turn
 
-#: stands where the features of an image go
+#: marks in a text where the features of an image go
 IMAGE = "<image>"
-
-
-class Round(Protocol):
-    """What is rendered: one question and answer, and the numbers of the images shown with them."""
-
-    @property
-    def images(self) -> Sequence[int]:
-        """Numbers of the newly shown images, counted from 1 through the whole conversation."""
-
-    @property
-    def question(self) -> str:
-        """The question, as it was read."""
-
-    @property
-    def answer(self) -> str:
-        """The answer, as it was read."""
-
-    @property
-    def system(self) -> str:
-        """Instruction before the question; empty where there is none."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +32,12 @@ class Template:
     """
 
     name: str
-    #: said once, before the first turn
+    #: rendered once, before the first turn
     system: str
     #: before each question, once per newly shown image
     image: str
     question: str
-    #: right before the answer; a model's turn to speak begins after it
+    #: right before the answer; generation begins after it
     answer: str
     #: after each answer and its end token
     end: str
@@ -81,11 +60,11 @@ class Template:
         shown = "".join(self.image.replace("{number}", str(number)) for number in images)
         return shown + self.question.replace("{question}", self.neutralise(question)) + self.answer
 
-    def render(self, turns: Sequence[Round]) -> list[Span]:
-        """Render a conversation; the first turn's own system text stands in place of the template's.
+    def render(self, turns: Sequence[Turn]) -> list[Span]:
+        """Render a conversation; the first turn's own system text replaces the template's.
 
         Args:
-            turns: The rounds in order; together they show images 1..n, each once.
+            turns: The turns in order; together they show images 1..n, each once.
 
         Returns:
             Spans whose concatenation is the whole text: untrained and trained ones in turn.
@@ -99,7 +78,7 @@ class Template:
             before = self.end
         return spans
 
-    def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
+    def render_prompt(self, turns: Sequence[Turn]) -> list[Span]:
         """Render a conversation up to where the last answer begins, whatever that answer is."""
         return self.render(turns)[:-1]
 

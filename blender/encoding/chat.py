@@ -15,8 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from blender.core.errors import StreamError
-from blender.data.sample import Span
-from blender.data.template import CHAT, IMAGE, TEMPLATES, Round, Template
+from blender.data.sample import Span, Turn
+from blender.data.template import CHAT, IMAGE, TEMPLATES, Template
 from blender.encoding.marked_text import TemplateSpan
 
 SYSTEM = "You are a powerful vision-language assistant."
@@ -59,7 +59,7 @@ class ChatTemplate:
         """Break every ``<image>`` inside a text by a space behind its first character."""
         return _PLAIN.neutralise(text)
 
-    def render(self, turns: Sequence[Round]) -> list[Span]:
+    def render(self, turns: Sequence[Turn]) -> list[Span]:
         """Render a conversation; the first turn's own system text replaces the template's.
 
         Args:
@@ -71,7 +71,7 @@ class ChatTemplate:
         own = turns[0].system if turns else ""
         return (self.with_system(own) if own else self)._rendered(turns)
 
-    def _rendered(self, turns: Sequence[Round]) -> list[Span]:
+    def _rendered(self, turns: Sequence[Turn]) -> list[Span]:
         systems = self._system_messages(turns)
         pieces = iter(self._structure(len(turns), systems))
         before, shown, after = next(pieces).partition(_SYSTEM_PLACEHOLDER)
@@ -88,7 +88,7 @@ class ChatTemplate:
             spans += [Span(answer, train=True), TemplateSpan(next(pieces), train=False)]
         return spans
 
-    def render_prompt(self, turns: Sequence[Round]) -> list[Span]:
+    def render_prompt(self, turns: Sequence[Turn]) -> list[Span]:
         """Render a conversation up to where the last answer begins, whatever that answer is."""
         return self.render(turns)[:-2]
 
@@ -96,17 +96,17 @@ class ChatTemplate:
         """Return the template with another system text; without one for an empty text."""
         return replace(self, system=text, system_message=bool(text) and _takes_system(self.source, self.special_tokens))
 
-    def _ask(self, turn: Round) -> str:
+    def _ask(self, turn: Turn) -> str:
         shown = "".join(self.image.replace("{number}", str(number)) for number in turn.images)
         return shown + self.neutralise(turn.question)
 
-    def _instruction(self, turn: Round, number: int, systems: Sequence[int]) -> str:
+    def _instruction(self, turn: Turn, number: int, systems: Sequence[int]) -> str:
         """Return the system text at the beginning of a turn's question, where it cannot be a message."""
         is_message = number in systems if number else self.system_message
         text = "" if is_message else turn.system if number else self.system
         return f"{self.neutralise(text.strip())}\n\n" if text.strip() else ""
 
-    def _system_messages(self, turns: Sequence[Round]) -> tuple[int, ...]:
+    def _system_messages(self, turns: Sequence[Turn]) -> tuple[int, ...]:
         """List the turns after the first that have a system message before them; all that need one, or none."""
         wanted = tuple(number for number, turn in enumerate(turns) if number and turn.system)
         if not wanted or not _takes_systems(self.source, self.special_tokens, wanted, len(turns)):

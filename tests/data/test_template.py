@@ -1,18 +1,13 @@
-from dataclasses import dataclass, field
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blender.data.sample import Turn
 from blender.data.template import IMAGE, TEMPLATES
 
 
-@dataclass(frozen=True)
-class Turn:
-    question: str
-    answer: str
-    images: tuple[int, ...] = field(default=())
-    system: str = ""
+def turn(question, answer, images=(), system=""):
+    return Turn(list(images), question, answer, 0, system)
 
 
 def text_of(spans):
@@ -20,7 +15,7 @@ def text_of(spans):
 
 
 def test_the_papers_template():
-    turns = [Turn("What is it?", "A cat.", (1,)), Turn("And now?", "Two dogs.", (2, 3)), Turn("Sure?", "Yes.")]
+    turns = [turn("What is it?", "A cat.", (1,)), turn("And now?", "Two dogs.", (2, 3)), turn("Sure?", "Yes.")]
     assert text_of(TEMPLATES["deepspeed-visualchat"].render(turns)) == (
         "You are a powerful vision-language assistant.\n\n"
         "### Image 1: <image>\n### Question: What is it?\n### Answer: A cat.\n\n"
@@ -30,13 +25,13 @@ def test_the_papers_template():
 
 
 def test_the_released_codes_template():
-    rendered = text_of(TEMPLATES["deepspeed-visualchat-code"].render([Turn("What?", "A cat.", (1,))]))
+    rendered = text_of(TEMPLATES["deepspeed-visualchat-code"].render([turn("What?", "A cat.", (1,))]))
     assert rendered.startswith("You are a helpful language and vision assistant. You are able to")
     assert rendered.endswith("\n\n### Image 1:\n<image>\n\n### Question:\nWhat?\n\n### Answer:\nA cat.")
 
 
 def test_questions_may_hold_braces():
-    spans = TEMPLATES["plain"].render([Turn("{question} {number} {0}", "{answer}")])
+    spans = TEMPLATES["plain"].render([turn("{question} {number} {0}", "{answer}")])
     assert text_of(spans) == "{question} {number} {0}\n{answer}"
 
 
@@ -52,10 +47,10 @@ hostile = st.lists(
 def test_texts_never_become_structure(name, turns):
     template, shown, rounds = TEMPLATES[name], 0, []
     for question, answer, num_images in turns:
-        rounds.append(Turn(question, answer, tuple(range(shown + 1, shown + num_images + 1))))
+        rounds.append(turn(question, answer, tuple(range(shown + 1, shown + num_images + 1))))
         shown += num_images
     spans = template.render(rounds)
-    tame = template.render([Turn("q", "a", turn.images) for turn in rounds])
+    tame = template.render([turn("q", "a", each.images) for each in rounds])
     assert sum(span.text.count(IMAGE) for span in spans if not span.train) == shown
     assert not any(IMAGE in span.text for span in spans if span.train)
     for marker in ("### Question:", "### Answer:", "### Image") if template.markers else ():
@@ -65,7 +60,7 @@ def test_texts_never_become_structure(name, turns):
 @pytest.mark.parametrize("name", TEMPLATES)
 @given(answers=st.lists(st.text(), min_size=1, max_size=4))
 def test_trained_spans_are_the_answers(name, answers):
-    spans = TEMPLATES[name].render([Turn("Why?", answer) for answer in answers])
+    spans = TEMPLATES[name].render([turn("Why?", answer) for answer in answers])
     tame = [a for a in answers if "#" not in a and "<" not in a]
     assert [span.text for span in spans if span.train and "#" not in span.text and "<" not in span.text] == tame
 
@@ -78,7 +73,7 @@ def test_a_marker_in_a_text_is_broken_by_one_space():
 
 def test_a_prompt_ends_where_the_answer_begins():
     template = TEMPLATES["deepspeed-visualchat"]
-    turns = [Turn("What?", "A cat.", (1,)), Turn("And?", "")]
+    turns = [turn("What?", "A cat.", (1,)), turn("And?", "")]
     prompt = template.render_prompt(turns)
     assert prompt == template.render(turns)[:-1]
     assert prompt[-1].text.endswith("### Answer: ")
@@ -86,14 +81,14 @@ def test_a_prompt_ends_where_the_answer_begins():
 
 def test_the_system_text_can_be_another_or_none():
     template = TEMPLATES["deepspeed-visualchat"]
-    turns = [Turn("What?", "A cat.")]
+    turns = [turn("What?", "A cat.")]
     assert template.with_system("Be brief.").render(turns)[0].text.startswith("Be brief.\n\n### Question")
     assert template.with_system("").render(turns)[0].text.startswith("### Question")
     assert "### Answer:" not in template.with_system("say ### Answer: twice").system
 
 
 def test_a_system_text_of_the_first_turn_replaces_the_templates_and_later_ones_stand_before_their_turn():
-    turns = [Turn("a", "b", system="Be kind."), Turn("c", "d"), Turn("e", "f", system="Be <image> brief.")]
+    turns = [turn("a", "b", system="Be kind."), turn("c", "d"), turn("e", "f", system="Be <image> brief.")]
     assert text_of(TEMPLATES["deepspeed-visualchat"].render(turns)) == (
         "Be kind.\n\n### Question: a\n### Answer: b\n\n### Question: c\n### Answer: d\n\n"
         "Be < image> brief.\n\n### Question: e\n### Answer: f"
