@@ -2,7 +2,6 @@
 
 import pickle
 import unicodedata
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -12,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from blender.core.errors import BlenderError
-from blender.data.sample import Span
+from blender.data.sample import Span, Turn
 from blender.data.template import IMAGE, TEMPLATES
 from blender.encoding.encoded import UnusableTextError
 from blender.encoding.encoder import make_text_encoder
@@ -58,19 +57,11 @@ words = st.sampled_from(
 texts = st.lists(words | st.text(max_size=6), max_size=6).map("".join).filter(lambda text: MARK not in text)
 
 
-@dataclass(frozen=True)
-class Turn:
-    images: tuple[int, ...]
-    question: str
-    answer: str
-    system: str = ""
-
-
 @st.composite
 def conversations(draw, text=texts):
     turns, shown = [], 0
     for num_images in draw(st.lists(st.integers(0, 2), min_size=1, max_size=3)):
-        turns.append(Turn(tuple(range(shown + 1, shown + num_images + 1)), draw(text), draw(text)))
+        turns.append(Turn(list(range(shown + 1, shown + num_images + 1)), draw(text), draw(text), 0))
         shown += num_images
     return TEMPLATES[draw(st.sampled_from(sorted(TEMPLATES)))].render(turns)
 
@@ -200,7 +191,7 @@ def test_images_take_their_positions_in_the_order_shown(kind, spans):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_ids_are_those_of_the_tokenizer_itself_with_special_tokens_in_the_text(kind):
-    turns = [Turn((1,), "What is in the image?", "A cat. 42 dogs!"), Turn((2, 3), "Caf\u00e9?", "Who's there...")]
+    turns = [Turn([1], "What is in the image?", "A cat. 42 dogs!", 0), Turn([2, 3], "Caf\u00e9?", "Who's there...", 0)]
     spans = TEMPLATES["deepspeed-visualchat"].render(turns)
     own = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(tiny_tokenizer(kind).backend_tokenizer.to_str()))
     own.add_special_tokens({"additional_special_tokens": [IMAGE]})
