@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.campaign.corpus import PROGRAM, ROOT, complaint, digests, run, write_recipe
 from benchmarks.campaign.outcome import Outcome, expect, repeat
-from benchmarks.measure import family
+from benchmarks.measure import family, is_alive
 
 _VICTIMS = ("group", "worker", "planner")
 #: within this time workers must have noticed that the planner is gone
@@ -97,7 +97,7 @@ class Kills:
 
     def _expect_end(self, members: list[int]) -> None:
         deadline = time.monotonic() + _END_SECONDS
-        while alive := [member for member in members if _is_alive(member)]:
+        while alive := [member for member in members if is_alive(member)]:
             if time.monotonic() > deadline:
                 for member in alive:
                     os.kill(member, signal.SIGKILL)
@@ -119,12 +119,6 @@ def _is_ours(process: int) -> bool:
     """Tell a process of the program from the one that Python itself starts to clear semaphores away."""
     with suppress(OSError):
         return b"resource_tracker" not in Path(f"/proc/{process}/cmdline").read_bytes()
-    return False
-
-
-def _is_alive(process: int) -> bool:
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
     return False
 
 

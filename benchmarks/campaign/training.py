@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -20,6 +19,7 @@ from benchmarks.campaign.outcome import Outcome, expect, repeat
 from blender import load_recipe, open_blend, write_blend
 from blender.train.metrics import read_metrics
 from blender.train.tiny_models import make_tiny_parts
+from tests.train import recipes
 
 _STEPS = 60
 _TIMEOUT = 300
@@ -34,7 +34,9 @@ class Training:
         blend = open_blend(folder / "blend")
         texts = ["".join(span.text for span in blend[row].sample.spans) for row in range(len(blend))]
         language, vision = make_tiny_parts(folder / "parts", texts, width=32, vocabulary=400, image_size=32)
-        self.recipe.write_text(yaml.safe_dump(_content(folder / "blend", language, vision)))
+        changes = {"schedule__steps": _STEPS, "evaluation__every": 20, "checkpoints__every": 4}
+        content = recipes.changed(recipes.content(folder / "blend", (language, vision)), name="campaign", **changes)
+        self.recipe.write_text(yaml.safe_dump(content))
         begin = time.monotonic()
         finished = run("train", self.recipe, "--out", folder / "whole", seconds=_TIMEOUT)
         expect(finished.returncode == 0, f"the undisturbed run fails: {finished.stderr[-500:]}")
@@ -71,25 +73,6 @@ class Training:
         expect(losses == self.whole[0], "losses differ from those of the undisturbed run")
         expect(weights == self.whole[1], "weights differ from those of the undisturbed run")
         shutil.rmtree(self.out)
-
-
-def _content(blend: Path, language: Path, vision: Path) -> dict[str, Any]:
-    return {
-        "name": "campaign",
-        "seed": 3,
-        "data": {"blends": str(blend), "workers": 0, "max_tokens": 512},
-        "model": {"language": str(language), "vision": str(vision)},
-        "optimizer": {"lr": 0.01},
-        "schedule": {"steps": _STEPS, "warmup": 2},
-        "batch": {"global": 8, "micro": 4},
-        "precision": "fp32",
-        "threads": 1,
-        "gradient_checkpointing": False,
-        "deepspeed": {"stage": 0},
-        "evaluation": {"every": 20},
-        "logging": {"every": 1, "tensorboard": False},
-        "checkpoints": {"every": 4, "keep": 2},
-    }
 
 
 def _result(folder: Path) -> tuple[dict[tuple[str, int], float], str]:

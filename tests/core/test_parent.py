@@ -8,8 +8,8 @@ import time
 
 import pytest
 
+from benchmarks.measure import is_alive
 from blender.core.parent import run_with_parent
-from tests.processes import is_alive
 
 #: writes its number down, and a line when it is asked to end
 PROGRAM = """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.measure import is_alive
 from blender.core.errors import WorkerError
 from blender.core.pool import count, kept_processes, let_go, map_unordered, start_ahead
-from tests.processes import is_alive
 
 _told: list[str] = []
 

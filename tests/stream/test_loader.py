@@ -13,6 +13,7 @@ from contextlib import suppress
 import pytest
 import torch
 
+from benchmarks.measure import is_alive
 from blender import load_recipe, open_blend, write_blend
 from blender.core.errors import StreamError, WorkerError
 from blender.encoding.encoder import make_text_encoder
@@ -23,7 +24,6 @@ from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.opening import open_mixture
 from blender.stream.pixels import stack_images
 from tests import corpora
-from tests.processes import is_alive
 from tests.stream import tiny_tokenizers
 
 KIND = "gpt2"

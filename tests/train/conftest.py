@@ -1,10 +1,8 @@
 """A tiny blend, tiny parts, and recipes over them; runs in this process leave its environment as it was."""
 
 import json
-import os
 
 import pytest
-import torch
 
 from blender import load_recipe, open_blend, write_blend
 from blender.train.tiny_models import make_tiny_parts
@@ -14,12 +12,8 @@ from tests.train import recipes
 
 @pytest.fixture(autouse=True)
 def _environment():
-    before, threads = dict(os.environ), torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-    torch.set_num_threads(threads)
+    with recipes.unchanged_environment():
+        yield
 
 
 def _add_text_only(recipe, root):
@@ -70,11 +64,7 @@ def whole(content, tmp_path_factory):
     """A run that nothing interrupted: its folder, and what it told."""
     from blender.train.run import train
 
-    before, threads = dict(os.environ), torch.get_num_threads()
-    torch.set_num_threads(1)
     folder, told = tmp_path_factory.mktemp("whole") / "run", []
-    train(recipes.make(content), folder, told.append)
-    os.environ.clear()
-    os.environ.update(before)
-    torch.set_num_threads(threads)
+    with recipes.unchanged_environment():
+        train(recipes.make(content), folder, told.append)
     return folder, told

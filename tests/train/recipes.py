@@ -1,10 +1,25 @@
 """Training recipes over tiny things."""
 
+import os
+from contextlib import contextmanager
 from copy import deepcopy
+
+import torch
 
 from blender.recipe.load import kind_from
 from blender.train.metrics import read_metrics
 from blender.train.recipe import TRAIN
+
+
+@contextmanager
+def unchanged_environment():
+    """Compute with one thread, and restore environment and threads, which runs in this process change."""
+    before, threads = dict(os.environ), torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+    torch.set_num_threads(threads)
 
 
 def content(blend, parts):

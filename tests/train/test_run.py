@@ -15,7 +15,8 @@ from blender.train.events import CheckpointSaved, EvaluationDone, MetricsLogged,
 from blender.train.metrics import read_metrics
 from blender.train.run import train
 from tests.corpora import contents
-from tests.train.recipes import gradients, losses
+from tests.train import recipes
+from tests.train.recipes import gradients, losses, unchanged_environment
 
 WEIGHTS = "weights-00001-of-00001.safetensors"
 
@@ -126,19 +127,27 @@ class _Stop(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    "deepspeed",
-    [{"stage": 0}, {"stage": 1}, {"stage": 2, "offload": "optimizer"}, {"stage": 3}, {"stage": 3, "offload": "all"}],
-)
-def test_a_run_goes_on_bit_for_bit(whole, make, tmp_path, deepspeed):
-    """Stopped in the second epoch after a checkpoint and one more step; at every ZeRO stage, also another one."""
+@pytest.fixture(scope="module")
+def stopped(content, tmp_path_factory):
+    """A run that was stopped one step after the checkpoint of step 4, in the second epoch."""
+    run = tmp_path_factory.mktemp("stopped") / "run"
 
     def stop_after(event):
         if isinstance(event, MetricsLogged) and event.step == 5:
             raise _Stop
 
-    with pytest.raises(_Stop):
-        train(make(), tmp_path / "run", stop_after)
+    with unchanged_environment(), pytest.raises(_Stop):
+        train(recipes.make(content), run, stop_after)
+    return run
+
+
+@pytest.mark.parametrize(
+    "deepspeed",
+    [{"stage": 0}, {"stage": 1}, {"stage": 2, "offload": "optimizer"}, {"stage": 3}, {"stage": 3, "offload": "all"}],
+)
+def test_a_run_goes_on_bit_for_bit(whole, stopped, make, tmp_path, deepspeed):
+    """At every ZeRO stage, also at another one than before."""
+    shutil.copytree(stopped, tmp_path / "run")
     assert max(losses(tmp_path / "run")) == 5
     told = []
     train(make(deepspeed=deepspeed), tmp_path / "run", told.append)
