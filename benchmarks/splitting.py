@@ -12,8 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import report
-from blender.blend.pool import Ints, Pool
-from blender.blend.split import Split, conversation_groups, split_by_image
+from blender.blend.conversations import Conversations
+from blender.blend.split import ImageSplit, conversation_groups, split_by_image
+from blender.core.arrays import Ints
 
 NUM_IMAGES, NUM_PAIRS, NUM_COVERED, NUM_SINGLE = 118_287, 70_940, 81_479, 156_564
 SHARES = (0.01, 0.05, 0.10, 0.30)
@@ -85,7 +86,7 @@ GRAPHS: dict[str, tuple[Callable[[np.random.Generator, int, int], Ints], float]]
 }
 
 
-def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tuple[Pool, int]:
+def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tuple[Conversations, int]:
     """Draw the conversations of a graph; return them and the number of images.
 
     Args:
@@ -103,23 +104,27 @@ def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tu
     num_links = np.concatenate([np.full(len(pairs), 2), np.ones(len(alone), dtype=np.int64)])
     images = np.concatenate([pairs.ravel(), alone])
     ones, total = np.ones(len(num_links), dtype=np.int64), len(num_links)
-    weights = np.zeros((total, 3))
-    pool = Pool(
+    pool = Conversations(
         sources=("cgd", "llava"),
         source=np.repeat([0, 1], [len(pairs), len(alone)]),
         first_turn=np.arange(total),
         num_turns=ones,
         num_images=num_links,
         ordered=ones.astype(bool),
-        pinned=~ones.astype(bool),
+        renumberable=ones.astype(bool),
         usable=ones.astype(bool),
-        weights=weights,
-        text_weights=weights,
+        characters=ones,
+        tokens=None,
+        kept_turns=None,
+        turn_characters=ones,
+        turn_tokens=None,
+        image_tokens=0,
+        cut=True,
         capacity=np.full(3, np.inf),
-        first_link=np.concatenate([[0], np.cumsum(num_links)]),
-        link_turn=np.zeros(len(images), dtype=np.int64),
-        link_image=images,
-        link_content=images,
+        first_ref=np.concatenate([[0], np.cumsum(num_links)]),
+        ref_turn=np.zeros(len(images), dtype=np.int64),
+        ref_image=images,
+        ref_content=images,
     )
     return pool, num_images
 
@@ -155,7 +160,7 @@ def run(shares: tuple[float, ...] = SHARES) -> str:
     return f"{report.circumstances(_PACKAGES, 'python -m benchmarks split')}\n\n{report.table(head, rows)}"
 
 
-def of_source(pool: Pool, split: Split, source: int) -> tuple[float, float]:
+def of_source(pool: Conversations, split: ImageSplit, source: int) -> tuple[float, float]:
     """Return how much of a source is held out and lost, in per cent."""
     own = pool.source == source
     return 100 * float(split.held_out[own].mean()), 100 * float(split.straddling[own].mean())

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.published import write_published
 from blender import load_recipe
-from blender.blend.ledger import totals, totals_ahead
+from blender.blend.ledger import totals
 from blender.blend.plan import make_plan
 
 EXACT = {
@@ -61,8 +61,8 @@ def test_all_nine_together_have_the_published_count(counts):
 
 def test_every_record_is_in_samples_or_dropped_for_having_too_many_images(plan):
     found = totals(plan.ledger())
-    assert found == totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
-    assert found["read"] == sum(file.num_records for file in plan.corpus.files) == 450_953
+    assert found == plan.totals
+    assert found["read"] == sum(file.num_records for file in plan.tables.files) == 450_953
     assert found["read"] == found["emitted"] + sum(found["dropped"].values())
     assert set(found["dropped"]) == {"too_many_images"}
 
@@ -75,5 +75,5 @@ def test_every_record_of_a_concatenated_dataset_comes_out_exactly_once(plan):
 
 
 def test_no_conversation_is_lost_between_train_and_eval(plan):
-    assert not (plan.conversations["reason"] == "straddles_split").any()
+    assert not (plan.tables.conversations["reason"] == "straddles_split").any()
     assert plan.samples["split"].unique().sort().to_list() == ["eval", "train"]

@@ -1,4 +1,7 @@
-"""Long conversations, cut at a turn boundary so that they keep the limits of characters and tokens.
+"""Cut: long conversations end at a turn boundary, so that they keep the limits of characters and tokens.
+
+In: ``conversations``, ``turns``, ``image_refs``. Out: the same; ``turns`` say which are kept, and the figures and
+images of conversations are those of the turns that are.
 
 Of a conversation whose turns follow on each other the first ones stay, so that no text speaks of a turn or an image
 that is gone; images that only later turns show go with these. Where turns may be asked in any order (MIMIC-IT), each
@@ -11,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from blender.blend.columns import CONVERSATIONS, Bools, Floats, Ints
-from blender.blend.corpus import Corpus
+from blender.blend.join import Tables
+from blender.blend.tables import CONVERSATIONS, TURNS
+from blender.core.arrays import Bools, Floats, Ints, starts_of
 from blender.recipe import Limits
 
 
@@ -37,41 +41,39 @@ class _Lengths:
     most: Floats
 
 
-def cut_long(corpus: Corpus, limits: Limits) -> Corpus:
+def cut_long(tables: Tables, limits: Limits) -> Tables:
     """Cut the conversations that are longer than the limits of characters and tokens.
 
     Args:
-        corpus: What was read.
+        tables: What was read.
         limits: The recipe's limits; with ``cut`` off nothing is cut.
-
-    Returns:
-        The corpus with ``kept`` among the columns of its turns, and ``turns_cut`` among those of its conversations; the
-        other figures of conversations are those of the turns kept, and so are the links.
     """
-    lengths = _lengths(corpus, limits)
-    kept: Bools = np.ones(len(lengths.owner), dtype=bool)
-    if limits.cut and np.isfinite(lengths.most).any():
-        kept = _first_ones(lengths)
-        for conversation in np.flatnonzero(~lengths.ordered & (_count(lengths, kept) < lengths.num_turns)):
-            own = slice(*(lengths.first_turn[conversation] + [0, lengths.num_turns[conversation]]))
-            room = lengths.most - lengths.image * lengths.num_images[conversation]
-            kept[own] = _those_that_fit(lengths.turns[own], room)
-        # of what fits with no turn nothing is cut: it is dropped by its length
-        kept[(_count(lengths, kept) == 0)[lengths.owner]] = True
-    return _with_kept(corpus, lengths, kept)
+    if not limits.cut or (limits.characters is None and limits.tokens is None):
+        return tables
+    lengths = _lengths(tables, limits)
+    kept = _first_ones(lengths)
+    for conversation in np.flatnonzero(~lengths.ordered & (_count(lengths, kept) < lengths.num_turns)):
+        own = slice(*(lengths.first_turn[conversation] + [0, lengths.num_turns[conversation]]))
+        room = lengths.most - lengths.image * lengths.num_images[conversation]
+        kept[own] = _those_that_fit(lengths.turns[own], room)
+    # of what fits with no turn nothing is cut: it is dropped by its length
+    kept[(_count(lengths, kept) == 0)[lengths.owner]] = True
+    return tables if kept.all() else _with_kept(tables, lengths, kept)
 
 
-def _lengths(corpus: Corpus, limits: Limits) -> _Lengths:
-    turns, conversations = corpus.turns, corpus.conversations
-    tokens = turns["tokens"].fill_null(0).to_numpy().astype(np.float64)
+def _lengths(tables: Tables, limits: Limits) -> _Lengths:
+    turns, conversations = tables.turns, tables.conversations
+    characters = turns["characters"].to_numpy().astype(np.float64)
+    tokens = turns["tokens"].to_numpy().astype(np.float64) if "tokens" in turns.columns else np.zeros(turns.height)
     most = [np.inf if limit is None else float(limit) for limit in (limits.characters, limits.tokens)]
+    num_turns = conversations["num_turns"].to_numpy()
     return _Lengths(
-        turns=np.column_stack([turns["characters"].to_numpy().astype(np.float64), tokens]),
-        shown=turns["shown"].to_numpy().astype(np.int64),
-        owner=turns["conversation"].to_numpy().astype(np.int64),
-        first_turn=conversations["first_turn"].to_numpy().astype(np.int64),
-        num_turns=conversations["num_turns"].to_numpy().astype(np.int64),
-        num_images=conversations["num_images"].to_numpy().astype(np.int64),
+        turns=np.column_stack([characters, tokens]),
+        shown=turns["shown"].to_numpy(),
+        owner=turns["conversation"].to_numpy(),
+        first_turn=starts_of(num_turns),
+        num_turns=num_turns,
+        num_images=conversations["num_images"].to_numpy(),
         ordered=conversations["ordered"].to_numpy(),
         image=np.array([0.0, limits.image_tokens]),
         most=np.array(most),
@@ -99,33 +101,27 @@ def _count(lengths: _Lengths, kept: Bools) -> Ints:
     return np.bincount(lengths.owner, kept, len(lengths.num_turns)).astype(np.int64)
 
 
-def _with_kept(corpus: Corpus, lengths: _Lengths, kept: Bools) -> Corpus:
-    """Note which turns are kept, and count conversations and links by them."""
+def _with_kept(tables: Tables, lengths: _Lengths, kept: Bools) -> Tables:
+    """Note which turns are kept, and count conversations and image references by them."""
     num_kept = _count(lengths, kept)
     cut = num_kept < lengths.num_turns
-    last = lengths.shown[lengths.first_turn + np.maximum(num_kept, 1) - 1] if len(cut) else lengths.num_images
-    sums = {
-        name: np.bincount(lengths.owner, lengths.turns[:, column] * kept, len(cut))
-        for column, name in enumerate(("characters", "tokens"))
-    }
+    last = lengths.shown[lengths.first_turn + np.maximum(num_kept, 1) - 1]
     figures = {
         "num_turns": num_kept,
         "num_images": np.where(cut & lengths.ordered, last, lengths.num_images),
-        **{name: values.astype(np.int64) for name, values in sums.items()},
+        "turns_cut": lengths.num_turns - num_kept,
     }
-    changed = pl.Series(cut)
-    conversations = corpus.conversations.with_columns(
-        *(
-            pl.when(changed).then(pl.Series(values)).otherwise(pl.col(name)).cast(CONVERSATIONS[name]).alias(name)
-            for name, values in figures.items()
-        ),
-        turns_cut=pl.Series(lengths.num_turns - num_kept, dtype=pl.UInt16),
+    for column, name in enumerate(("characters", "tokens")):
+        if name in tables.conversations.columns:
+            figures[name] = np.bincount(lengths.owner, lengths.turns[:, column] * kept, len(cut))
+    conversations = tables.conversations.with_columns(
+        pl.Series(name, values.astype(np.int64)).cast(CONVERSATIONS.columns[name]) for name, values in figures.items()
     )
-    shown_by, owner = (corpus.links[name].to_numpy().astype(np.int64) for name in ("turn", "conversation"))
-    is_shown = ~lengths.ordered[owner] | (shown_by < num_kept[owner])
+    owner = tables.owners()
+    is_shown = ~lengths.ordered[owner] | (tables.image_refs["turn"].to_numpy() < num_kept[owner])
     return replace(
-        corpus,
-        conversations=conversations,
-        turns=corpus.turns.with_columns(kept=pl.Series(kept)),
-        links=corpus.links.filter(pl.Series(is_shown)),
+        tables,
+        conversations=CONVERSATIONS.check(conversations),
+        turns=TURNS.check(tables.turns.with_columns(kept=pl.Series(kept))),
+        image_refs=tables.image_refs.filter(pl.Series(is_shown)),
     )

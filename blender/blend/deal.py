@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from blender.blend.pool import Bools, Floats, Ints
+from blender.core.arrays import Bools, Floats, Ints
 
 #: a group of so many conversations breaks a tie for a source that has none yet
 _FEW = 4

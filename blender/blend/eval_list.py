@@ -1,6 +1,7 @@
 """A file that lists what is held out for evaluation: images or records, one a line, or as a JSON list of texts."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import fsspec
@@ -8,8 +9,10 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from blender.blend.corpus import Corpus
-from blender.blend.pool import Bools
+from blender.blend.disk import Rows
+from blender.blend.images import Images
+from blender.blend.join import Tables
+from blender.core.arrays import Bools
 from blender.core.errors import PlanError
 from blender.data.images.names import NameIndex
 
@@ -27,7 +30,7 @@ class EvalList:
     sha256: str
 
 
-def read_eval_list(location: str, corpus: Corpus) -> EvalList:
+def read_eval_list(location: str, tables: Tables, images: Images) -> EvalList:
     """Read a list and look its names up.
 
     A name may be spelled as annotations spell it, or in another way that leads to the same image (``images.names``). A
@@ -35,28 +38,29 @@ def read_eval_list(location: str, corpus: Corpus) -> EvalList:
 
     Args:
         location: The file.
-        corpus: The images and records there are.
+        tables: The records there are.
+        images: The images there are.
 
     Raises:
         PlanError: The file cannot be read, or lists what is not there.
     """
     content = _read(location)
     wanted = pl.Series("name", _names(location, content), dtype=pl.String).unique(maintain_order=True)
-    records = _find(wanted, pl.DataFrame({"name": _record_names(corpus)}))
+    records = _find_records(wanted, tables)
     left = wanted.filter(~wanted.is_in(records["name"].implode()))
-    images = _find_images(left, corpus.images.with_row_index("image"))
-    unknown = left.filter(~left.is_in(images["name"].implode()))
+    found = _find_images(left, images)
+    unknown = left.filter(~left.is_in(found["name"].implode()))
     if len(unknown):
         raise PlanError(
             f"split.list: {location} lists {len(unknown):,} that are no image and no record of this blend; "
             f"the first is {unknown[0]!r}",
             _HINT,
         )
-    held_out = np.zeros(corpus.images.height, dtype=bool)
-    held_out[images["image"].to_numpy()] = True
-    conversations = np.zeros(corpus.conversations.height, dtype=bool)
-    of_records = corpus.turns["record"].is_in(records["number"].implode())
-    conversations[corpus.turns["conversation"].filter(of_records).to_numpy()] = True
+    held_out = np.zeros(len(images), dtype=bool)
+    held_out[found["image"].to_numpy()] = True
+    conversations = np.zeros(tables.conversations.height, dtype=bool)
+    of_records = tables.turns["record"].is_in(records["number"].implode())
+    conversations[tables.turns["conversation"].filter(of_records).to_numpy()] = True
     return EvalList(held_out, conversations, hashlib.sha256(content).hexdigest())
 
 
@@ -83,27 +87,37 @@ def _names(location: str, content: bytes) -> list[str]:
     return names
 
 
-def _record_names(corpus: Corpus) -> pl.Series:
-    return corpus.records.select(pl.format("{}/{}/{}", "source", "file", "id").alias("name"))["name"]
+def _find_records(wanted: pl.Series, tables: Tables) -> pl.DataFrame:
+    """Find records by name: name, number."""
+    matches = [pl.DataFrame(schema={"name": pl.String, "number": pl.UInt32})]
+    for file, (first, records) in zip(tables.files, tables.records(["id"]), strict=True):
+        named = records.select(pl.format("{}/{}/{}", pl.lit(file.source), pl.lit(file.label), "id").alias("name"))
+        own = named.with_row_index("number").filter(pl.col("name").is_in(wanted.implode()))
+        matches.append(own.select("name", pl.col("number") + first))
+    return pl.concat(matches)
 
 
-def _find(wanted: pl.Series, known: pl.DataFrame) -> pl.DataFrame:
-    """Return the rows of ``known`` with a wanted name: name, number."""
-    return known.with_row_index("number").filter(pl.col("name").is_in(wanted.implode()))
-
-
-def _find_images(wanted: pl.Series, images: pl.DataFrame) -> pl.DataFrame:
+def _find_images(wanted: pl.Series, images: Images) -> pl.DataFrame:
     """Find images by name: name as wanted, image; by exact names first, then by other spellings."""
-    spelled = pl.concat(
-        [images.select("name", "image"), images.select(pl.format("{}/{}", "store", "name").alias("name"), "image")]
-    )
-    exact = spelled.filter(pl.col("name").is_in(wanted.implode()))
+    schema = {"name": pl.String, "image": pl.UInt32}
+    matches, names = [pl.DataFrame(schema=schema)], list(_named(images)) if len(wanted) else []
+    for store, own in names:
+        for spelled in (own, own.with_columns(pl.format("{}/{}", pl.lit(store), "name").alias("name"))):
+            matches += [spelled.filter(pl.col("name").is_in(wanted.implode()))]
+    exact = pl.concat(matches)
     left = wanted.filter(~wanted.is_in(exact["name"].implode())).to_list()
-    found = [exact]
-    for (store,), group in images.group_by("store", maintain_order=True) if left else ():
-        numbers = dict(group.select("name", "image").iter_rows())
+    for store, own in names if left else ():
+        numbers = dict(own.iter_rows())
         index = NameIndex({name: name for name in numbers})
         pairs = [(name, index.find(name.removeprefix(f"{store}/"))) for name in left]
         rows = [(name, numbers[known]) for name, known in pairs if known is not None]
-        found.append(pl.DataFrame(rows, schema=exact.schema, orient="row"))
-    return pl.concat(found)
+        matches.append(pl.DataFrame(rows, schema=schema, orient="row"))
+    return pl.concat(matches)
+
+
+def _named(images: Images) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield the images of each store: name, image."""
+    for store, file in zip(images.stores, images.name_files(), strict=True):
+        names = [frame["name"] for frame in Rows([file]).slices(["name"])]
+        numbers = pl.int_range(store.first, store.first + store.num_images, dtype=pl.UInt32, eager=True)
+        yield store.name, pl.DataFrame({"name": pl.concat(names), "image": numbers})

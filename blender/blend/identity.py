@@ -1,87 +1,111 @@
-"""Which images of a corpus are one and the same, so that splits, matches and counts see it once.
+"""Which images are one and the same, so that splits, matches and counts see it once.
+
+In: ``images``. Out: their column ``content``.
 
 Two names are one image when they lead to one file, when the recipe says that a store holds the images of another under
 the same names (``same_as``), or when the bytes are equal. Bytes are compared only where it can matter: files that agree
 in size, pixels and sketch (``blender.data.images.identity``) are read whole, all others are known to differ.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
+from blender.blend.disk import Rows
+from blender.blend.hashing import hash_names, number_by_hash
+from blender.blend.image_tasks import ImageTask, Workers, map_images
+from blender.blend.images import Images, StoreImages
+from blender.core.arrays import Bools, Ints
 from blender.core.components import components
 from blender.core.errors import StoreError
-from blender.core.pool import map_unordered
-from blender.data.images import kept_store, open_store
+from blender.data.images import open_store
 from blender.data.images.identity import content_hash
 from blender.recipe import Recipe
 
-_CHUNK = 64
-#: below this many files a second process costs more than it saves
-_FEW = 200
 #: what equal files agree in
 _ALIKE = ("num_bytes", "width", "height", "sketch")
 
-
-@dataclass(frozen=True)
-class _Chunk:
-    store: str
-    location: str
-    #: (image number, member of the store)
-    images: list[tuple[int, str]]
+#: pairs of images that are one: (P,) and (P,)
+_Pairs = tuple[Ints, Ints]
 
 
-def identify(
-    images: pl.DataFrame,
-    recipe: Recipe,
-    workers: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> pl.Series:
+def identify(images: Images, recipe: Recipe, who: Workers) -> Images:
     """Find the images that are one.
 
     Args:
-        images: What the survey found, row n being image n. Where no image was opened there are no sketches, and only
-            names are compared.
-        recipe: Gives the stores.
-        workers: Number of processes.
-        on_progress: Called with (files compared, files to be compared).
+        images: All images. Where none was opened there are no sketches, and only names are compared.
+        recipe: Says which stores have the same images.
+        who: Who reads files.
 
     Returns:
-        ``content``: of each image the lowest number of an image that is the same.
+        The images with ``content``: of each the lowest number of an image that is the same.
     """
-    numbered = images.with_row_index("image").with_columns(
-        pl.col("store").replace_strict(dict(recipe.images), default=pl.col("store")).alias("location"),
-        pl.coalesce("member", "name").alias("file"),
-    )
-    first = numbered.select("image", first=pl.col("image").min().over("location", "file"))["first"]
-    pairs = [
-        (numbered["image"].to_numpy(), first.to_numpy()),
-        _aliased(numbered, recipe),
-        _equal(numbered.filter(pl.col("image") == first), recipe, workers, on_progress),
-    ]
-    left, right = (np.concatenate([pair[side] for pair in pairs]).astype(np.int64) for side in (0, 1))
-    differ = left != right
-    same = components(numbered.height, left[differ], right[differ])
-    return pl.Series("content", same, dtype=pl.UInt32)
+    same_file = list(_same_files(images))
+    is_first = np.ones(len(images), bool)
+    for later, _ in same_file:
+        is_first[later] = False
+    pairs = [*same_file, *_aliased(images, recipe), _equal(images, is_first, who)]
+    left, right = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    if len(left):
+        content = components(len(images), left, right).astype(np.uint32)
+    else:
+        content = np.arange(len(images), dtype=np.uint32)
+    return replace(images, table=images.table.with_columns(content=pl.Series(content)))
 
 
-def _aliased(numbered: pl.DataFrame, recipe: Recipe) -> tuple[pl.Series, pl.Series]:
+def _same_files(images: Images) -> Iterator[_Pairs]:
+    """Pair each image with the first one that is the same file of the same place, where that is another."""
+    for own in _by_location(images).values():
+        if len(own) == 1 and own[0].has_plain_names:
+            continue
+        numbers = np.concatenate([np.arange(store.first, store.first + store.num_images) for store in own])
+        rank, firsts = number_by_hash(pl.concat([hash_names(names) for names in _files(images, own)]))
+        first = numbers[firsts[rank]]
+        yield numbers[first != numbers], first[first != numbers]
+
+
+def _by_location(images: Images) -> dict[str, list[StoreImages]]:
+    groups: dict[str, list[StoreImages]] = {}
+    for store in images.stores:
+        groups.setdefault(store.location or store.name, []).append(store)
+    return groups
+
+
+def _files(images: Images, stores: list[StoreImages]) -> Iterator[pl.Series]:
+    """Yield the names in their stores, or where these are not known the names, of all images of some stores."""
+    files = images.name_files()
+    for store in stores:
+        for names in Rows([files[images.stores.index(store)]]).slices(["member", "name"]):
+            yield names.select(pl.coalesce("member", "name").alias("name")).to_series()
+
+
+def _aliased(images: Images, recipe: Recipe) -> Iterator[_Pairs]:
     """Pair each image of a store that is the same as another with the image of that name there."""
-    known = numbered.group_by("location", "file").agg(pl.col("image").min().alias("image_there"))
-    found = [pl.DataFrame(schema={"image": pl.UInt32, "image_there": pl.UInt32})]
+    by_name = {store.name: store for store in images.stores}
+    locations = _by_location(images)
+    files = images.name_files()
     for name, other in recipe.same_stores.items():
-        own = numbered.filter(pl.col("store") == name).select("image", "name")
-        files = pl.Series("file", _files_there(own["name"], other, recipe.images[other]), dtype=pl.String)
-        named = own.select("image", files, pl.lit(recipe.images[other]).alias("location"))
-        found.append(named.join(known, on=["location", "file"], how="inner").select("image", "image_there"))
-    both = pl.concat(found).sort("image")
-    return both["image"], both["image_there"]
+        there = locations.get(recipe.images[other], [])
+        if name not in by_name or not there:
+            continue
+        own = by_name[name]
+        names = pl.concat([frame["name"] for frame in Rows([files[images.stores.index(own)]]).slices(["name"])])
+        wanted = pl.Series("name", _files_there(names, other, recipe.images[other]), dtype=pl.String)
+        known = hash_names(pl.concat(list(_files(images, there)))).with_columns(
+            there=np.concatenate([np.arange(store.first, store.first + store.num_images) for store in there])
+        )
+        known = known.group_by("hash", "hash2").agg(pl.col("there").min())
+        numbered = hash_names(wanted).with_columns(
+            image=np.arange(own.first, own.first + own.num_images), is_there=wanted.is_not_null()
+        )
+        both = numbered.filter("is_there").join(known, on=["hash", "hash2"]).sort("image")
+        yield both["image"].to_numpy(), both["there"].to_numpy()
 
 
 def _files_there(names: Iterable[str], store: str, location: str) -> list[str | None]:
-    """Look names up in a store; where it is not there, names stand for themselves."""
+    """Look names up in a store; where it is not there, take them for the names of its files."""
     try:
         opened = open_store(store, location)
     except StoreError:
@@ -90,45 +114,25 @@ def _files_there(names: Iterable[str], store: str, location: str) -> list[str | 
         return [opened.resolve(name) for name in names]
 
 
-def _equal(
-    files: pl.DataFrame, recipe: Recipe, workers: int, on_progress: Callable[[int, int], None] | None
-) -> tuple[pl.Series, pl.Series]:
+def _equal(images: Images, is_first: Bools, who: Workers) -> _Pairs:
     """Pair each file with the first one of the same bytes."""
+    if "sketch" not in images.table.columns:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    files = images.table.select("reason", *_ALIKE).with_row_index("image").filter(pl.Series(is_first))
     usable = files.filter(pl.col("sketch").is_not_null() & pl.col("reason").is_null())
-    candidates = usable.filter(pl.len().over(_ALIKE) > 1)
-    hashes = pl.DataFrame(
-        list(_read_all(_chunks(candidates, recipe), candidates.height, workers, on_progress)),
-        schema={"image": pl.UInt32, "hash": pl.Binary},
-        orient="row",
-    )
+    candidates = usable.filter(pl.len().over(_ALIKE) > 1)["image"].to_numpy()
+    rows = list(map_images(_hash_some, images, candidates, who))
+    hashes = pl.DataFrame(rows, schema={"image": pl.Int64, "hash": pl.Binary}, orient="row")
     same = hashes.sort("image").select("image", first=pl.col("image").min().over("hash"))
-    return same["image"], same["first"]
+    return same["image"].to_numpy(), same["first"].to_numpy()
 
 
-def _chunks(candidates: pl.DataFrame, recipe: Recipe) -> Iterator[_Chunk]:
-    for (store,), group in candidates.group_by("store", maintain_order=True):
-        location = recipe.images[str(store)]
-        for piece in group.iter_slices(_CHUNK):
-            yield _Chunk(str(store), location, list(piece.select("image", "member").iter_rows()))
-
-
-def _read_all(
-    chunks: Iterator[_Chunk], total: int, workers: int, on_progress: Callable[[int, int], None] | None
-) -> Iterator[tuple[int, bytes]]:
-    done = 0
-    for hashes in map_unordered(_read_some, list(chunks), workers if total > _FEW else 1):
-        yield from hashes
-        done += len(hashes)
-        if on_progress:
-            on_progress(done, total)
-
-
-def _read_some(chunk: _Chunk) -> list[tuple[int, bytes]]:
+def _hash_some(task: ImageTask) -> list[tuple[int, bytes]]:
     """Hash files; one that can no longer be read is equal to none, and fails the blend when it is written."""
-    store, hashes = kept_store(chunk.store, chunk.location), []
-    for image, member in chunk.images:
+    hashes = []
+    for image, _, member in task.images:
         try:
-            hashes.append((image, content_hash(store.read(member))))
+            hashes.append((image, content_hash(task.store.read(member))))
         except StoreError:
             continue
     return hashes

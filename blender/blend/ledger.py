@@ -1,171 +1,250 @@
 """What became of every record that was read: emitted in so many samples, or dropped for a reason.
 
+In: ``conversations`` with reasons, ``turns``, the plan's samples, ``left_out``. Out: :class:`Fates`, numbers alone,
+from which a plan's totals and losses are counted; and the ledger, a row per record, made for some records at a time.
+
 The totals are counted twice, once over the plan and once over the samples as they were written, and must agree.
 """
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from blender.blend.columns import Ints
-from blender.blend.corpus import Corpus
-from blender.blend.reasons import CUT, NOT_DRAWN
+from blender.blend.disk import read_table
+from blender.blend.images import Images
+from blender.blend.join import Tables
+from blender.blend.reasons import CUT, NOT_DRAWN, REASONS, SENTENCES
+from blender.blend.select import details
+from blender.blend.tables import LEDGER, PART_CONVERSATIONS, PART_RECORDS
+from blender.core.arrays import Bools, Ints
 from blender.core.errors import PlanError
+from blender.recipe import Limits
+
+_CUT_AWAY = "the other turns of the conversation fill the limit"
 
 
-def make_ledger(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
-    """Account for every record.
+@dataclass(frozen=True)
+class Fates:
+    """What becomes of every record, in numbers. ``R`` records."""
+
+    #: (R,) conversation of each; that behind the last one for a record that the reader could not use
+    conversation: Ints
+    #: (R,) samples that it is in
+    num_samples: Ints
+    #: (R,) turns that it lost to a limit
+    turns_cut: Ints
+    #: (R,) whether these are all that it had
+    is_cut_away: Bools
+    #: (R,) number, in REASONS, of the reason why an entry could not use it; behind the last one where all could
+    left_out: Ints
+
+    def reasons(self, tables: Tables, first: int, faults: pl.Series) -> pl.DataFrame:
+        """Give records in a row the reasons why they are in no sample, should they be in none.
+
+        Args:
+            tables: The tables, with reasons.
+            first: The first of the records.
+            faults: Why the reader could not use them; null where it could.
+
+        Returns:
+            fault, selected, cut, left_out: null where it is not for that; the first that is not null is the reason.
+        """
+        own = slice(first, first + len(faults))
+        conversation = pl.Series(self.conversation[own]).replace(tables.conversations.height, None)
+        return pl.DataFrame(
+            {
+                "fault": faults,
+                "selected": tables.conversations["reason"].gather(conversation).cast(pl.String),
+                "cut": pl.Series([None, CUT]).gather(self.is_cut_away[own].astype(np.uint32)),
+                "left_out": pl.Series([*REASONS, None]).gather(self.left_out[own]),
+            }
+        )
+
+
+def find_fates(tables: Tables, samples: pl.DataFrame, left_out: pl.DataFrame) -> Fates:
+    """Find out what becomes of every record.
 
     Args:
-        corpus: What was read.
-        judged: The conversations with the reason that keeps one out of all blends.
-        samples: The plan's samples: dataset, split, turns.
-        left_out: dataset, conversation, reason, detail: what single entries had to leave out.
-
-    Returns:
-        One row per record, in the order of the files: source, file, index, record, num_samples, emitted (list of
-        dataset, split, samples), reason and detail (null where num_samples > 0), left_out (list of dataset, reason),
-        turns_cut (turns of the record that were cut for a limit), pinned and pinned_by (what keeps the record's
-        conversation from standing behind other images).
+        tables: The tables, with reasons.
+        samples: The plan's samples.
+        left_out: dataset, conversation, reason: what single entries could not use.
     """
-    ledger = _with_reasons(corpus, judged, left_out).join(
-        _uses(corpus, samples), on="record_number", how="left", maintain_order="left"
-    )
-    ledger = ledger.with_columns(pl.col("num_samples").fill_null(0))
-    used = pl.col("num_samples") > 0
-    return ledger.select(
-        "source",
-        "file",
-        "index",
-        pl.col("id").alias("record"),
-        "num_samples",
-        "emitted",
-        pl.when(used).then(None).otherwise("reason").alias("reason"),
-        pl.when(used).then(None).otherwise("detail").alias("detail"),
-        "left_out",
-        "turns_cut",
-        "pinned",
-        "pinned_by",
+    num_conversations = tables.conversations.height
+    conversation = np.full(tables.num_records, num_conversations, np.int32)
+    conversation[tables.turns["record"].to_numpy()] = tables.turns["conversation"].to_numpy()
+    refused = np.full(num_conversations + 1, len(REASONS), np.uint8)
+    # of a conversation that is there more than once the first row counts
+    last_first = left_out.reverse()
+    refused[last_first["conversation"].to_numpy()] = last_first["reason"].to_physical().to_numpy()
+    turns_cut, is_cut_away = _cut_turns(tables)
+    return Fates(
+        conversation=conversation,
+        num_samples=_count_uses(tables, samples),
+        turns_cut=turns_cut,
+        is_cut_away=is_cut_away,
+        left_out=refused[conversation],
     )
 
 
-def fates(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
-    """Tell what becomes of every record without listing where it is used: the ledger's rows, ahead of it.
-
-    Returns:
-        record_number, source, file, index, id, turns_cut, num_samples; reason and detail, which mean something only
-        where num_samples is 0.
-    """
-    _, records = _record_uses(corpus, samples["turns"])
-    uses = np.bincount(records, minlength=corpus.records.height)
-    return _with_reasons(corpus, judged, left_out).with_columns(num_samples=pl.Series(uses)).drop("left_out")
-
-
-def _with_reasons(corpus: Corpus, judged: pl.DataFrame, left_out: pl.DataFrame) -> pl.DataFrame:
-    """Give every record the reason why it is in no sample, should it be in none."""
-    conversation = _conversation_of_record(corpus)
-    joined = (
-        corpus.records.with_row_index("record_number")
-        .with_columns(
-            conversation_reason=judged["reason"].gather(conversation),
-            conversation_detail=judged["detail"].gather(conversation),
-            pinned=judged["pinned"].gather(conversation),
-            pinned_by=judged["pinned_by"].gather(conversation),
-        )
-        .join(_cut_turns(corpus, judged), on="record_number", how="left", maintain_order="left")
-        .join(_refusals(corpus, left_out), on="record_number", how="left", maintain_order="left")
-    )
-    part = "the recipe asks for a part of this dataset"
-    return joined.select(
-        "record_number",
-        *("source", "file", "index", "id"),
-        pl.coalesce("reason", "conversation_reason", "cut_reason", "refusal_reason", pl.lit(NOT_DRAWN)).alias("reason"),
-        pl.coalesce("detail", "conversation_detail", "cut_detail", "refusal_detail", pl.lit(part)).alias("detail"),
-        "left_out",
-        pl.col("turns_cut").fill_null(0),
-        "pinned",
-        "pinned_by",
-    )
+def _cut_turns(tables: Tables) -> tuple[Ints, Bools]:
+    """Count the turns that usable conversations lost to a limit, and find the records of which nothing stayed."""
+    turns_cut, is_cut_away = np.zeros(tables.num_records, np.uint32), np.zeros(tables.num_records, bool)
+    if "kept" not in tables.turns.columns:
+        return turns_cut, is_cut_away
+    usable = tables.conversations["reason"].is_null().to_numpy()
+    turns = tables.turns.select("record", "kept").filter(pl.Series(usable[tables.turns["conversation"].to_numpy()]))
+    record, kept = turns["record"].to_numpy(), turns["kept"].to_numpy()
+    turns_cut += np.bincount(record, ~kept, tables.num_records).astype(np.uint32)
+    num_kept = np.bincount(record, kept, tables.num_records)
+    return turns_cut, (turns_cut > 0) & (num_kept == 0)
 
 
-def _cut_turns(corpus: Corpus, judged: pl.DataFrame) -> pl.DataFrame:
-    """Count the turns that usable conversations lost to a limit, and say it of records of which nothing stayed.
-
-    Returns:
-        record_number, turns_cut, cut_reason, cut_detail.
-    """
-    shortened = judged["reason"].is_null() & (judged["turns_cut"] > 0)
-    turns = corpus.turns.filter(shortened.gather(corpus.turns["conversation"]))
-    counted = turns.group_by(record_number="record").agg(
-        (~pl.col("kept")).sum().cast(pl.UInt32).alias("turns_cut"), pl.col("kept").any().alias("stays")
-    )
-    gone = pl.when(~pl.col("stays"))
-    detail = "the other turns of the conversation fill the limit"
-    return counted.filter(pl.col("turns_cut") > 0).select(
-        "record_number",
-        "turns_cut",
-        gone.then(pl.lit(CUT)).alias("cut_reason"),
-        gone.then(pl.lit(detail)).alias("cut_detail"),
-    )
+def _count_uses(tables: Tables, samples: pl.DataFrame) -> Ints:
+    """Count the samples that each record is in; (R,)."""
+    _, record = _record_uses(tables, samples)
+    return np.bincount(record, minlength=tables.num_records).astype(np.uint32)
 
 
-def _conversation_of_record(corpus: Corpus) -> pl.Series:
-    """Return the conversation of each record; null for one that was skipped."""
-    conversation = np.full(corpus.records.height, -1)
-    conversation[corpus.turns["record"].to_numpy()] = corpus.turns["conversation"].to_numpy()
-    return pl.Series("conversation", conversation).replace(-1, None)
-
-
-def _uses(corpus: Corpus, samples: pl.DataFrame) -> pl.DataFrame:
-    """Count the samples that each record is in: (record_number, num_samples, emitted)."""
-    kinds = samples.select("dataset", "split").unique().sort("dataset", "split").with_row_index("kind")
-    kind_of = samples.join(kinds, on=["dataset", "split"], how="left", maintain_order="left")["kind"].to_numpy()
-    sample, record = _record_uses(corpus, samples["turns"])
-    # a record and a kind as one number: sorting numbers is a tenth of the work of grouping by strings
-    found, counts = np.unique(record * kinds.height + kind_of[sample], return_counts=True)
-    kind = found % max(1, kinds.height)
-    counted = pl.DataFrame(
-        {
-            "record_number": pl.Series(found // max(1, kinds.height), dtype=pl.UInt32).set_sorted(),
-            "dataset": kinds["dataset"].gather(kind),
-            "split": kinds["split"].gather(kind),
-            "samples": pl.Series(counts, dtype=pl.UInt32),
-        }
-    )
-    return counted.group_by("record_number", maintain_order=True).agg(
-        pl.col("samples").sum().alias("num_samples"), pl.struct("dataset", "split", "samples").alias("emitted")
-    )
-
-
-def _record_uses(corpus: Corpus, turns: pl.Series) -> tuple[Ints, Ints]:
-    """List every (sample, record) pair once, given the turns of each sample."""
-    sample = np.repeat(np.arange(len(turns)), turns.list.len().to_numpy())
-    record = corpus.turns["record"].gather(turns.explode()).to_numpy()
+def _record_uses(tables: Tables, samples: pl.DataFrame) -> tuple[Ints, Ints]:
+    """List every (sample, record) pair once."""
+    num_turns = samples["turns"].list.len().to_numpy()
+    pairs = np.repeat(np.arange(len(num_turns)), num_turns)
+    pairs *= max(1, tables.num_records)
+    pairs += tables.turns["record"].to_numpy()[samples["turns"].explode().to_numpy()]
     # numpy.unique hashes first, which takes ten times as long
-    pairs = np.sort(sample * corpus.records.height + record)
+    pairs.sort()
     pairs = pairs[np.diff(pairs, prepend=-1) != 0]
-    return pairs // corpus.records.height, pairs % corpus.records.height
+    return pairs // max(1, tables.num_records), pairs % max(1, tables.num_records)
 
 
-def _refusals(corpus: Corpus, left_out: pl.DataFrame) -> pl.DataFrame:
-    """Spread what entries left out over the records: (record_number, left_out, refusal_reason, refusal_detail)."""
-    turns = corpus.turns.select("conversation", pl.col("record").alias("record_number"))
-    records = turns.join(left_out, on="conversation", how="semi").unique(maintain_order=True)
-    return (
-        left_out.join(records, on="conversation", maintain_order="left_right")
-        .group_by("record_number", maintain_order=True)
-        .agg(
-            pl.struct("dataset", "reason").alias("left_out"),
-            pl.col("reason").first().alias("refusal_reason"),
-            pl.col("detail").first().alias("refusal_detail"),
+@dataclass(frozen=True)
+class _Uses:
+    """How often each record is used by each dataset in each split; rows by record."""
+
+    record: Ints
+    kind: Ints
+    count: Ints
+    #: dataset and split of each kind
+    kinds: pl.DataFrame
+
+    @classmethod
+    def of(cls, tables: Tables, samples: pl.DataFrame) -> "_Uses":
+        names = samples.select(pl.col("dataset", "split").cast(pl.String))
+        kinds = names.unique().sort("dataset", "split").with_row_index("kind")
+        kind_of = names.join(kinds, on=["dataset", "split"], how="left", maintain_order="left")["kind"].to_numpy()
+        sample, record = _record_uses(tables, samples)
+        # a record and a kind as one number: sorting numbers is a tenth of the work of grouping by strings
+        pairs, counts = np.unique(record * max(1, kinds.height) + kind_of[sample], return_counts=True)
+        return cls(pairs // max(1, kinds.height), pairs % max(1, kinds.height), counts, kinds)
+
+    def listed(self, first: int, num_records: int) -> pl.Series:
+        """List dataset, split and samples of records in a row; null for one that is not used."""
+        own = slice(*np.searchsorted(self.record, [first, first + num_records]))
+        counted = self.kinds.select("dataset", "split")[self.kind[own]].with_columns(
+            samples=pl.Series(self.count[own], dtype=pl.UInt32),
+            row=pl.Series(self.record[own] - first, dtype=pl.UInt32),
         )
+        lists = counted.group_by("row", maintain_order=True).agg(pl.struct("dataset", "split", "samples").alias("list"))
+        return _spread(lists, pl.int_range(num_records, dtype=pl.UInt32, eager=True))
+
+
+def _spread(lists: pl.DataFrame, rows: pl.Series) -> pl.Series:
+    """Return the list of each of some rows; null where there is none."""
+    return rows.alias("row").to_frame().join(lists, on="row", how="left", maintain_order="left")["list"]
+
+
+def make_ledger(
+    tables: Tables, images: Images, limits: Limits, samples: pl.DataFrame, left_out: pl.DataFrame
+) -> Iterator[pl.DataFrame]:
+    """Account for every record: yield the ledger's rows of one annotation file after the other.
+
+    Args:
+        tables: The tables, with reasons.
+        images: Say why they cannot be used.
+        limits: The recipe's.
+        samples: The plan's samples.
+        left_out: dataset, conversation, reason: what single entries could not use.
+
+    Yields:
+        source, file, index, record, num_samples, emitted (list of dataset, split, samples), reason and detail (null
+        where num_samples > 0), left_out (list of dataset, reason), turns_cut (turns of the record that were cut for a
+        limit), pinned and pinned_by (what keeps the references of the record's conversation from being rewritten).
+    """
+    fates, uses = find_fates(tables, samples, left_out), _Uses.of(tables, samples)
+    refusals = left_out.group_by(pl.col("conversation").cast(pl.Int32).alias("row"), maintain_order=True).agg(
+        pl.struct(pl.col("dataset", "reason").cast(pl.String)).alias("list")
     )
+    first, first_conversation = 0, 0
+    for part, file in enumerate(tables.files):
+        records = read_table(tables.folder, part, PART_RECORDS)
+        pins = read_table(tables.folder, part, PART_CONVERSATIONS, ["pinned", "pinned_by"])
+        own = slice(first, first + records.height)
+        is_unused = pl.Series(fates.num_samples[own] == 0)
+        told = explain(tables, images, limits, fates, first, records, is_unused)
+        conversation = pl.Series(fates.conversation[own])
+        is_read = fates.conversation[own] < tables.conversations.height
+        place = pl.Series(fates.conversation[own] - first_conversation)
+        place = pl.select(pl.when(pl.Series(is_read)).then(place)).to_series()
+        yield LEDGER.check(
+            records.select(
+                pl.lit(file.source).alias("source"),
+                pl.lit(file.label).alias("file"),
+                "index",
+                pl.col("id").alias("record"),
+                num_samples=pl.Series(fates.num_samples[own]),
+                emitted=uses.listed(first, records.height),
+                reason=told["reason"],
+                detail=told["detail"],
+                left_out=_spread(refusals, conversation),
+                turns_cut=pl.Series(fates.turns_cut[own]),
+                pinned=pins["pinned"].gather(place),
+                pinned_by=pins["pinned_by"].gather(place),
+            )
+        )
+        first, first_conversation = first + records.height, first_conversation + pins.height
 
 
-def totals_ahead(corpus: Corpus, judged: pl.DataFrame, samples: pl.DataFrame, left_out: pl.DataFrame) -> dict[str, Any]:
-    """Return what :func:`totals` would of the ledger that :func:`make_ledger` makes of the same, and make none."""
-    return totals(fates(corpus, judged, samples, left_out))
+def explain(
+    tables: Tables,
+    images: Images,
+    limits: Limits,
+    fates: Fates,
+    first: int,
+    records: pl.DataFrame,
+    asked: pl.Series,
+) -> pl.DataFrame:
+    """Say why records in a row are in no sample: reason and detail; null where that is not asked.
+
+    Args:
+        tables: The tables, with reasons.
+        images: Say why they cannot be used.
+        limits: The recipe's.
+        fates: What becomes of all records.
+        first: The first of the records.
+        records: Their reason and detail, from the part.
+        asked: Of which to say it.
+    """
+    reasons = fates.reasons(tables, first, records["reason"])
+    # in the order in which the reasons count
+    sentences = pl.coalesce(
+        pl.when(pl.col("fault").is_not_null()).then("told"),
+        "why",
+        pl.when(pl.col("cut").is_not_null()).then(pl.lit(_CUT_AWAY)),
+        pl.col("left_out").replace_strict(SENTENCES, default=None, return_dtype=pl.String),
+        pl.lit(SENTENCES[NOT_DRAWN]),
+    )
+    rows = (asked & reasons["fault"].is_null() & reasons["selected"].is_not_null()).arg_true().to_numpy()
+    why = np.full(records.height, len(rows), np.int64)
+    why[rows] = np.arange(len(rows))
+    conversations = fates.conversation[first : first + records.height][rows].astype(np.int64)
+    words = pl.Series([*details(tables, images, limits, conversations), None], dtype=pl.String)
+    return reasons.with_columns(told=records["detail"], why=words.gather(why)).select(
+        reason=pl.when(asked).then(pl.coalesce("fault", "selected", "cut", "left_out", pl.lit(NOT_DRAWN))),
+        detail=pl.when(asked).then(sentences),
+    )
 
 
 def totals(ledger: pl.DataFrame) -> dict[str, Any]:

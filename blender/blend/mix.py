@@ -9,61 +9,39 @@ from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
-import polars as pl
 
-from blender.blend.concatenate import concatenate
-from blender.blend.image_match import image_match
-from blender.blend.pool import Bools, Draft, Pool, lay_out
+from blender.blend.conversations import Conversations
+from blender.blend.kinds import draw_once
+from blender.blend.kinds.samples import Samples, stack
+from blender.blend.tables import SPLITS
+from blender.core.arrays import Bools
 from blender.core.randomness import generator
 from blender.recipe import BlendEntry
 
-SPLITS = ("train", "eval")
 
-
-@dataclass(frozen=True)
-class Drawn:
-    """All samples of one entry in one split."""
-
-    dataset: str
-    split: str
-    draft: Draft
-
-
-def draw_entry(pool: Pool, entry: BlendEntry, held_out: Bools, seed: int) -> list[Drawn]:
-    """Draw the samples of an entry, for train and for eval.
+def draw_entry(pool: Conversations, entry: BlendEntry, held_out: Bools, seed: int) -> dict[str, Samples]:
+    """Draw the samples of an entry.
 
     Args:
         pool: The conversations.
         entry: The recipe's entry.
         held_out: (N,) the conversations that are for evaluation.
         seed: The recipe's seed.
+
+    Returns:
+        The samples of each split.
     """
     sides = dict(zip(SPLITS, (~held_out, held_out), strict=True))
 
-    def copy_of(split: str) -> Callable[[int], Draft]:
-        return lambda copy: _draw_once(pool, entry, sides[split], generator(seed, "blend", entry.name, split, copy))
+    def copy_of(split: str) -> Callable[[int], Samples]:
+        return lambda copy: draw_once(pool, entry, sides[split], generator(seed, "blend", entry.name, split, copy))
 
     first = {split: copy_of(split)(0) for split in SPLITS}
     amounts = _amounts(entry, first["train"].num_samples, first["eval"].num_samples)
-    return [
-        Drawn(
-            entry.name,
-            split,
-            _draw_amount(first[split], copy_of(split), amounts[split], generator(seed, "part", entry.name, split)),
-        )
+    return {
+        split: _draw_amount(first[split], copy_of(split), amounts[split], generator(seed, "part", entry.name, split))
         for split in SPLITS
-    ]
-
-
-def _draw_once(pool: Pool, entry: BlendEntry, side: Bools, random: np.random.Generator) -> Draft:
-    if entry.image_match is not None:
-        bases, leads = (pool.of(sources) for sources in (entry.image_match.base, entry.image_match.with_))
-        return image_match(pool, bases[side[bases]], leads[side[leads]], random)
-    conversations = pool.of(entry.sources)
-    conversations = conversations[side[conversations]]
-    if entry.concatenate is not None:
-        return concatenate(pool, conversations, entry.concatenate, random)
-    return lay_out(pool, conversations, np.arange(len(conversations)), random)
+    }
 
 
 @dataclass(frozen=True)
@@ -93,43 +71,17 @@ def _amounts(entry: BlendEntry, num_train: int, num_eval: int) -> dict[str, _Amo
     return {"train": _Amount(samples=total - for_eval), "eval": _Amount(samples=for_eval)}
 
 
-def _draw_amount(first: Draft, copy_of: Callable[[int], Draft], amount: _Amount, random: np.random.Generator) -> Draft:
-    drafts: list[Draft] = []
+def _draw_amount(
+    first: Samples, copy_of: Callable[[int], Samples], amount: _Amount, random: np.random.Generator
+) -> Samples:
+    copies: list[Samples] = []
     done = 0
-    for copy in count():
-        draft = copy_of(copy) if copy else first
-        wanted = amount.wanted(copy, done, draft.num_samples)
-        drafts.append(draft if wanted == draft.num_samples else _part(draft, wanted, random))
+    for number in count():
+        copy = copy_of(number) if number else first
+        wanted = amount.wanted(number, done, copy.num_samples)
+        whole = wanted == copy.num_samples
+        copies.append(copy if whole else copy.part(np.sort(random.permutation(copy.num_samples)[:wanted])))
         done += wanted
-        if not draft.num_samples or amount.reached(copy + 1, done):
-            break
-    return stack(drafts)
-
-
-def _part(draft: Draft, num_samples: int, random: np.random.Generator) -> Draft:
-    """Keep some samples of a draft, drawn without replacement."""
-    kept = np.sort(random.permutation(draft.num_samples)[:num_samples])
-    numbers = pl.DataFrame(
-        {"sample": kept, "renumbered": np.arange(len(kept))}, schema={"sample": pl.UInt32, "renumbered": pl.UInt32}
-    )
-
-    def keep(frame: pl.DataFrame) -> pl.DataFrame:
-        joined = frame.join(numbers, on="sample", how="inner", maintain_order="left")
-        return joined.with_columns(sample="renumbered").drop("renumbered")
-
-    return Draft(num_samples, keep(draft.turns), keep(draft.shows), draft.left_out)
-
-
-def stack(drafts: list[Draft]) -> Draft:
-    """Put the samples of several drafts behind each other; what was left out is told by the first alone."""
-    starts = np.concatenate([[0], np.cumsum([draft.num_samples for draft in drafts])])
-    turns, shows = (
-        pl.concat(
-            [
-                getattr(draft, table).with_columns((pl.col("sample") + int(start)).cast(pl.UInt32))
-                for draft, start in zip(drafts, starts[:-1], strict=True)
-            ]
-        )
-        for table in ("turns", "shows")
-    )
-    return Draft(int(starts[-1]), turns, shows, drafts[0].left_out)
+        if not copy.num_samples or amount.reached(number + 1, done):
+            return stack(copies)
+    raise AssertionError("count() does not end")

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from blender.blend.pool import Bools, Ints
+from blender.core.arrays import Bools, Ints
 
 #: images to grow from in each round
 _NUM_SEEDS = 48

@@ -1,28 +1,24 @@
 """Which images look the same though their bytes differ: copies that were compressed, resized or brightened.
 
-Every image is decoded to a perceptual hash of 128 bits (:mod:`blender.data.images.perceptual_hash`). Two hashes that
-differ in at most ``n`` bits agree in at least one of ``n + 1`` bands of bits, so only images
-of equal bands are compared.
-"""
+In: ``images`` with their contents. Out: of each image the lowest number of one that is or looks the same.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+Every image is decoded to a perceptual hash of 128 bits (:mod:`blender.data.images.perceptual_hash`). Two hashes that
+differ in at most ``n`` bits agree in at least one of ``n + 1`` bands of bits: only images of equal bands are
+compared.
+"""
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from blender.blend.pool import Ints
+from blender.blend.image_tasks import ImageTask, Workers, map_images
+from blender.blend.images import Images
+from blender.core.arrays import Ints
 from blender.core.components import components
 from blender.core.errors import StoreError
-from blender.core.pool import map_unordered
-from blender.data.images import ImageStore, kept_store
+from blender.data.images import ImageStore
 from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, perceptual_hash
-from blender.recipe import Recipe
 
-_CHUNK = 64
-#: below this many images a second process costs more than it saves
-_FEW = 200
 _NUM_BITS = 128
 
 _SCHEMA = {
@@ -36,65 +32,33 @@ _SCHEMA = {
 }
 
 
-@dataclass(frozen=True)
-class _Chunk:
-    store: str
-    location: str
-    #: (image number, member of the store)
-    images: list[tuple[int, str]]
-
-
-def group_by_looks(
-    images: pl.DataFrame,
-    recipe: Recipe,
-    distance: int,
-    workers: int = 1,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> pl.Series:
+def group_by_looks(images: Images, distance: int, who: Workers) -> Ints:
     """Group images that look the same, directly or through others.
 
     Args:
-        images: What the survey found, with their contents.
-        recipe: Gives the stores.
+        images: The images that were opened, with their contents.
         distance: Bits in which the hashes of two images that look the same may differ.
-        workers: Number of processes.
-        on_progress: Called with (images done, images in all).
+        who: Who decodes them.
 
     Returns:
-        ``content``: of each image the lowest number of an image that is or looks the same.
+        (I,) of each image the lowest number of an image that is or looks the same.
     """
-    distinct = images.with_row_index("image").filter(
-        (pl.col("image") == pl.col("content")) & pl.col("reason").is_null() & pl.col("member").is_not_null()
-    )
-    rows: list[tuple[int, *tuple[int | bool, ...]]] = []
-    done = 0
-    for found in map_unordered(_look_at_some, _chunks(distinct, recipe), workers if distinct.height > _FEW else 1):
-        rows += found
-        done += _CHUNK
-        if on_progress:
-            on_progress(min(done, distinct.height), distinct.height)
+    content = images.table["content"].to_numpy()
+    # an image that was not there has no size
+    is_usable = images.table.select(pl.col("reason").is_null() & pl.col("num_bytes").is_not_null()).to_series()
+    distinct = np.flatnonzero((content == np.arange(len(content))) & is_usable.to_numpy())
+    rows = list(map_images(_hash_some, images, distinct, who))
     # without shape there is only a colour, which many pictures share
     looks = pl.DataFrame(rows, schema=_SCHEMA, orient="row").sort("image").filter(~pl.col("flat"))
     left, right = _pairs(looks, distance)
-    own = images["content"].to_numpy().astype(np.int64)
-    numbers = np.arange(len(own))
-    same = components(len(own), np.concatenate([numbers, left]), np.concatenate([own, right]))
-    return pl.Series("content", same, dtype=pl.UInt32)
+    own = np.arange(len(content))
+    same = components(len(content), np.concatenate([own, left]), np.concatenate([content.astype(np.int64), right]))
+    return same.astype(np.int64)
 
 
-def _chunks(images: pl.DataFrame, recipe: Recipe) -> list[_Chunk]:
-    chunks = []
-    for (store,), group in images.group_by("store", maintain_order=True):
-        for piece in group.iter_slices(_CHUNK):
-            pairs = list(piece.select("image", "member").iter_rows())
-            chunks.append(_Chunk(str(store), recipe.images[str(store)], pairs))
-    return chunks
-
-
-def _look_at_some(chunk: _Chunk) -> list[tuple[int, *tuple[int | bool, ...]]]:
-    """PerceptualHash at images; one that cannot be decoded looks like no other."""
-    store = kept_store(chunk.store, chunk.location)
-    looks = [(image, _look(store, member)) for image, member in chunk.images]
+def _hash_some(task: ImageTask) -> list[tuple[int, *tuple[int | bool, ...]]]:
+    """Hash images; one that cannot be decoded looks like no other."""
+    looks = [(image, _look(task.store, member)) for image, _, member in task.images]
     return [(image, *look) for image, look in looks if look is not None]
 
 
@@ -110,7 +74,7 @@ def _pairs(looks: pl.DataFrame, distance: int) -> tuple[Ints, Ints]:
     bits = _bits(looks)
     colours = looks.select("red", "green", "blue").to_numpy().astype(np.int64)
     edges = np.linspace(0, _NUM_BITS, distance + 2).astype(np.int64)
-    found = [np.empty((0, 2), dtype=np.int64)]
+    found: list[Ints] = [np.empty((0, 2), dtype=np.int64)]
     for begin, end in zip(edges[:-1], edges[1:], strict=True):
         band = np.packbits(bits[:, begin:end], axis=1)
         _, group = np.unique(band, axis=0, return_inverse=True)

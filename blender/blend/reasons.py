@@ -41,3 +41,30 @@ ASKED_FOR: dict[str, AskedFor] = {
 def is_fault(reason: str) -> bool:
     """Tell whether a reason is a fault of the data, and nothing that the recipe asks for."""
     return reason not in ASKED_FOR
+
+
+#: reasons of images that are faults; the rest of ``image_`` is in :data:`ASKED_FOR`
+IMAGE_FAULTS = tuple(
+    f"image_{word}"
+    for word in (
+        "missing",
+        "outside_store",
+        "unreadable",
+        "empty",
+        "truncated",
+        "damaged",
+        "dead_area",
+        "not_an_image",
+        "unsupported_format",
+    )
+)
+#: every reason that this program gives a conversation or an image; readers give others to records
+REASONS = (*ASKED_FOR, *IMAGE_FAULTS)
+
+#: why an entry of a blend could not use a conversation, or a record is in no sample, as sentences
+SENTENCES = {
+    "no_match": "an image before the last has no conversation of its own, or one image is shown twice",
+    "over_limit": "matched conversations leave no room within the limits",
+    CUT: "asked fewer turns, to keep the limits",
+    NOT_DRAWN: "the recipe asks for a part of this dataset",
+}

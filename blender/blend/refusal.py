@@ -4,15 +4,15 @@ What is lost is told in one sentence each, all of them together; the plan's tabl
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from blender.blend.corpus import Corpus
+from blender.blend.conversations import Conversations
+from blender.blend.join import Tables
+from blender.blend.kinds.samples import Samples
 from blender.blend.losses import Loss
 from blender.blend.matching import hint_of_match
-from blender.blend.mix import Drawn
-from blender.blend.pool import Pool
 from blender.blend.reasons import is_fault
 from blender.core.errors import PlanError
 from blender.recipe import BlendEntry, Recipe
@@ -47,10 +47,9 @@ class LossError(PlanError):
 
 def refusal_of(
     recipe: Recipe,
-    corpus: Corpus,
-    pool: Pool,
-    conversations: pl.DataFrame,
-    drawn: Sequence[Drawn],
+    tables: Tables,
+    pool: Conversations,
+    drawn: Mapping[tuple[str, str], Samples],
     losses: Sequence[Loss],
     misplaced: Sequence[str],
 ) -> LossError | None:
@@ -58,20 +57,19 @@ def refusal_of(
 
     Args:
         recipe: The recipe.
-        corpus: What was read.
+        tables: The tables, with reasons.
         pool: The conversations as entries draw from them.
-        conversations: The same with the reasons that keep them out.
-        drawn: The samples of every entry.
+        drawn: The samples of every dataset and split.
         losses: The table of reasons.
         misplaced: Where the images of some stores are instead.
     """
-    lossy = dict(_lossy_sources(recipe, corpus, losses))
+    lossy = dict(_lossy_sources(recipe, tables, losses))
     said = [
         *lossy.values(),
-        *_imageless_sources(recipe, corpus, conversations, lossy),
-        *_empty_entries(recipe, corpus, pool, conversations, drawn, losses),
+        *_imageless_sources(recipe, tables, lossy),
+        *_empty_entries(recipe, tables, pool, drawn, losses),
     ]
-    nothing_left = not any(part.draft.num_samples for part in drawn)
+    nothing_left = not any(samples.num_samples for samples in drawn.values())
     if nothing_left:
         reasons = f" ({_all_counted(losses)})" if losses else ""
         said.insert(
@@ -89,33 +87,27 @@ def _listed(sentences: list[str], is_first_headline: bool) -> str:
     return "\n  ".join([*headline, *sentences])
 
 
-def _lossy_sources(recipe: Recipe, corpus: Corpus, losses: Sequence[Loss]) -> Iterator[tuple[str, tuple[str, str]]]:
+def _lossy_sources(recipe: Recipe, tables: Tables, losses: Sequence[Loss]) -> Iterator[tuple[str, tuple[str, str]]]:
     """Find the sources that lose more records to faults than allowed: name, (sentence, hint)."""
-    for source, num_records in _num_records(corpus).items():
-        allowed, is_own = recipe.allowed_loss(source), recipe.sources[source].dropped is not None
+    for source, num_records in _num_records(tables).items():
         faults = [loss for loss in losses if loss.source == source and loss.fault]
         lost = sum(loss.records for loss in faults)
+        allowed, is_own = recipe.allowed_loss(source), recipe.sources[source].dropped is not None
         if lost > allowed * num_records:
             reasons = _counted({loss.reason: loss.records for loss in faults})
             share = f"{lost:,} of {num_records:,} records ({lost / num_records:.1%})"
             key = f"sources.{source}.dropped" if is_own else "limits.dropped"
             sentence = f"loses {share} to faults, and {key} allows {allowed * 100:.4g}%: {reasons}"
             example = f"{faults[0].example}: {faults[0].detail}"
-            yield (
-                source,
-                (
-                    f"source {source} {sentence}, such as {example}",
-                    _ALLOW_ONE.format(source=source) if is_own else _ALLOW,
-                ),
-            )
+            hint = _ALLOW_ONE.format(source=source) if is_own else _ALLOW
+            yield source, (f"source {source} {sentence}, such as {example}", hint)
 
 
-def _imageless_sources(
-    recipe: Recipe, corpus: Corpus, conversations: pl.DataFrame, lossy: Collection[str]
-) -> Iterator[tuple[str, str]]:
+def _imageless_sources(recipe: Recipe, tables: Tables, lossy: Collection[str]) -> Iterator[tuple[str, str]]:
     """Find the sources with an image store that show no image, or none any more, unless that is known already."""
-    for source, num_records in _num_records(corpus).items():
-        store, read = recipe.sources[source].images, conversations.filter(source=source)
+    for source, num_records in _num_records(tables).items():
+        store = recipe.sources[source].images
+        read = tables.conversations.filter(source=tables.sources.index(source))
         if store is None or not read.height:
             continue
         illustrated = read.filter(pl.col("num_images") > 0)
@@ -123,7 +115,7 @@ def _imageless_sources(
             sentence = f"names image store {store}, and none of its {num_records:,} records shows an image"
             yield f"source {source} {sentence}", _NO_IMAGE
             continue
-        reasons = Counter(illustrated["reason"].drop_nulls())
+        reasons = Counter(dict(illustrated["reason"].drop_nulls().value_counts().iter_rows()))
         if source not in lossy and reasons.total() == illustrated.height and any(map(is_fault, reasons)):
             sentence = f"all {illustrated.height:,} conversations with images are lost: {_counted(reasons)}"
             yield f"source {source}: {sentence}", _ALL_LOST
@@ -131,22 +123,23 @@ def _imageless_sources(
 
 def _empty_entries(
     recipe: Recipe,
-    corpus: Corpus,
-    pool: Pool,
-    conversations: pl.DataFrame,
-    drawn: Sequence[Drawn],
+    tables: Tables,
+    pool: Conversations,
+    drawn: Mapping[tuple[str, str], Samples],
     losses: Sequence[Loss],
 ) -> Iterator[tuple[str, str]]:
     """Find the entries of which nothing is left; what is left of `samples` and `repeat` is the recipe's wish."""
     for entry in recipe.blend:
-        parts = [part.draft for part in drawn if part.dataset == entry.name]
-        if sum(draft.num_samples for draft in parts):
+        parts = [samples for (dataset, _), samples in drawn.items() if dataset == entry.name]
+        if sum(samples.num_samples for samples in parts):
             continue
         built_on = _built_on(entry)
-        num_usable = conversations.filter(pl.col("source").is_in(built_on) & pl.col("reason").is_null()).height
-        left_out = Counter(reason for draft in parts for reason in draft.left_out["reason"])
+        numbers = [tables.sources.index(source) for source in built_on]
+        usable = pl.col("source").is_in(numbers) & pl.col("reason").is_null()
+        num_usable = tables.conversations.filter(usable).height
+        left_out = Counter(reason for samples in parts for reason in samples.left_out["reason"])
         if not num_usable:
-            total = sum(count for source, count in _num_records(corpus).items() if source in built_on)
+            total = sum(count for source, count in _num_records(tables).items() if source in built_on)
             reasons = _all_counted([loss for loss in losses if loss.source in built_on])
             none_left = "its only record is lost" if total == 1 else f"none of its {total:,} records is left"
             yield f"blend entry {entry.name}: {none_left}: {reasons}", _EMPTY
@@ -161,9 +154,9 @@ def _built_on(entry: BlendEntry) -> tuple[str, ...]:
     return entry.image_match.base if entry.image_match else entry.sources
 
 
-def _num_records(corpus: Corpus) -> dict[str, int]:
+def _num_records(tables: Tables) -> dict[str, int]:
     counted: Counter[str] = Counter()
-    for file in corpus.files:
+    for file in tables.files:
         counted[file.source] += file.num_records
     return dict(counted)
 

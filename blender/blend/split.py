@@ -1,5 +1,8 @@
 """Train and eval without a shared image.
 
+In: the usable conversations, and which images are the same. Out: which conversations are held out for evaluation, and
+which can be in neither split.
+
 Conversations hang together when they show the same image, directly or through others. Such a group goes to one side as
 a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. Conversations without
 images hang together with none and are drawn one by one. A blend then works within each side, so that no sample can join
@@ -16,10 +19,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from blender.blend.conversations import Conversations
 from blender.blend.deal import Counts, deal
 from blender.blend.partition import cut_groups
-from blender.blend.pool import Bools, Ints, Pool
 from blender.blend.targets import Amount, count_targets
+from blender.core.arrays import Bools, Ints
 from blender.core.components import components
 from blender.core.errors import PlanError
 
@@ -28,7 +32,7 @@ _LACKING = 0.1
 
 
 @dataclass(frozen=True)
-class Split:
+class ImageSplit:
     """Which conversations are for evaluation, and which can be for neither side."""
 
     #: (N,)
@@ -55,13 +59,13 @@ class _Groups:
 
 
 def split_by_image(
-    pool: Pool, num_images: int, amount: Amount, random: np.random.Generator, exclude: Collection[str] = ()
-) -> Split:
+    pool: Conversations, num_images: int, amount: Amount, random: np.random.Generator, exclude: Collection[str] = ()
+) -> ImageSplit:
     """Choose the conversations held out for evaluation.
 
     Args:
         pool: The conversations; only usable ones count.
-        num_images: Number of images of the corpus.
+        num_images: Number of images.
         amount: What is wanted: a share from 0 to 1, a number of conversations, or one of these for each source.
         random: Draws the groups.
         exclude: Sources of which nothing is held out; the images that they show are train's.
@@ -71,7 +75,7 @@ def split_by_image(
     """
     if not pool.usable.any():
         nothing, none = np.zeros(len(pool.usable), dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
-        return Split(nothing, nothing, none, none)
+        return ImageSplit(nothing, nothing, none, none)
     excluded = np.isin(pool.sources, list(exclude))
     wanted = count_targets(pool, amount, excluded)
     held_out = _without_images(pool, wanted, random)
@@ -79,7 +83,8 @@ def split_by_image(
     groups = _groups(pool, num_images, excluded, wanted)
     chosen = deal(groups.counts, still, groups.free, random)
     lacking = _lacking(groups, chosen, still, ~excluded)
-    image_held_out, cut = np.zeros(num_images, dtype=bool), np.zeros(len(pool.sources), dtype=np.int64)
+    image_held_out = np.zeros(num_images, dtype=bool)
+    cut: Ints = np.zeros(len(pool.sources), dtype=np.int64)
     if lacking.any():
         missing = np.where(lacking, still - groups.counts.sums(chosen, len(still)), 0)
         image_held_out = _cut_sparing_some(pool, num_images, groups, chosen, missing, excluded, wanted, random)
@@ -92,10 +97,10 @@ def split_by_image(
         chosen = deal(groups.counts, still, groups.free & ~broken, random)
     held_out[groups.conversations[chosen[groups.group]]] = True
     inside, straddling = _sides(pool, image_held_out)
-    return Split(held_out | inside, straddling, wanted, cut)
+    return ImageSplit(held_out | inside, straddling, wanted, cut)
 
 
-def split_by_list(pool: Pool, image_held_out: Bools, listed: Bools) -> Split:
+def split_by_list(pool: Conversations, image_held_out: Bools, listed: Bools) -> ImageSplit:
     """Hold out what a list names: some images, with all that shows no others, and some conversations.
 
     Args:
@@ -103,19 +108,19 @@ def split_by_list(pool: Pool, image_held_out: Bools, listed: Bools) -> Split:
         image_held_out: (I,) images of the list.
         listed: (N,) conversations of the list; their images are held out, too.
     """
-    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
+    owner = pool.owners()
     image_held_out = image_held_out.copy()
-    image_held_out[pool.link_content[(listed & pool.usable)[owner]]] = True
+    image_held_out[pool.ref_content[(listed & pool.usable)[owner]]] = True
     inside, straddling = _sides(pool, image_held_out)
     held_out = inside | (listed & pool.usable)
-    return Split(held_out, straddling, _per_source(pool, held_out), np.zeros(len(pool.sources), dtype=np.int64))
+    return ImageSplit(held_out, straddling, _per_source(pool, held_out), np.zeros(len(pool.sources), dtype=np.int64))
 
 
-def _per_source(pool: Pool, chosen: Bools) -> Ints:
+def _per_source(pool: Conversations, chosen: Bools) -> Ints:
     return np.bincount(pool.source[chosen], minlength=len(pool.sources))
 
 
-def _without_images(pool: Pool, wanted: Ints, random: np.random.Generator) -> Bools:
+def _without_images(pool: Conversations, wanted: Ints, random: np.random.Generator) -> Bools:
     """Draw, of the conversations of each source that show no image, the share that is wanted of all of it."""
     held_out = np.zeros(len(pool.usable), dtype=bool)
     sizes = _per_source(pool, pool.usable)
@@ -125,7 +130,7 @@ def _without_images(pool: Pool, wanted: Ints, random: np.random.Generator) -> Bo
     return held_out
 
 
-def _groups(pool: Pool, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
+def _groups(pool: Conversations, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
     conversations = np.flatnonzero(pool.usable & (pool.num_images > 0))
     labels, group = np.unique(conversation_groups(pool, num_images)[conversations], return_inverse=True)
     source = pool.source[conversations]
@@ -157,7 +162,7 @@ def _largest(groups: _Groups, broken: Bools, sources: Bools) -> Ints:
 
 
 def _cut_sparing_some(
-    pool: Pool,
+    pool: Conversations,
     num_images: int,
     groups: _Groups,
     chosen: Bools,
@@ -181,7 +186,7 @@ def _cut_sparing_some(
 
 
 def _cut(
-    pool: Pool,
+    pool: Conversations,
     num_images: int,
     groups: _Groups,
     chosen: Bools,
@@ -194,29 +199,29 @@ def _cut(
     wanted_here[groups.counts.group[missing[groups.counts.source] > 0]] = True
     open_conversations = np.zeros(len(pool.usable), dtype=bool)
     open_conversations[groups.conversations[(wanted_here & ~chosen)[groups.group]]] = True
-    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
+    owner = pool.owners()
     kept = open_conversations[owner]
     forbidden = np.zeros(num_images, dtype=bool)
-    forbidden[pool.link_content[kept & excluded[pool.source[owner]]]] = True
-    return cut_groups(owner[kept], pool.link_content[kept], pool.source, missing, forbidden, random)
+    forbidden[pool.ref_content[kept & excluded[pool.source[owner]]]] = True
+    return cut_groups(owner[kept], pool.ref_content[kept], pool.source, missing, forbidden, random)
 
 
-def _sides(pool: Pool, image_held_out: Bools) -> tuple[Bools, Bools]:
+def _sides(pool: Conversations, image_held_out: Bools) -> tuple[Bools, Bools]:
     """Tell which conversations show only images that are held out, and which show some of each side; (N,) each."""
-    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
-    shown = np.bincount(owner, weights=image_held_out[pool.link_content], minlength=len(pool.usable))
+    owner = pool.owners()
+    shown = np.bincount(owner, weights=image_held_out[pool.ref_content], minlength=len(pool.usable))
     return (
         pool.usable & (pool.num_images > 0) & (shown == pool.num_images),
         pool.usable & (shown > 0) & (shown < pool.num_images),
     )
 
 
-def conversation_groups(pool: Pool, num_images: int) -> Ints:
+def conversation_groups(pool: Conversations, num_images: int) -> Ints:
     """Number the groups of conversations that hang together through images; (N,)."""
-    owner = np.repeat(np.arange(len(pool.num_images)), pool.num_images)
+    owner = pool.owners()
     used = pool.usable[owner]
     num_nodes = num_images + len(pool.num_images)
-    return components(num_nodes, pool.link_content[used], num_images + owner[used])[num_images:]
+    return components(num_nodes, pool.ref_content[used], num_images + owner[used])[num_images:]
 
 
 def split_samples(num_samples: int, amount: float | int, random: np.random.Generator) -> pl.Series:

@@ -4,14 +4,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from blender.blend.pool import Ints, Pool
-from blender.blend.split import Split
+from blender.blend.conversations import Conversations
+from blender.blend.split import ImageSplit
+from blender.core.arrays import Ints
 
 #: a source may differ by this share of what was asked before it is told
 _NEAR = 0.2
 
 
-def split_warnings(pool: Pool, split: Split) -> Iterator[str]:
+def split_warnings(pool: Conversations, split: ImageSplit) -> Iterator[str]:
     """Say where a split by image differs from what was asked, and what was lost to it.
 
     Args:

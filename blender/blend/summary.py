@@ -4,9 +4,10 @@ import msgspec
 import numpy as np
 import polars as pl
 
-from blender.blend.ledger import totals_ahead
+from blender.blend.arrange import sum_lists
+from blender.blend.images import Images
 from blender.blend.losses import Loss
-from blender.blend.plan import Plan, sum_lists
+from blender.blend.plan import Plan
 
 #: characters per token of English text, where no tokenizer is named (an estimate, and told as one)
 _CHARACTERS_PER_TOKEN = 4
@@ -81,10 +82,10 @@ class PlanSummary(msgspec.Struct, frozen=True):
 
 def summarise(plan: Plan) -> PlanSummary:
     """Work the figures of a plan out."""
-    found = totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
+    totals = plan.totals
     datasets = _datasets(plan)
     shards = plan.samples.group_by("split", maintain_order=True).agg(pl.col("shard").max() + 1)
-    shown = plan.images["content"].gather(plan.samples["images"].explode().drop_nulls()).value_counts()["count"]
+    shown = plan.images.table["content"].gather(plan.samples["images"].explode().drop_nulls()).value_counts()["count"]
     return PlanSummary(
         name=plan.recipe.name,
         fingerprint=plan.fingerprint,
@@ -96,20 +97,20 @@ def summarise(plan: Plan) -> PlanSummary:
         num_bytes=sum(row.num_bytes for row in datasets) if plan.looked else None,
         tokens_exact=plan.recipe.limits.tokens is not None,
         unusable_images=_unusable(plan.images),
-        records=found["read"],
-        emitted=found["emitted"],
-        dropped=found["dropped"],
+        records=totals["read"],
+        emitted=totals["emitted"],
+        dropped=totals["dropped"],
         losses=list(plan.losses),
-        turns_cut=found["turns_cut"],
+        turns_cut=totals["turns_cut"],
         refusal=plan.refusal.message if plan.refusal else None,
-        pinned=found["pinned"],
+        pinned=totals["pinned"],
         left_out=_left_out(plan.left_out),
         warnings=list(plan.warnings),
     )
 
 
 def _datasets(plan: Plan) -> list[DatasetFigures]:
-    turns = plan.corpus.turns
+    turns = plan.tables.turns
     characters = turns["characters"].to_numpy().astype(np.int64)
     exact = plan.recipe.limits.tokens is not None
     tokens = turns["tokens"].to_numpy().astype(np.int64) if exact else characters // _CHARACTERS_PER_TOKEN
@@ -138,14 +139,21 @@ def _histogram(values: pl.Series) -> dict[int, int]:
     return {int(value): int(count) for value, count in counted.iter_rows()}
 
 
-def _unusable(images: pl.DataFrame) -> list[UnusableImages]:
-    bad = images.filter(pl.col("reason").is_not_null()).group_by("store", "reason", maintain_order=True)
-    rows = bad.agg(pl.len().alias("count"), pl.col("name").head(_NUM_EXAMPLES)).sort("store", "reason")
-    return [UnusableImages(*row) for row in rows.iter_rows()]
+def _unusable(images: Images) -> list[UnusableImages]:
+    found = []
+    for store in images.stores:
+        reasons = images.table["reason"].slice(store.first, store.num_images).to_frame().with_row_index("image")
+        bad = reasons.drop_nulls().group_by(pl.col("reason").cast(pl.String))
+        rows = bad.agg(pl.len(), pl.col("image").head(_NUM_EXAMPLES)).sort("reason")
+        for reason, count, first in rows.iter_rows():
+            names = images.rows().take([store.first + image for image in first], ["name"])
+            found.append(UnusableImages(store.name, reason, count, [name for (name,) in names]))
+    return sorted(found, key=lambda unusable: (unusable.store, unusable.reason))
 
 
 def _left_out(left_out: pl.DataFrame) -> dict[str, dict[str, int]]:
     found: dict[str, dict[str, int]] = {}
-    for dataset, reason, count in left_out.group_by("dataset", "reason").len().sort("dataset", "reason").iter_rows():
+    words = left_out.select(pl.col("dataset", "reason").cast(pl.String))
+    for dataset, reason, count in words.group_by("dataset", "reason").len().sort("dataset", "reason").iter_rows():
         found.setdefault(dataset, {})[reason] = count
     return found

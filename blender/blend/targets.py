@@ -4,14 +4,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from blender.blend.pool import Bools, Ints, Pool
+from blender.blend.conversations import Conversations
+from blender.core.arrays import Bools, Ints
 from blender.core.errors import PlanError
 
 #: a share, a number of conversations, or one of these for each source
 Amount = float | int | Mapping[str, float | int]
 
 
-def count_targets(pool: Pool, amount: Amount, excluded: Bools) -> Ints:
+def count_targets(pool: Conversations, amount: Amount, excluded: Bools) -> Ints:
     """Count the conversations that are wanted of each source.
 
     A share is that of each source, rounded; where that gives nothing at all, one conversation of the largest source is

@@ -88,7 +88,7 @@ def reading_ahead(recipe: "Recipe", workers: int) -> Iterator[None]:
     files = [Path(file) for source in sources for file in source.resolved_files()]
     with kept_processes():
         if sum(file.stat().st_size for file in files if file.is_file()) > _LARGE:
-            start_ahead(workers, "blender.blend.reading")
+            start_ahead(workers, "blender.blend.read")
         yield
 
 
@@ -97,7 +97,7 @@ def planning_progress(meter: "Meter") -> "PlanProgress":
     from blender.blend.plan import PlanProgress
 
     return PlanProgress(
-        on_read=lambda read: meter.say(f"read {read.num_records:,} records of {read.part.source}: {read.part.path}"),
+        on_read=lambda read: meter.say(f"read {read.num_records:,} records of {read.source}: {read.path}"),
         on_image=lambda done, total: meter.set("looking at images", done, total),
     )
 

@@ -1,16 +1,16 @@
-"""Connected components of a graph, by whole arrays at a time."""
+"""Connected components of a graph, computed with whole arrays."""
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+Nodes = npt.NDArray[np.integer]
 
 
-def components(num_nodes: int, left: Ints, right: Ints) -> Ints:
-    """Find out which nodes hang together, directly or through others.
+def components(num_nodes: int, left: Nodes, right: Nodes) -> npt.NDArray[np.int32]:
+    """Find the connected components of a graph.
 
-    Labels spread over all edges at once, and every label is itself hung under its own label, as in union-find, so that
-    the rounds are as the logarithm of the longest way.
+    Connected components by pointer jumping, O(log n) rounds: in each, the lower label of an edge's ends goes to both,
+    and to the nodes whose labels these are; then every label is replaced by its own label.
 
     Args:
         num_nodes: Nodes are 0 to ``num_nodes - 1``.
@@ -18,14 +18,15 @@ def components(num_nodes: int, left: Ints, right: Ints) -> Ints:
         right: (E,) the other.
 
     Returns:
-        (``num_nodes``,) of each node, the lowest node that it hangs together with.
+        (``num_nodes``,) the lowest node of each node's component.
     """
-    label = np.arange(num_nodes)
+    label = np.arange(num_nodes, dtype=np.int32)
     while True:
         lower = label.copy()
-        for one, other in ((left, right), (right, left)):
-            np.minimum.at(lower, one, label[other])
-            np.minimum.at(lower, label[one], label[other])
+        for source, target in ((left, right), (right, left)):
+            labels = label[source]
+            np.minimum.at(lower, target, labels)
+            np.minimum.at(lower, label[target], labels)
         lower = lower[lower]
         if np.array_equal(lower, label):
             return label

@@ -106,7 +106,7 @@ def plan_overview(plan: Plan, summary: PlanSummary, figures: BlendFigures, notes
         Fact("images checked by", plan.recipe.pixels.check if plan.looked else "not looked at"),
     ]
     rows = [
-        [file.source, file.label, f"{file.num_records:,}", _num_bytes(file.num_bytes)] for file in plan.corpus.files
+        [file.source, file.label, f"{file.num_records:,}", _num_bytes(file.num_bytes)] for file in plan.tables.files
     ]
     return Overview(
         title=plan.recipe.name,

@@ -8,7 +8,6 @@ samples behind it get other keys.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -25,8 +24,8 @@ from blender.inspect.report import facets_of, pick_rows, write_file
 from blender.inspect.statistics import plan_figures
 from blender.inspect.thumbnails import SIZES, Size, Thumbnail, make_thumbnail
 from blender.inspect.views import TokensView, view_of
-from blender.shards.job import lay_down_texts, open_job, shard_path
-from blender.shards.make import Made, make_samples
+from blender.shards.make import make_samples
+from blender.shards.planned import PlannedImage, shard_path, write_pieces
 
 _UNLOOKED = "Images were not opened for the plan: samples whose images turn out to be broken will be dropped."
 
@@ -78,9 +77,10 @@ def preview_rows(
         if int(sample) >= len(rows):
             raise InspectionError(f"there is no sample number {sample}", f"numbers go from 0 to {len(rows) - 1}")
         return [int(rows[int(sample)])]
-    found = plan.samples["key"].gather(rows).eq(sample).arg_true()
+    keys = plan.keys().gather(rows)
+    found = keys.eq(sample).arg_true()
     if not len(found):
-        raise InspectionError(f"no sample {sample} is planned", f"keys look like {plan.samples['key'][int(rows[0])]}")
+        raise InspectionError(f"no sample {sample} is planned", f"keys look like {keys[0]}")
     return [int(rows[found[0]])]
 
 
@@ -92,10 +92,13 @@ def preview_samples(plan: Plan, rows: Iterable[int]) -> list[PreviewSample]:
         rows: Rows of its samples.
     """
     rows = list(rows)
-    tables, looks = open_job(lay_down_texts(plan)), _Looks(plan)
-    chosen = tables.samples[rows]
-    places = chosen.select("split", "shard").iter_rows()
-    return [looks.look(made, *place) for made, place in zip(make_samples(tables, chosen), places, strict=True)]
+    planned, _ = write_pieces(plan)
+    chosen, looks = plan.samples[rows], _Looks(plan)
+    shards = chosen.select("split", "shard").iter_rows()
+    return [
+        looks.look(sample, images, *shard)
+        for (sample, images, _), shard in zip(make_samples(planned.open(), chosen), shards, strict=True)
+    ]
 
 
 class _Looks:
@@ -107,24 +110,24 @@ class _Looks:
         self.limits = ImageLimits(max_pixels=limits.image_pixels, max_bytes=int(limits.image_bytes))
         self.stores: dict[str, ImageStore | StoreError] = {}
 
-    def look(self, made: Made, split: str, shard: int) -> PreviewSample:
-        looked = [self._look(image) for image in made.images]
-        sample = replace(made.sample, images=[fact for fact, _ in looked])
+    def look(self, sample: Sample, images: list[PlannedImage], split: str, shard: int) -> PreviewSample:
+        looked = [self._look(image) for image in images]
+        sample = replace(sample, images=[fact for fact, _ in looked])
         return PreviewSample(sample, tuple(image for _, image in looked), split, shard_path(split, shard))
 
-    def _look(self, image: dict[str, Any]) -> tuple[ImageRef, PreviewImage]:
-        width, height = image["width"] or 0, image["height"] or 0
-        store, member = self._store(image["store"]), image["member"]
+    def _look(self, image: PlannedImage) -> tuple[ImageRef, PreviewImage]:
+        width, height = image.width or 0, image.height or 0
+        store, member = self._store(image.store), image.member
         content, fault = None, None
         if isinstance(store, StoreError):
             fault = store.message
         elif member is None:
-            fault = f"{shown_name(image['name'])} is not in image store {store.name}"
+            fault = f"{shown_name(image.name)} is not in image store {store.name}"
         else:
             info = survey_image(store, member, self.limits)
             width, height, fault = info.width, info.height, info.detail
             content = store.read(member) if fault is None else None
-        return ImageRef(image["store"], image["name"], width, height), PreviewImage(content, fault)
+        return ImageRef(image.store, image.name, width, height), PreviewImage(content, fault)
 
     def _store(self, name: str) -> ImageStore | StoreError:
         if name not in self.stores:

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from blender.blend.plan import Plan, sum_lists
+from blender.blend.arrange import sum_lists
+from blender.blend.plan import Plan
 from blender.inspect.search_index import SearchIndex
 from blender.shards.reader import Blend
 
@@ -67,13 +68,12 @@ def blend_figures(blend: Blend) -> BlendFigures:
 
 def plan_figures(plan: Plan) -> BlendFigures:
     """Count what a plan tells; image sizes only where image headers were read."""
-    turns = plan.corpus.turns
+    turns = plan.tables.turns
     characters = turns["characters"].to_numpy().astype(np.int64)
     exact = plan.recipe.limits.tokens is not None
     tokens = turns["tokens"].to_numpy().astype(np.int64) if exact else characters // CHARACTERS_PER_TOKEN
     samples = plan.samples.select(
-        "dataset",
-        "split",
+        pl.col("dataset", "split").cast(pl.String),
         pl.col("images").list.len().alias("num_images"),
         pl.col("turns").list.len().alias("num_turns"),
         pl.Series("characters", sum_lists(plan.samples["turns"], characters)),
@@ -83,8 +83,8 @@ def plan_figures(plan: Plan) -> BlendFigures:
     samples = samples.with_columns(tokens=pl.col("text_tokens") + images)
     order = [entry.name for entry in plan.recipe.blend]
     figures = _figures(samples, _flow(plan.ledger().lazy(), order), order, exact=exact)
-    shown = plan.images["content"].gather(plan.samples["images"].explode().drop_nulls())
-    sizes = _sizes(plan.images[shown.unique()].lazy()) if plan.looked else None
+    shown = plan.images.table["content"].gather(plan.samples["images"].explode().drop_nulls())
+    sizes = _sizes(plan.images.table[shown.unique()].lazy()) if plan.looked else None
     return replace(figures, repeats=_repeats(shown.value_counts()["count"]), sizes=sizes)
 
 

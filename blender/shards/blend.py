@@ -10,8 +10,8 @@ import polars as pl
 
 from blender.blend.layout import LAYOUT_VERSION
 from blender.blend.ledger import balance, totals
-from blender.blend.mix import SPLITS
 from blender.blend.plan import Plan, PlanProgress, make_plan
+from blender.blend.tables import SPLITS
 from blender.core.errors import BlenderError, ShardError
 from blender.core.faults import folder_fault, full_disk_told
 from blender.core.files import sync, whole_file, write_whole
@@ -22,7 +22,6 @@ from blender.shards.card import choose_example, dataset_card
 from blender.shards.executors import run_shards
 from blender.shards.folder import LEDGER, BlendFolder, hold_folder
 from blender.shards.index import INDEX_NAME, empty_index
-from blender.shards.job import lay_down, tasks_of
 from blender.shards.leaks import refuse_leaks
 from blender.shards.manifest import (
     MANIFEST_NAME,
@@ -34,6 +33,7 @@ from blender.shards.manifest import (
     encode_manifest,
     hash_shards,
 )
+from blender.shards.planned import write_planned
 from blender.shards.publish import RemoteTarget, staging_folder
 from blender.shards.seal import Checked, check_files, describe_tables, seal
 from blender.shards.write import ShardFailure, ShardNote
@@ -104,7 +104,7 @@ def write_blend(
     # a folder that the user named may hold a blend of theirs
     may_replace = overwrite or (target is not None and staging is None)
     with hold_folder(path) as folder, kept_processes(), full_disk_told(path):
-        plan = make_plan(recipe, folder.texts, workers, without=without, progress=progress.planning)
+        plan = make_plan(recipe, folder.parts, workers, executor=executor, without=without, progress=progress.planning)
         if target and (there := target.claim(plan.fingerprint, overwrite=overwrite, checksum=checksum)):
             if progress.on_plan:
                 progress.on_plan(plan, len(there.shards), plan.samples.height)
@@ -145,14 +145,15 @@ def _complete(plan: Plan, folder: BlendFolder, workers: int, checksum: bool, pro
 
 
 def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progress: WriteProgress) -> Written:
-    tasks = tasks_of(plan)
-    job = lay_down(plan, folder.path, folder.work)
+    planned, tasks = write_planned(plan, folder.work)
     notes = folder.finished(plan.fingerprint)
     if progress.on_plan:
         progress.on_plan(plan, len(notes), sum(note.num_samples for note in notes.values()))
     left = [task for task in tasks if task.name not in notes]
     failures: list[ShardFailure] = []
-    for result in run_shards(executor, job, left, workers, progress.on_written or (lambda samples, num_bytes: None)):
+    for result in run_shards(
+        executor, folder.path, planned, left, workers, progress.on_written or (lambda samples, num_bytes: None)
+    ):
         if isinstance(result, ShardFailure):
             failures.append(result)
         else:
@@ -187,7 +188,7 @@ def _finish(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> Manifest
     index = {split: _write_index(folder, split, notes) for split in SPLITS}
     ledger = _with_rewrites(plan.ledger(), notes)
     num_uses = sum(int(frame["num_sources"].sum()) for frame in index.values())
-    balance(ledger, sum(file.num_records for file in plan.corpus.files), num_uses)
+    balance(ledger, plan.tables.num_records, num_uses)
     write_parquet(ledger, folder.path / LEDGER)
     tables = [*(f"{split}/{INDEX_NAME}" for split in SPLITS if index[split].height), LEDGER]
     manifest = _describe(plan, notes, index, ledger, describe_tables(folder.path, tables))
@@ -257,7 +258,7 @@ def _describe(
         fingerprint=plan.fingerprint,
         files=[
             ManifestFile(file.source, file.label, file.sha256, file.num_bytes, file.num_records)
-            for file in plan.corpus.files
+            for file in plan.tables.files
         ],
         counts=[count for split in SPLITS for count in _count(index[split], split)],
         shards=shards,

@@ -1,32 +1,21 @@
 """Make a sample of turns: number its images, rewrite references to them, render the text."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from blender.data.references import rewrite_references
 from blender.data.sample import ImageRef, Sample, Turn
 from blender.data.template import Template
 
-
-@dataclass(frozen=True)
-class Ingredient:
-    """A turn that a sample is made of."""
-
-    #: ``source/file/record``
-    source: str
-    question: str
-    answer: str
-    #: images of the turn's conversation shown up to this turn
-    num_local: int
-    #: images of the sample before the first of them
-    offset: int
-    system: str = ""
+if TYPE_CHECKING:
+    from blender.shards.planned import PlannedTurn
 
 
 def build_sample(
     key: str,
     dataset: str,
-    ingredients: Sequence[Ingredient],
+    asked: Sequence["PlannedTurn"],
+    offsets: Sequence[int],
     images: Sequence[ImageRef],
     image_turns: Sequence[int],
     template: Template,
@@ -36,7 +25,8 @@ def build_sample(
     Args:
         key: The sample's key.
         dataset: The blend entry.
-        ingredients: The turns in order.
+        asked: The turns in order.
+        offsets: Of each turn the images of the sample before the first one of the turn's conversation.
         images: The images in the order shown.
         image_turns: For each image the turn that shows it, not falling.
         template: What to render with.
@@ -44,25 +34,25 @@ def build_sample(
     Returns:
         The sample, and how many references were rewritten in each turn.
     """
-    sources = list(dict.fromkeys(ingredient.source for ingredient in ingredients))
+    sources = list(dict.fromkeys(turn.source for turn in asked))
     turns, rewritten, shown = [], [], 0
-    for seq, part in enumerate(ingredients):
+    for number, (turn, offset) in enumerate(zip(asked, offsets, strict=True)):
         first = shown
-        while shown < len(images) and image_turns[shown] == seq:
+        while shown < len(images) and image_turns[shown] == number:
             shown += 1
-        (question, answer, system), count = _renumber(part, shown)
+        (question, answer, system), count = _renumber(turn, offset, shown)
         numbers = list(range(first + 1, shown + 1))
-        turns.append(Turn(numbers, question, answer, sources.index(part.source), system))
+        turns.append(Turn(numbers, question, answer, sources.index(turn.source), system))
         rewritten.append(count)
     assert shown == len(images), key
     spans = template.render(turns)
     return Sample(key, dataset, sources, list(images), turns, template.name, spans), rewritten
 
 
-def _renumber(part: Ingredient, num_shown: int) -> tuple[list[str], int]:
-    texts = [part.question, part.answer, part.system]
-    if part.num_local == 0 or (part.offset == 0 and part.num_local == num_shown):
+def _renumber(turn: "PlannedTurn", offset: int, num_shown: int) -> tuple[list[str], int]:
+    texts = [turn.question, turn.answer, turn.system]
+    if turn.shown == 0 or (offset == 0 and turn.shown == num_shown):
         return texts, 0
-    numbers = range(part.offset + 1, part.offset + part.num_local + 1)
+    numbers = range(offset + 1, offset + turn.shown + 1)
     rewritten = [rewrite_references(text, numbers, num_shown) for text in texts]
     return [each.text for each in rewritten], sum(each.num_rewritten for each in rewritten)

@@ -16,7 +16,7 @@ from typing import IO
 import msgspec
 import polars as pl
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.checksums import file_hash
 from blender.core.errors import FolderError, ShardError
 from blender.core.files import sync, write_whole
@@ -97,9 +97,9 @@ class BlendFolder:
         return self.path / WORK
 
     @property
-    def texts(self) -> Path:
-        """Where the texts of the sources lie while the blend is written."""
-        return self.work / "texts"
+    def parts(self) -> Path:
+        """Where the tables of the annotation files are while the blend is written."""
+        return self.work / "parts"
 
     def fingerprint(self) -> str | None:
         """Return the fingerprint of the blend in this folder, finished or not; None when there is none.
@@ -149,8 +149,8 @@ class BlendFolder:
         write_whole(self.work / "fingerprint", fingerprint.encode())
 
     def clear(self) -> None:
-        """Delete what a blend left; the texts just read stay."""
-        self.owned.clear(keep=f"{WORK}/texts")
+        """Delete what a blend left; what was read of the annotation files stays."""
+        self.owned.clear(keep=f"{WORK}/parts")
 
     def reopen(self) -> None:
         """Make a finished blend an unfinished one, some of whose files have to be written again."""
@@ -191,8 +191,7 @@ def hold_folder(path: Path) -> Iterator[BlendFolder]:
         folder = BlendFolder(owned)
         try:
             (path / WORK).mkdir(exist_ok=True)
-            shutil.rmtree(folder.texts, ignore_errors=True)
-            folder.texts.mkdir()
+            folder.parts.mkdir(exist_ok=True)
             yield folder
         finally:
             _leave(folder)
@@ -200,7 +199,6 @@ def hold_folder(path: Path) -> Iterator[BlendFolder]:
 
 def _leave(folder: BlendFolder) -> None:
     """Remove what is not needed to go on, and everything when there is nothing to go on with."""
-    shutil.rmtree(folder.texts, ignore_errors=True)
     is_finished = (folder.path / MANIFEST_NAME).is_file()
     if is_finished or not (folder.work / "fingerprint").is_file():
         shutil.rmtree(folder.work, ignore_errors=True)

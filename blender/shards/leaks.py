@@ -7,17 +7,18 @@ from collections.abc import Iterable
 
 import polars as pl
 
+from blender.blend.images import Images
 from blender.core.errors import ShardError
 from blender.data.images.identity import HASH_BYTES
 from blender.shards.write import ShardNote
 
 
-def refuse_leaks(notes: Iterable[ShardNote], images: pl.DataFrame) -> None:
+def refuse_leaks(notes: Iterable[ShardNote], images: Images) -> None:
     """Compare the images of train and eval, as they were written, by their content hashes.
 
     Args:
         notes: Of all shards.
-        images: The plan's images: store, name.
+        images: The plan's images.
 
     Raises:
         ShardError: Some stand in both.
@@ -28,8 +29,8 @@ def refuse_leaks(notes: Iterable[ShardNote], images: pl.DataFrame) -> None:
     if not shared.height:
         return
     one, other = (
-        "{1} of store {0}".format(*images.select("store", "name").row(shared[column][0]))
-        for column in ("image", "image_train")
+        "{1} of store {0}".format(*names)
+        for names in images.rows().take([shared[column][0] for column in ("image", "image_train")], ["store", "name"])
     )
     raise ShardError(
         f"{shared.height:,} images of eval are in train, too: {one} has the bytes of {other}; images have changed "

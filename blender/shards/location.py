@@ -7,7 +7,7 @@ checked against its hashes. Of the shards only those bytes are fetched that some
 import hashlib
 from pathlib import Path
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.block_cache import cache_folder
 from blender.core.errors import ShardError, StoreError
 from blender.core.files import write_whole

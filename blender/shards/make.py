@@ -1,57 +1,44 @@
-"""Make samples from a job's tables: by the writers of shards, and by all who look at a plan before it is written."""
+"""Make samples of a plan's tables: by the writers of shards, and by all who look at a plan before it is written.
+
+In: rows of the plan's samples. Out: each :class:`~blender.data.sample.Sample`, its images, and how many references
+were rewritten in which records.
+"""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 import polars as pl
 
+from blender.blend.tables import sample_key
 from blender.data.sample import ImageRef, Sample
-from blender.shards.build import Ingredient, build_sample
-from blender.shards.job import OpenJob
+from blender.shards.build import build_sample
+from blender.shards.planned import PlannedImage, PlannedTables
 
 
-@dataclass(frozen=True)
-class Made:
-    """A sample, and what it was made from."""
-
-    sample: Sample
-    #: the plan's row of each image, in the order shown
-    images: list[dict[str, Any]]
-    #: references rewritten, by record number; none is left out
-    rewritten: dict[int, int]
-
-
-def make_samples(tables: OpenJob, rows: pl.DataFrame) -> Iterator[Made]:
+def make_samples(
+    tables: PlannedTables, rows: pl.DataFrame
+) -> Iterator[tuple[Sample, list[PlannedImage], dict[int, int]]]:
     """Make samples; no image is read.
 
     Args:
-        tables: The job's tables.
-        rows: Rows of ``tables.samples``.
+        tables: The plan's tables.
+        rows: Rows of its samples.
 
     Yields:
-        Each sample, in the order of the rows. An image that nobody looked at has the size 0 x 0.
+        Each sample, in the order of the rows; its images in the order shown; references rewritten, by record number,
+        without zeros. An image that nobody looked at has the size 0 x 0.
     """
-    turn_numbers = rows["turns"].explode()
-    ingredients = (
-        (record, Ingredient(source, question, answer, shown, offset, system))
-        for (question, answer, system), (source, shown, record), offset in zip(
-            tables.texts.take(turn_numbers.to_list()),
-            tables.turns[turn_numbers].iter_rows(),
-            rows["offsets"].explode().to_list(),
-            strict=True,
-        )
-    )
-    image_rows = tables.images[rows["images"].explode().drop_nulls()].iter_rows(named=True)
-    columns = rows.select("key", "dataset", pl.col("turns").list.len(), "image_turns")
-    for key, dataset, num_turns, image_turns in columns.iter_rows():
-        records, parts = zip(*islice(ingredients, num_turns), strict=True)
-        images = list(islice(image_rows, len(image_turns)))
-        facts = [ImageRef(row["store"], row["name"], row["width"] or 0, row["height"] or 0) for row in images]
-        sample, counts = build_sample(key, dataset, parts, facts, image_turns, tables.template)
+    turns = iter(tables.turns(rows["turns"].explode().to_list()))
+    images = iter(tables.images(rows["images"].explode().drop_nulls().to_list()))
+    for row in rows.select("number", "split", "dataset", "offsets", "image_turns").iter_rows():
+        number, split, dataset, offsets, image_turns = row
+        asked = list(islice(turns, len(offsets)))
+        shown = list(islice(images, len(image_turns)))
+        facts = [ImageRef(image.store, image.name, image.width or 0, image.height or 0) for image in shown]
+        key = sample_key(split, number)
+        sample, counts = build_sample(key, dataset, asked, offsets, facts, image_turns, tables.template)
         rewritten: dict[int, int] = {}
-        for record, count in zip(records, counts, strict=True):
+        for turn, count in zip(asked, counts, strict=True):
             if count:
-                rewritten[record] = rewritten.get(record, 0) + count
-        yield Made(sample, images, rewritten)
+                rewritten[turn.record] = rewritten.get(turn.record, 0) + count
+        yield sample, shown, rewritten

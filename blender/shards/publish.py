@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.block_cache import cache_folder
 from blender.core.checksums import file_hash
 from blender.core.errors import FolderError

@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from blender.blend.ledger import totals
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.checksums import file_hash
 from blender.core.errors import BlenderError, ShardError
 from blender.core.pool import map_unordered, num_cores

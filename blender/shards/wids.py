@@ -2,7 +2,7 @@
 
 import msgspec
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.errors import FolderError
 from blender.core.files import write_whole
 from blender.shards.manifest import Manifest

@@ -1,4 +1,6 @@
-"""Write one shard: a pure function of the job's tables and the images.
+"""Write one shard: a pure function of the plan's tables and the images.
+
+In: the samples of a shard. Out: a tar and its part of the index, and a note that says so.
 
 The shard is written under ``work/partial``, hashed on the way, renamed to its place, and noted under ``work/done``. A
 note is the last thing written. Only the shard itself is waited for until it is on the disk: after a power cut there may
@@ -11,7 +13,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from io import FileIO
-from typing import Any
+from pathlib import Path
 
 import msgspec
 import polars as pl
@@ -24,8 +26,8 @@ from blender.data.images.identity import content_hash
 from blender.data.sample import Sample
 from blender.shards import tar
 from blender.shards.index import SCHEMA
-from blender.shards.job import Job, OpenJob, ShardTask, open_job
 from blender.shards.make import make_samples
+from blender.shards.planned import PlannedBlend, PlannedImage, PlannedTables, ShardTask
 
 #: small members are gathered up to this many bytes before they are handed to the system
 _GATHER = 1 << 18
@@ -97,36 +99,39 @@ class _Writer:
             block = block[self.file.write(block) :]
 
 
-def write_shard(job: Job, task: ShardTask, tell: Tell | None = None) -> ShardNote | ShardFailure:
+def write_shard(
+    out: Path, planned: PlannedBlend, task: ShardTask, tell: Tell | None = None
+) -> ShardNote | ShardFailure:
     """Write one shard and note it as done; a fault is returned, not raised.
 
     Args:
-        job: The blend.
+        out: The blend's folder.
+        planned: The plan's tables; notes and unfinished files are put beside them.
         task: Which shard.
         tell: Called as samples are written.
     """
     try:
-        return _write(job, task, tell or (lambda samples, num_bytes: None))
+        return _write(out, planned, task, tell or (lambda samples, num_bytes: None))
     except BlenderError as error:
         return ShardFailure(task.name, error)
     except OSError as error:
-        return ShardFailure(task.name, folder_fault(error, job.out))
+        return ShardFailure(task.name, folder_fault(error, out))
 
 
-def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
-    partial = job.work / "partial" / f"{task.stem}.{os.getpid()}"
+def _write(out: Path, planned: PlannedBlend, task: ShardTask, tell: Tell) -> ShardNote:
+    partial = planned.folder / "partial" / f"{task.stem}.{os.getpid()}"
     index: list[dict[str, object]] = []
     rewritten: dict[int, int] = {}
     contents: dict[int, bytes] = {}
     try:
         with partial.with_suffix(".tar").open("wb", buffering=0) as file:
             writer = _Writer(file)
-            _fill(writer, open_job(job), task, index, rewritten, contents, tell)
+            _fill(writer, planned.open(), task, index, rewritten, contents, tell)
             writer.put(tar.END)
             writer.flush()
         pl.DataFrame(index, schema=SCHEMA).write_ipc(partial.with_suffix(".arrow"))
         note = ShardNote(
-            fingerprint=job.fingerprint,
+            fingerprint=planned.fingerprint,
             path=task.name,
             split=task.split,
             num_samples=len(index),
@@ -141,9 +146,9 @@ def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
         )
         partial.with_suffix(".json").write_bytes(msgspec.json.encode(note))
         sync(partial.with_suffix(".tar"))
-        partial.with_suffix(".tar").replace(job.out / task.name)
-        partial.with_suffix(".arrow").replace(job.work / "done" / f"{task.stem}.arrow")
-        partial.with_suffix(".json").replace(job.work / "done" / f"{task.stem}.json")
+        partial.with_suffix(".tar").replace(out / task.name)
+        partial.with_suffix(".arrow").replace(planned.folder / "done" / f"{task.stem}.arrow")
+        partial.with_suffix(".json").replace(planned.folder / "done" / f"{task.stem}.json")
     finally:
         for suffix in (".tar", ".arrow", ".json"):
             partial.with_suffix(suffix).unlink(missing_ok=True)
@@ -152,7 +157,7 @@ def _write(job: Job, task: ShardTask, tell: Tell) -> ShardNote:
 
 def _fill(
     writer: _Writer,
-    tables: OpenJob,
+    tables: PlannedTables,
     task: ShardTask,
     index: list[dict[str, object]],
     rewritten: dict[int, int],
@@ -160,17 +165,17 @@ def _fill(
     tell: Tell,
 ) -> None:
     told = 0
-    for number, made in enumerate(make_samples(tables, tables.samples[task.start : task.stop]), 1):
-        sample, offset = made.sample, writer.position
+    for number, (sample, images, counts) in enumerate(make_samples(tables, tables.samples(task.piece)), 1):
+        offset = writer.position
         places = [writer.add(f"{sample.key}.json", msgspec.json.encode(sample))]
         places += [
-            writer.add(f"{sample.key}.image{place}.{image['extension']}", _read(tables, image, contents))
-            for place, image in enumerate(made.images, 1)
+            writer.add(f"{sample.key}.image{place}.{image.extension}", _read(tables, image, contents))
+            for place, image in enumerate(images, 1)
         ]
         index.append(_index_row(sample, task, offset, writer.position, places))
-        for record, count in made.rewritten.items():
+        for record, count in counts.items():
             rewritten[record] = rewritten.get(record, 0) + count
-        if number % _TELL_EVERY == 0 or number == task.stop - task.start:
+        if number % _TELL_EVERY == 0 or number == task.num_samples:
             tell(number - (number - 1) // _TELL_EVERY * _TELL_EVERY, writer.position - told)
             told = writer.position
 
@@ -193,16 +198,17 @@ def _index_row(
     }
 
 
-def _read(tables: OpenJob, image: dict[str, Any], contents: dict[int, bytes]) -> bytes:
+def _read(tables: PlannedTables, image: PlannedImage, contents: dict[int, bytes]) -> bytes:
     """Read an image, and note its content hash."""
-    store = tables.stores[image["store"]]
-    content = store.read(image["member"])
-    if len(content) != image["num_bytes"]:
+    store = tables.stores[image.store]
+    assert image.member is not None and image.num_bytes is not None, image
+    content = store.read(image.member)
+    if len(content) != image.num_bytes:
         raise ShardError(
-            f"image {image['name']} of store {store.name} has changed since it was looked at: "
-            f"{image['num_bytes']:,} bytes then, {len(content):,} now",
+            f"image {image.name} of store {store.name} has changed since it was looked at: "
+            f"{image.num_bytes:,} bytes then, {len(content):,} now",
             "run the same command again with --overwrite once the images are at rest",
         )
-    if image["image"] not in contents:
-        contents[image["image"]] = content_hash(content)
+    if image.number not in contents:
+        contents[image.number] = content_hash(content)
     return content

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.errors import ShardError, StreamError
 from blender.data.images.files import buffered, is_remote, local_path
 from blender.data.images.remote import RemoteFile, read_remote

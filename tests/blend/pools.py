@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from blender.blend.pool import Pool
+from blender.blend.conversations import Conversations
 
 
 def make(conversations, capacity=(8, np.inf, np.inf), contents=None):
@@ -14,28 +14,29 @@ def make(conversations, capacity=(8, np.inf, np.inf), contents=None):
     num_turns = np.array([len(turns) for *_, turns in conversations], dtype=np.int64)
     num_images = np.array([sum(map(len, turns)) for *_, turns in conversations], dtype=np.int64)
     links = [(number, image) for *_, turns in conversations for number, shown in enumerate(turns) for image in shown]
-    weights = np.column_stack([num_images, 10 * num_turns, 10 * num_turns]).astype(float)
     sources = sorted({source for source, *_ in conversations})
-    link_image = np.array([image for _, image in links], dtype=np.int64)
-    return Pool(
+    ref_image = np.array([image for _, image in links], dtype=np.int64)
+    return Conversations(
         sources=tuple(sources),
         source=np.array([sources.index(source) for source, *_ in conversations], dtype=np.int64),
-        turns=np.arange(num_turns.sum()),
         first_turn=np.cumsum(num_turns) - num_turns,
         num_turns=num_turns,
         num_images=num_images,
         ordered=np.array([ordered for _, ordered, *_ in conversations], dtype=bool),
-        pinned=np.array([pinned for _, _, pinned, _ in conversations], dtype=bool),
+        renumberable=~np.array([pinned for _, _, pinned, _ in conversations], dtype=bool),
         usable=np.ones(len(conversations), dtype=bool),
-        weights=weights,
-        text_weights=weights * [0, 1, 1],
-        turn_weights=np.tile([0.0, 10.0, 10.0], (int(num_turns.sum()), 1)),
+        characters=10 * num_turns,
+        tokens=10 * num_turns,
+        kept_turns=None,
+        turn_characters=np.full(num_turns.sum(), 10),
+        turn_tokens=np.full(num_turns.sum(), 10),
+        image_tokens=0,
         cut=True,
         capacity=np.array(capacity, dtype=float),
-        first_link=np.concatenate([[0], np.cumsum(num_images)]).astype(np.int64),
-        link_turn=np.array([turn for turn, _ in links], dtype=np.int64),
-        link_image=link_image,
-        link_content=link_image if contents is None else np.array(contents, dtype=np.int64)[link_image],
+        first_ref=np.concatenate([[0], np.cumsum(num_images)]).astype(np.int64),
+        ref_turn=np.array([turn for turn, _ in links], dtype=np.int64),
+        ref_image=ref_image,
+        ref_content=ref_image if contents is None else np.array(contents, dtype=np.int64)[ref_image],
     )
 
 
@@ -58,26 +59,27 @@ def dialogue(source="sparkles"):
     return st.tuples(st.just(source), st.just(True), st.booleans(), turns)
 
 
-def samples_of(pool, draft):
-    """Return each sample of a draft as ([(conversation, turn, offset)], [(seq, image)])."""
-    made = [([], []) for _ in range(draft.num_samples)]
-    for sample, conversation, turn, offset in draft.turns.iter_rows():
-        made[sample][0].append((conversation, turn, offset))
-    for sample, seq, image in draft.shows.iter_rows():
-        made[sample][1].append((seq, image))
-    return made
+def samples_of(pool, samples):
+    """Return each sample as ([(conversation, turn, offset)], [(seq, image)])."""
+    gathered = [([], []) for _ in range(samples.num_samples)]
+    owner = np.repeat(np.arange(len(pool.num_turns)), pool.num_turns)
+    for sample, turn, offset in samples.turns.iter_rows():
+        gathered[sample][0].append((int(owner[turn]), turn, offset))
+    for sample, number, image in samples.images.iter_rows():
+        gathered[sample][1].append((number, image))
+    return gathered
 
 
-def check_references(pool, draft):
+def check_references(pool, samples):
     """Assert that local image k of every turn is the sample's image offset + k, and shown by then."""
-    for turns, shows in samples_of(pool, draft):
+    for turns, shows in samples_of(pool, samples):
         assert [seq for seq, _ in shows] == sorted(seq for seq, _ in shows)
         for seq, (conversation, turn, offset) in enumerate(turns):
-            links = slice(pool.first_link[conversation], pool.first_link[conversation + 1])
+            links = slice(pool.first_ref[conversation], pool.first_ref[conversation + 1])
             within = turn - pool.first_turn[conversation]
-            shown_by = pool.link_turn[links]
+            shown_by = pool.ref_turn[links]
             known = len(shown_by) if not pool.ordered[conversation] else int((shown_by <= within).sum())
             for local in range(known):
                 number = offset + local
                 assert shows[number][0] <= seq, "shown too late"
-                assert shows[number][1] == pool.link_image[links][local], "another image has this number"
+                assert shows[number][1] == pool.ref_image[links][local], "another image has this number"

@@ -63,7 +63,7 @@ def recipe_of(tmp_path):
 
 def lengths_of(plan):
     """Return the characters of the turns of each sample."""
-    characters = plan.corpus.turns["characters"]
+    characters = plan.tables.turns["characters"]
     return sorted(characters.gather(turns).to_list() for turns in plan.samples["turns"].to_list())
 
 
@@ -137,7 +137,7 @@ def test_what_is_cut_is_matched_by_its_images_like_any_other(own_corpus, tmp_pat
     (tmp_path / "cut").mkdir()
     recipe = load_recipe(corpora.write_recipe(own_corpus), ["limits.characters=230"])
     plan = make_plan(recipe, tmp_path / "cut", refuse=False)
-    characters = plan.corpus.turns["characters"]
+    characters = plan.tables.turns["characters"]
     matched = plan.samples.filter(dataset="llava_otter_blend")
     assert matched.height == whole.samples.filter(dataset="llava_otter_blend").height
     assert max(sum(characters.gather(turns)) for turns in plan.samples["turns"].to_list()) <= 230
@@ -172,8 +172,8 @@ def test_turns_are_emitted_cut_or_dropped_with_their_record(recipe_of_once, conv
     turns_read = sum(len(conversations[index]) for index in used["index"])
     assert len(emitted) + int(used["turns_cut"].sum()) == turns_read
     for turns, images in plan.samples.select("turns", "images").iter_rows():
-        assert sum(plan.corpus.turns["characters"].gather(turns)) <= limit
-        assert len(images) == plan.corpus.turns["shown"][turns[-1]], "the images of the turns kept, and no others"
+        assert sum(plan.tables.turns["characters"].gather(turns)) <= limit
+        assert len(images) == plan.tables.turns["shown"][turns[-1]], "the images of the turns kept, and no others"
 
 
 @pytest.fixture(scope="module")

@@ -30,9 +30,9 @@ def listing(own_corpus):
 def held_out(plan):
     """Return the images and records of eval."""
     samples = plan.samples.filter(split="eval")
-    names = {plan.images["name"][image] for images in samples["images"] for image in images}
-    records = {plan.corpus.turns["record"][turn] for turns in samples["turns"] for turn in turns}
-    return names, {"/".join(plan.corpus.records.select("source", "file", "id").row(record)) for record in records}
+    names = {plan.images.named()["name"][image] for images in samples["images"] for image in images}
+    records = {plan.tables.turns["record"][turn] for turns in samples["turns"] for turn in turns}
+    return names, {"/".join(plan.ledger().select("source", "file", "record").row(record)) for record in records}
 
 
 THREE = [corpora.coco_name(number) for number in (2, 18, 30)]
@@ -63,7 +63,8 @@ def test_listed_records_are_held_out_with_their_images(listing, tmp_path):
 
 def test_what_shows_listed_images_and_others_is_dropped_and_told(listing, tmp_path):
     plan = make_plan(listing(corpora.coco_name(0)), tmp_path)
-    assert set(plan.conversations.filter(reason="straddles_split")["source"]) == {"cgd"}
+    straddling = plan.tables.conversations.filter(reason="straddles_split")["source"]
+    assert {plan.tables.sources[source] for source in straddling} == {"cgd"}
     (warning,) = [warning for warning in plan.warnings if "straddles_split" in warning]
     assert "split: 1 conversation shows an image of each side and is lost (straddles_split): 1 of cgd" in warning
 

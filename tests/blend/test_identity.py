@@ -76,7 +76,7 @@ def coco(tmp_path):
 
 def contents_of(plan):
     """Return the numbers of each content, as lists of (store, name)."""
-    rows = plan.images.select("content", "store", "name").iter_rows()
+    rows = plan.images.named().select("content", "store", "name").iter_rows()
     found = {}
     for content, store, name in rows:
         found.setdefault(content, []).append((store, name))
@@ -120,7 +120,7 @@ def test_a_copy_under_another_name_is_the_same_image_and_one_that_differs_in_the
         recipe_of(tmp_path, {"coco": tmp_path / "coco"}, {"one": ("coco", records(names.__getitem__, range(3)))}),
         tmp_path,
     )
-    assert plan.images["sketch"].n_unique() == 1
+    assert plan.images.table["sketch"].n_unique() == 1
     assert contents_of(plan) == [[("coco", "copy.jpg"), ("coco", "a.jpg")], [("coco", "differs.jpg")]]
 
 
@@ -155,7 +155,7 @@ def matched(coco, tmp_path, store):
 def test_images_are_matched_between_stores_by_their_bytes(coco, tmp_path, kind):
     plan = make_plan(matched(coco, tmp_path, pack(kind, coco, tmp_path)), tmp_path)
     assert plan.samples.height == NUM // 2
-    shown = plan.images[plan.samples["images"].explode()]
+    shown = plan.images.named()[plan.samples["images"].explode()]
     assert shown["store"].unique().to_list() == ["cgd"], "the base's own images are shown"
     assert set(plan.samples["images"].list.len()) == {2}
 
@@ -196,7 +196,7 @@ def test_an_image_that_becomes_another_while_the_blend_is_written_fails_it(tmp_p
     def change(plan, *_):
         """Give an image of eval the bytes of one of train."""
         one, other = (
-            plan.images["name"][plan.samples.filter(pl.col("split") == split)["images"][0][0]]
+            plan.images.named()["name"][plan.samples.filter(pl.col("split") == split)["images"][0][0]]
             for split in ("train", "eval")
         )
         shutil.copy(tmp_path / "coco" / one, tmp_path / "coco" / other)

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from blender import load_recipe, make_plan, summarise
-from blender.blend.ledger import totals, totals_ahead
+from blender.blend.ledger import totals
 from tests import corpora
 
 
@@ -22,7 +22,7 @@ def of(plan, dataset):
 def uses(plan, dataset):
     """Count how often each conversation of a dataset is used."""
     turns = of(plan, dataset)["turns"].explode()
-    return plan.corpus.turns["conversation"].gather(turns).value_counts().sort("conversation")["count"].to_list()
+    return plan.tables.turns["conversation"].gather(turns).value_counts().sort("conversation")["count"].to_list()
 
 
 def test_whole_copies_then_a_part_without_replacement(corpus, tmp_path):
@@ -49,7 +49,7 @@ def test_a_number_of_samples_is_met_exactly(corpus, tmp_path, wanted):
 def test_a_share_takes_that_part_and_the_rest_is_in_the_ledger(corpus, tmp_path):
     plan = plan_of(corpus, tmp_path, 'blend.sparkles.samples="34%"')
     assert of(plan, "sparkles").height == 1
-    ahead = totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)
+    ahead = plan.totals
     assert ahead == totals(plan.ledger())
     assert ahead["dropped"] == {"not_drawn": 2}
 
@@ -76,10 +76,10 @@ def test_another_seed_draws_otherwise(corpus, tmp_path):
 def test_limits_of_images_and_characters_hold(corpus, tmp_path):
     plan = plan_of(corpus, tmp_path, "limits.images=2", "limits.characters=200", refuse=False)
     assert plan.samples["images"].list.len().max() <= 2
-    characters = plan.corpus.turns["characters"]
+    characters = plan.tables.turns["characters"]
     assert max(sum(characters.gather(turns)) for turns in plan.samples["turns"].to_list()) <= 200
     dropped = totals(plan.ledger())["dropped"]
-    assert dropped == totals_ahead(plan.corpus, plan.conversations, plan.samples, plan.left_out)["dropped"]
+    assert dropped == plan.totals["dropped"]
     assert dropped["too_many_images"] == 3
 
 
@@ -93,13 +93,13 @@ def test_limits_in_tokens_count_images_too(corpus, tmp_path):
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     limits = {"tokens": 155, "tokenizer": str(tmp_path / "tokenizer.json"), "image_tokens": 50, "cut": False}
     plan = plan_of(corpus, tmp_path, change=lambda recipe: recipe.update(limits=limits), refuse=False)
-    tokens = plan.corpus.turns["tokens"]
-    assert plan.corpus.turns["tokens"].min() > 3
+    tokens = plan.tables.turns["tokens"]
+    assert plan.tables.turns["tokens"].min() > 3
     for turns, images in plan.samples.select("turns", "images").iter_rows():
         assert sum(tokens.gather(turns)) + 50 * len(images) <= 155
-    weights = plan.conversations["tokens"] + 50 * plan.conversations["num_images"]
-    assert 0 < (weights > 155).sum() < plan.conversations.height
-    assert (plan.conversations["reason"].eq_missing("too_many_tokens") == (weights > 155)).all()
+    weights = plan.tables.conversations["tokens"] + 50 * plan.tables.conversations["num_images"]
+    assert 0 < (weights > 155).sum() < plan.tables.conversations.height
+    assert (plan.tables.conversations["reason"].eq_missing("too_many_tokens") == (weights > 155)).all()
     assert summarise(plan).tokens_exact
 
 
@@ -123,11 +123,11 @@ def test_a_conversation_with_a_reference_out_of_its_range_never_stands_behind_im
     records = [corpora.llava(n, "Which of the two images is it?" if n % 2 else "") for n in range(40)]
     (root / "detail.json").write_text(json.dumps(records))
     plan = plan_of(root, tmp_path)
-    assert plan.conversations["pinned"].is_not_null().sum() == 20
+    assert (~plan.tables.conversations["renumberable"]).sum() == 20
     ledger = plan.ledger()
     assert set(ledger.filter(pl.col("pinned") == "all_images")["pinned_by"]) == {"Which of the two images"}
     assert totals(ledger)["pinned"] == summarise(plan).pinned == {"all_images": 20}
-    pinned = set(plan.conversations.with_row_index("n").filter(pl.col("pinned").is_not_null())["n"].to_list())
+    pinned = set(plan.tables.conversations.with_row_index("n").filter(~pl.col("renumberable"))["n"].to_list())
     for turns, offsets in plan.samples.select("turns", "offsets").iter_rows():
         for turn, offset in zip(turns, offsets, strict=True):
-            assert offset == 0 or plan.corpus.turns["conversation"][turn] not in pinned
+            assert offset == 0 or plan.tables.turns["conversation"][turn] not in pinned

@@ -65,5 +65,5 @@ def test_without_being_asked_they_are_different_images(recipe, tmp_path):
     sides = set()
     plan = make_plan(recipe(), tmp_path)
     for images, split in plan.samples.select("images", "split").iter_rows():
-        sides |= {(int(plan.images["name"][image][:-4]) % NUM, split) for image in images}
+        sides |= {(int(plan.images.named()["name"][image][:-4]) % NUM, split) for image in images}
     assert len(sides) > NUM

@@ -18,7 +18,7 @@ same_images = st.lists(st.integers(0, 9), min_size=10, max_size=10).map(
 
 
 def images_of(pool, conversations):
-    links = [pool.link_image[pool.first_link[c] : pool.first_link[c + 1]] for c in conversations]
+    links = [pool.ref_image[pool.first_ref[c] : pool.first_ref[c + 1]] for c in conversations]
     return set(np.concatenate(links).tolist()) if links else set()
 
 
@@ -55,7 +55,7 @@ def test_every_source_is_evaluated_when_its_share_asks_for_it(conversations, sha
 
 
 def contents_of(pool, conversations):
-    links = [pool.link_content[pool.first_link[c] : pool.first_link[c + 1]] for c in conversations]
+    links = [pool.ref_content[pool.first_ref[c] : pool.first_ref[c + 1]] for c in conversations]
     return set(np.concatenate(links).tolist()) if links else set()
 
 

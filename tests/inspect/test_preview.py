@@ -29,7 +29,7 @@ def test_every_sample_is_the_one_that_is_written(blend, plan):
 
 
 def test_samples_are_named_by_key_and_by_number(plan):
-    keys = plan.samples["key"].to_list()
+    keys = plan.keys().to_list()
     assert preview_rows(plan, sample=keys[5], num=1, seed=0) == [5]
     assert preview_rows(plan, sample="5", num=1, seed=0) == [5]
     of_cgd = [row for row, name in enumerate(plan.samples["dataset"]) if name == "cgd"]

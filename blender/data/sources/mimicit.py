@@ -12,8 +12,9 @@ from itertools import chain, count, repeat
 import numpy as np
 from msgspec import Raw, Struct
 
+from blender.core.arrays import Ints
 from blender.core.characters import has_visible
-from blender.core.components import Ints, components
+from blender.core.components import components
 from blender.data.records import BATCH_SIZE, Batch
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
 from blender.data.sources.decoding import decode_records
@@ -201,4 +202,4 @@ def _components(keys: Sequence[str], entries: Sequence[_MimicitRecord], first_us
     naming = np.repeat(np.arange(len(keys)), np.fromiter(map(len, related), np.int64, len(related)))
     others = np.fromiter(map(first_uses.get, named, repeat(-1)), np.int64, len(named))
     known = others >= 0
-    return components(len(keys), naming[known], others[known])
+    return components(len(keys), naming[known], others[known]).astype(np.int64)

@@ -11,10 +11,8 @@ from blender.blend.plan import Plan
 from blender.data.images import kept_store
 from blender.data.sample import Sample
 from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
-from blender.shards.job import Job, lay_down_texts, open_job
 from blender.shards.make import make_samples
-
-_CHUNK = 1_000
+from blender.shards.planned import PlannedBlend, write_pieces
 
 
 @dataclass(frozen=True)
@@ -23,12 +21,13 @@ class PlannedChunk:
 
     first: int
     stop: int
-    job: Job
+    piece: int
+    planned: PlannedBlend
 
     def samples(self) -> Iterator[Sample]:
         """Make them."""
-        tables = open_job(self.job)
-        return (made.sample for made in make_samples(tables, tables.samples[self.first : self.stop]))
+        tables = self.planned.open()
+        return (sample for sample, _, _ in make_samples(tables, tables.samples(self.piece)))
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ class PlannedSamples:
     plan: Plan
 
     @cached_property
-    def job(self) -> Job:
-        """The plan's tables, laid down for all processes."""
-        return lay_down_texts(self.plan)
+    def pieces(self) -> tuple[PlannedBlend, int]:
+        """The plan's tables on disk, for all processes; and how many samples a piece of them has."""
+        return write_pieces(self.plan)
 
     @property
     def name(self) -> str:
@@ -72,12 +71,12 @@ class PlannedSamples:
     @property
     def files(self) -> Sequence[AnnotationFile]:
         """The annotation files that were read."""
-        return [AnnotationFile(file.source, file.label, file.sha256) for file in self.plan.corpus.files]
+        return [AnnotationFile(file.source, file.label, file.sha256) for file in self.plan.tables.files]
 
     @property
     def rows(self) -> pl.DataFrame:
         """Columns key, dataset, split."""
-        return self.plan.samples.select("key", "dataset", "split")
+        return self.plan.samples.select(self.plan.keys(), pl.col("dataset", "split").cast(pl.String))
 
     @property
     def cut(self) -> pl.DataFrame:
@@ -86,20 +85,26 @@ class PlannedSamples:
 
     def chunks(self) -> list[SampleChunk]:
         """Cut the samples up, a thousand in a piece."""
-        total = self.plan.samples.height
-        return [PlannedChunk(first, min(first + _CHUNK, total), self.job) for first in range(0, total, _CHUNK)]
+        (planned, size), total = self.pieces, self.plan.samples.height
+        return [
+            PlannedChunk(first, min(first + size, total), piece, planned)
+            for piece, first in enumerate(range(0, total, size))
+        ]
 
     def read(self, row: int) -> Sample:
         """Make one sample."""
-        return next(PlannedChunk(row, row + 1, self.job).samples())
+        return next(make_samples(self.pieces[0].open(), self.plan.samples[row : row + 1]))[0]
 
     def picture_bytes(self, images: pl.DataFrame) -> pl.Series:
         """Say the size of each image, where the plan looked at it."""
-        return self.plan.images["num_bytes"].gather(self._numbers(images))
+        table, numbers = self.plan.images.table, self._numbers(images)
+        if "num_bytes" not in table.columns:
+            return pl.repeat(None, len(numbers), dtype=pl.UInt64, eager=True).alias("num_bytes")
+        return table["num_bytes"].gather(numbers)
 
     def pictures(self, images: pl.DataFrame) -> list[Readable]:
         """Say where the images lie in their stores."""
-        rows = self.plan.images.select("store", "member")[self._numbers(images)].iter_rows()
+        rows = self.plan.images.rows().take(self._numbers(images).to_numpy(), ["store", "member"])
         return [StoredPicture(store, self.plan.recipe.images[store], member) for store, member in rows]
 
     def _numbers(self, images: pl.DataFrame) -> pl.Series:

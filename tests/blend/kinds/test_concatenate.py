@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.blend.concatenate import concatenate
+from blender.blend.kinds.concatenate import concatenate
 from tests.blend import pools
 
 anything = st.lists(st.one_of(pools.single(), pools.pair(), pools.dialogue()), max_size=40)
@@ -18,7 +18,7 @@ def test_every_turn_of_every_conversation_comes_out_exactly_once(conversations, 
     pool = pools.make(conversations)
     draft = blend(pool, low_high, seed)
     assert sorted(draft.turns["turn"].to_list()) == list(range(int(pool.num_turns.sum())))
-    assert sorted(draft.shows["image"].to_list()) == sorted(pool.link_image.tolist())
+    assert sorted(draft.images["image"].to_list()) == sorted(pool.ref_image.tolist())
 
 
 @given(anything, sizes, st.integers(0, 99))
@@ -33,7 +33,7 @@ def test_no_sample_breaks_a_limit_and_no_pinned_conversation_stands_behind_image
     for turns, shows in pools.samples_of(pool, blend(pool, low_high, seed)):
         assert len(shows) <= 4
         assert 10 * len(turns) <= 60
-        assert all(offset == 0 for conversation, _, offset in turns if pool.pinned[conversation])
+        assert all(offset == 0 for conversation, _, offset in turns if not pool.renumberable[conversation])
 
 
 @given(st.lists(pools.single(), min_size=1, max_size=40), sizes, st.integers(0, 99))
@@ -56,4 +56,4 @@ def test_the_first_group_is_kept():
     # the released code loses it
     pool = pools.make([("llava", True, False, [[number]]) for number in range(7)])
     for seed in range(20):
-        assert sorted(blend(pool, (1, 3), seed).shows["image"].to_list()) == list(range(7))
+        assert sorted(blend(pool, (1, 3), seed).images["image"].to_list()) == list(range(7))

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blender.blend.image_match import image_match
+from blender.blend.kinds.image_match import image_match
 from tests.blend import pools
 
 mixed = st.lists(st.one_of(pools.single(), pools.single(), pools.pair()), max_size=50)
@@ -14,10 +14,10 @@ def blend(pool, seed=0):
 
 
 def can_match(pool, base):
-    images = pool.link_image[pool.first_link[base] : pool.first_link[base + 1]]
+    images = pool.ref_image[pool.first_ref[base] : pool.first_ref[base + 1]]
     leads = [c for c in np.flatnonzero(pool.is_from("llava")) if pool.num_images[c] == 1]
     return len(set(images.tolist())) == len(images) and all(
-        any(pool.link_image[pool.first_link[c]] == image and (place == 0 or not pool.pinned[c]) for c in leads)
+        any(pool.ref_image[pool.first_ref[c]] == image and (place == 0 or pool.renumberable[c]) for c in leads)
         for place, image in enumerate(images[:-1])
     )
 
@@ -35,7 +35,7 @@ def test_exactly_the_bases_with_a_match_for_every_image_but_the_last_become_samp
 
 def conversations_with(image, leads, pool):
     """List the leads that show one image, this one or one that is the same."""
-    return [lead for lead in leads if pool.link_content[slice(*pool.first_link[lead : lead + 2])].tolist() == [image]]
+    return [lead for lead in leads if pool.ref_content[slice(*pool.first_ref[lead : lead + 2])].tolist() == [image]]
 
 
 def by_the_rule(pool, bases, leads):
@@ -46,17 +46,17 @@ def by_the_rule(pool, bases, leads):
     """
     made = {}
     for base in bases:
-        images = pool.link_content[slice(*pool.first_link[base : base + 2])].tolist()
+        images = pool.ref_content[slice(*pool.first_ref[base : base + 2])].tolist()
         allowed = [
             {
                 lead
                 for lead in conversations_with(image, leads, pool)
-                if lead != base and (not place or not pool.pinned[lead])
+                if lead != base and (not place or pool.renumberable[lead])
             }
             for place, image in enumerate(images)
         ]
         complete = images and len(set(images)) == len(images) and all(allowed[:-1])
-        made[base] = allowed if complete and not (pool.ordered[base] and pool.pinned[base]) else None
+        made[base] = allowed if complete and not (pool.ordered[base] and not pool.renumberable[base]) else None
     return made
 
 
@@ -78,7 +78,7 @@ def test_samples_are_what_the_rule_alone_gives(conversations, contents, overlap,
     assert len(samples) == len(kept)
     assert sorted(draft.left_out["conversation"].to_list()) == [base for base in wanted if wanted[base] is None]
     for base, (turns, shows) in zip(kept, samples, strict=True):
-        assert [image for _, image in shows] == pool.link_image[slice(*pool.first_link[base : base + 2])].tolist()
+        assert [image for _, image in shows] == pool.ref_image[slice(*pool.first_ref[base : base + 2])].tolist()
         used = [set() for _ in wanted[base]]
         for conversation, _, offset in turns:
             if conversation != base:
@@ -110,7 +110,7 @@ def test_a_sample_asks_about_its_images_in_turn_and_then_the_base(conversations,
     pool = pools.make(conversations)
     for turns, shows in pools.samples_of(pool, blend(pool, seed)):
         base = turns[-1][0]
-        images = pool.link_image[pool.first_link[base] : pool.first_link[base + 1]]
+        images = pool.ref_image[pool.first_ref[base] : pool.first_ref[base + 1]]
         assert [image for _, image in shows] == images.tolist()
         stations = [len(images) if c == base else offset for c, _, offset in turns]
         assert stations == sorted(stations)
