@@ -1,6 +1,6 @@
-"""From records to a plan: pure table work, decided by the recipe and its seed alone.
+"""From records to a plan: tables to tables, decided by the recipe and its seed alone.
 
-Stations, in order: ``reading`` (files → tables), ``survey`` (image headers), ``usable`` (which conversations may be
-used), ``split``, the blends (``plain``, ``concatenate``, ``image_match``), ``mix`` (repeats and samples), ``plan``
-(shuffle, shards), ``ledger`` (what became of every record).
+Stations, in order: ``read`` (a file → a part on disk), ``join`` (parts → numbers), ``cut``, ``resolve`` and ``identity``
+(images), ``select`` (reasons), ``split``, ``kinds`` and ``mix`` (samples), ``arrange`` and ``plan`` (order, shards),
+``ledger`` (what became of every record). ``tables`` has every schema; docs/architecture.md has the whole way.
 """
