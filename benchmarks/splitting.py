@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import report
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.split import ImageSplit, conversation_groups, split_by_image
 from blender.core.arrays import Ints
 
@@ -86,7 +86,7 @@ GRAPHS: dict[str, tuple[Callable[[np.random.Generator, int, int], Ints], float]]
 }
 
 
-def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tuple[Conversations, int]:
+def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tuple[ConversationArrays, int]:
     """Draw the conversations of a graph; return them and the number of images.
 
     Args:
@@ -104,7 +104,7 @@ def pool_of(name: str, seed: int, times: float = 1.0, single: bool = True) -> tu
     num_links = np.concatenate([np.full(len(pairs), 2), np.ones(len(alone), dtype=np.int64)])
     images = np.concatenate([pairs.ravel(), alone])
     ones, total = np.ones(len(num_links), dtype=np.int64), len(num_links)
-    pool = Conversations(
+    pool = ConversationArrays(
         sources=("cgd", "llava"),
         source=np.repeat([0, 1], [len(pairs), len(alone)]),
         first_turn=np.arange(total),
@@ -160,7 +160,7 @@ def run(shares: tuple[float, ...] = SHARES) -> str:
     return f"{report.circumstances(_PACKAGES, 'python -m benchmarks split')}\n\n{report.table(head, rows)}"
 
 
-def of_source(pool: Conversations, split: ImageSplit, source: int) -> tuple[float, float]:
+def of_source(pool: ConversationArrays, split: ImageSplit, source: int) -> tuple[float, float]:
     """Return how much of a source is held out and lost, in per cent."""
     own = pool.source == source
     return 100 * float(split.held_out[own].mean()), 100 * float(split.straddling[own].mean())

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from blender.blend.images import Images
 from blender.blend.join import Tables
-from blender.blend.kinds.samples import Samples
+from blender.blend.kinds.samples import DrawnSamples
 from blender.blend.split import split_samples
 from blender.blend.tables import SPLITS, Split, planned
 from blender.core.arrays import Ints
@@ -23,7 +23,7 @@ _BLOCK = 512
 
 
 def arrange_samples(
-    drawn: Mapping[tuple[str, str], Samples], tables: Tables, images: Images, recipe: Recipe
+    drawn: Mapping[tuple[str, str], DrawnSamples], tables: Tables, images: Images, recipe: Recipe
 ) -> pl.DataFrame:
     """Mix the samples of all datasets, and cut each split into shards.
 
@@ -57,7 +57,7 @@ def arrange_samples(
     return schema.check(pl.concat(mixed, rechunk=True))
 
 
-def _rows(samples: Samples) -> pl.DataFrame:
+def _rows(samples: DrawnSamples) -> pl.DataFrame:
     """Gather samples into one row each."""
     num_turns, num_images = (
         np.bincount(frame["sample"].to_numpy(), minlength=samples.num_samples)

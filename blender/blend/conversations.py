@@ -15,7 +15,7 @@ from blender.recipe import Limits
 
 
 @dataclass(frozen=True)
-class Conversations:
+class ConversationArrays:
     """``N`` conversations, ``T`` turns, ``R`` image references of the usable ones."""
 
     #: names of the sources, sorted
@@ -89,7 +89,7 @@ class Conversations:
         return np.concatenate([np.zeros(1), self.turn_characters[number], tokens]).astype(np.float64)
 
 
-def arrange_conversations(tables: Tables, contents: Ints, limits: Limits) -> Conversations:
+def arrange_conversations(tables: Tables, contents: Ints, limits: Limits) -> ConversationArrays:
     """Lay the selected conversations out as arrays.
 
     Args:
@@ -105,7 +105,7 @@ def arrange_conversations(tables: Tables, contents: Ints, limits: Limits) -> Con
         num_images = np.where(usable, num_images, np.int32(0))
     ref_image = refs["image"].to_numpy()
     kept = turns["kept"].to_numpy() if "kept" in turns.columns else None
-    return Conversations(
+    return ConversationArrays(
         sources=tables.sources,
         source=frame["source"].to_numpy(),
         ordered=frame["ordered"].to_numpy(),

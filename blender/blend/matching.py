@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.core.arrays import Ints
 from blender.recipe import BlendEntry, Recipe
 
 
-def hint_of_match(pool: Conversations, recipe: Recipe, entry: BlendEntry) -> str | None:
+def hint_of_match(pool: ConversationArrays, recipe: Recipe, entry: BlendEntry) -> str | None:
     """Say what to do when no image of an entry's base is one of those that it is matched with; None when some are."""
     match = entry.image_match
     if match is None or len(np.intersect1d(_contents(pool, match.base), _contents(pool, match.with_))):
@@ -22,6 +22,6 @@ def hint_of_match(pool: Conversations, recipe: Recipe, entry: BlendEntry) -> str
     )
 
 
-def _contents(pool: Conversations, sources: tuple[str, ...]) -> Ints:
+def _contents(pool: ConversationArrays, sources: tuple[str, ...]) -> Ints:
     chosen = pool.usable & pool.is_from(*sources)
     return np.unique(pool.ref_content[np.repeat(chosen, pool.num_images)])

@@ -10,16 +10,16 @@ from itertools import count
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.kinds import draw_once
-from blender.blend.kinds.samples import Samples, stack
+from blender.blend.kinds.samples import DrawnSamples, stack
 from blender.blend.tables import SPLITS
 from blender.core.arrays import Bools
 from blender.core.randomness import generator
 from blender.recipe import BlendEntry
 
 
-def draw_entry(pool: Conversations, entry: BlendEntry, held_out: Bools, seed: int) -> dict[str, Samples]:
+def draw_entry(pool: ConversationArrays, entry: BlendEntry, held_out: Bools, seed: int) -> dict[str, DrawnSamples]:
     """Draw the samples of an entry.
 
     Args:
@@ -33,7 +33,7 @@ def draw_entry(pool: Conversations, entry: BlendEntry, held_out: Bools, seed: in
     """
     sides = dict(zip(SPLITS, (~held_out, held_out), strict=True))
 
-    def copy_of(split: str) -> Callable[[int], Samples]:
+    def copy_of(split: str) -> Callable[[int], DrawnSamples]:
         return lambda copy: draw_once(pool, entry, sides[split], generator(seed, "blend", entry.name, split, copy))
 
     first = {split: copy_of(split)(0) for split in SPLITS}
@@ -72,9 +72,9 @@ def _amounts(entry: BlendEntry, num_train: int, num_eval: int) -> dict[str, _Amo
 
 
 def _draw_amount(
-    first: Samples, copy_of: Callable[[int], Samples], amount: _Amount, random: np.random.Generator
-) -> Samples:
-    copies: list[Samples] = []
+    first: DrawnSamples, copy_of: Callable[[int], DrawnSamples], amount: _Amount, random: np.random.Generator
+) -> DrawnSamples:
+    copies: list[DrawnSamples] = []
     done = 0
     for number in count():
         copy = copy_of(number) if number else first

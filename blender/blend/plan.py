@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.arrange import arrange_samples
-from blender.blend.conversations import Conversations, arrange_conversations
+from blender.blend.conversations import ConversationArrays, arrange_conversations
 from blender.blend.cut import cut_long
 from blender.blend.eval_list import EvalList, read_eval_list
 from blender.blend.fingerprint import fingerprint_of
@@ -22,7 +22,7 @@ from blender.blend.identity import identify
 from blender.blend.image_tasks import OnImage, Workers
 from blender.blend.images import Images
 from blender.blend.join import Tables, read_sources
-from blender.blend.kinds.samples import Samples
+from blender.blend.kinds.samples import DrawnSamples
 from blender.blend.ledger import find_fates, make_ledger
 from blender.blend.losses import Loss, count_losses
 from blender.blend.matching import hint_of_match
@@ -178,7 +178,7 @@ def _refuse_missing(recipe: Recipe, look: bool) -> None:
 
 
 def _split(
-    pool: Conversations, images: Images, recipe: Recipe, listed: EvalList | None, who: Workers | None
+    pool: ConversationArrays, images: Images, recipe: Recipe, listed: EvalList | None, who: Workers | None
 ) -> ImageSplit:
     """Split by image; images that look the same count as one, where the recipe says so and they can be opened."""
     same: Ints = images.table["content"].to_numpy()
@@ -193,7 +193,7 @@ def _split(
     return split_by_image(pool, len(same), amount, generator(recipe.seed, "split"), recipe.split.exclude or ())
 
 
-def _left_out(drawn: Mapping[tuple[str, str], Samples], recipe: Recipe) -> pl.DataFrame:
+def _left_out(drawn: Mapping[tuple[str, str], DrawnSamples], recipe: Recipe) -> pl.DataFrame:
     datasets = pl.Enum([entry.name for entry in recipe.blend])
     return pl.concat(
         [
@@ -225,7 +225,7 @@ def _unknown(images: Images, without: Collection[tuple[str, str]]) -> list[str]:
     return [f"{len(unknown):,} of the {len(set(without)):,} images to leave out are not shown, such as {store}/{name}"]
 
 
-def _warnings(recipe: Recipe, pool: Conversations, drawn: Mapping[tuple[str, str], Samples]) -> list[str]:
+def _warnings(recipe: Recipe, pool: ConversationArrays, drawn: Mapping[tuple[str, str], DrawnSamples]) -> list[str]:
     warnings = []
     for entry in recipe.blend:
         num_train, num_eval = (drawn[entry.name, split].num_samples for split in ("train", "eval"))

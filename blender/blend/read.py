@@ -34,7 +34,7 @@ from blender.blend.tables import (
 )
 from blender.core.arrays import Bools, Ints, sums
 from blender.core.files import write_whole
-from blender.data.records import Batch
+from blender.data.records import RecordBatch
 from blender.data.references import UnclearReference, find_unclear_reference, must_be_read
 from blender.data.sources import ReadOptions, open_source_file, read_batches
 
@@ -161,7 +161,7 @@ def _without_cycle_search() -> Iterator[None]:
             gc.enable()
 
 
-def _tables(batch: Batch, part: Part, num_before: int) -> list[tuple[Schema, pl.DataFrame]]:
+def _tables(batch: RecordBatch, part: Part, num_before: int) -> list[tuple[Schema, pl.DataFrame]]:
     """Lay a batch out in tables.
 
     Args:
@@ -231,7 +231,7 @@ def _tables(batch: Batch, part: Part, num_before: int) -> list[tuple[Schema, pl.
     ]
 
 
-def _systems(batch: Batch) -> pl.Series:
+def _systems(batch: RecordBatch) -> pl.Series:
     if not batch.systems:
         return pl.repeat("", len(batch.questions), dtype=pl.String, eager=True)
     return pl.Series([batch.systems.get(turn, "") for turn in range(len(batch.questions))], dtype=pl.String)
@@ -247,7 +247,7 @@ def _pins(
         shown: Images shown up to each turn.
         owner: Conversation of each turn.
         num_images: Of each conversation.
-        asked: Conversations to look at.
+        asked: ConversationArrays to look at.
     """
     pins: list[UnclearReference | None] = [None] * len(num_images)
     columns = {"several": (num_images > 1)[owner], "conversation": owner, "shown": shown}

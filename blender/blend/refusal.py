@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import polars as pl
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.join import Tables
-from blender.blend.kinds.samples import Samples
+from blender.blend.kinds.samples import DrawnSamples
 from blender.blend.losses import Loss
 from blender.blend.matching import hint_of_match
 from blender.blend.reasons import is_fault
@@ -48,8 +48,8 @@ class LossError(PlanError):
 def refusal_of(
     recipe: Recipe,
     tables: Tables,
-    pool: Conversations,
-    drawn: Mapping[tuple[str, str], Samples],
+    pool: ConversationArrays,
+    drawn: Mapping[tuple[str, str], DrawnSamples],
     losses: Sequence[Loss],
     misplaced: Sequence[str],
 ) -> LossError | None:
@@ -124,8 +124,8 @@ def _imageless_sources(recipe: Recipe, tables: Tables, lossy: Collection[str]) -
 def _empty_entries(
     recipe: Recipe,
     tables: Tables,
-    pool: Conversations,
-    drawn: Mapping[tuple[str, str], Samples],
+    pool: ConversationArrays,
+    drawn: Mapping[tuple[str, str], DrawnSamples],
     losses: Sequence[Loss],
 ) -> Iterator[tuple[str, str]]:
     """Find the entries of which nothing is left; what is left of `samples` and `repeat` is the recipe's wish."""

@@ -4,12 +4,12 @@ In: the usable conversations, and which images are the same. Out: which conversa
 which can be in neither split.
 
 Conversations hang together when they show the same image, directly or through others. Such a group goes to one side as
-a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. Conversations without
+a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. ConversationArrays without
 images hang together with none and are drawn one by one. A blend then works within each side, so that no sample can join
 the two.
 
 Pairs of images can tie a source into groups of which each is larger than all that is wanted. Such groups are cut
-(``partition``): some of their images are held out, with all that shows no others. Conversations that show an image of
+(``partition``): some of their images are held out, with all that shows no others. ConversationArrays that show an image of
 each side then belong to neither; they are dropped, and a warning gives their number.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.deal import Counts, deal
 from blender.blend.partition import cut_groups
 from blender.blend.targets import Amount, count_targets
@@ -59,7 +59,11 @@ class _Groups:
 
 
 def split_by_image(
-    pool: Conversations, num_images: int, amount: Amount, random: np.random.Generator, exclude: Collection[str] = ()
+    pool: ConversationArrays,
+    num_images: int,
+    amount: Amount,
+    random: np.random.Generator,
+    exclude: Collection[str] = (),
 ) -> ImageSplit:
     """Choose the conversations held out for evaluation.
 
@@ -100,7 +104,7 @@ def split_by_image(
     return ImageSplit(held_out | inside, straddling, wanted, cut)
 
 
-def split_by_list(pool: Conversations, image_held_out: Bools, listed: Bools) -> ImageSplit:
+def split_by_list(pool: ConversationArrays, image_held_out: Bools, listed: Bools) -> ImageSplit:
     """Hold out what a list names: some images, with all that shows no others, and some conversations.
 
     Args:
@@ -116,11 +120,11 @@ def split_by_list(pool: Conversations, image_held_out: Bools, listed: Bools) -> 
     return ImageSplit(held_out, straddling, _per_source(pool, held_out), np.zeros(len(pool.sources), dtype=np.int64))
 
 
-def _per_source(pool: Conversations, chosen: Bools) -> Ints:
+def _per_source(pool: ConversationArrays, chosen: Bools) -> Ints:
     return np.bincount(pool.source[chosen], minlength=len(pool.sources))
 
 
-def _without_images(pool: Conversations, wanted: Ints, random: np.random.Generator) -> Bools:
+def _without_images(pool: ConversationArrays, wanted: Ints, random: np.random.Generator) -> Bools:
     """Draw, of the conversations of each source that show no image, the share that is wanted of all of it."""
     held_out = np.zeros(len(pool.usable), dtype=bool)
     sizes = _per_source(pool, pool.usable)
@@ -130,7 +134,7 @@ def _without_images(pool: Conversations, wanted: Ints, random: np.random.Generat
     return held_out
 
 
-def _groups(pool: Conversations, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
+def _groups(pool: ConversationArrays, num_images: int, excluded: Bools, wanted: Ints) -> _Groups:
     conversations = np.flatnonzero(pool.usable & (pool.num_images > 0))
     labels, group = np.unique(conversation_groups(pool, num_images)[conversations], return_inverse=True)
     source = pool.source[conversations]
@@ -162,7 +166,7 @@ def _largest(groups: _Groups, broken: Bools, sources: Bools) -> Ints:
 
 
 def _cut_sparing_some(
-    pool: Conversations,
+    pool: ConversationArrays,
     num_images: int,
     groups: _Groups,
     chosen: Bools,
@@ -186,7 +190,7 @@ def _cut_sparing_some(
 
 
 def _cut(
-    pool: Conversations,
+    pool: ConversationArrays,
     num_images: int,
     groups: _Groups,
     chosen: Bools,
@@ -206,7 +210,7 @@ def _cut(
     return cut_groups(owner[kept], pool.ref_content[kept], pool.source, missing, forbidden, random)
 
 
-def _sides(pool: Conversations, image_held_out: Bools) -> tuple[Bools, Bools]:
+def _sides(pool: ConversationArrays, image_held_out: Bools) -> tuple[Bools, Bools]:
     """Tell which conversations show only images that are held out, and which show some of each side; (N,) each."""
     owner = pool.owners()
     shown = np.bincount(owner, weights=image_held_out[pool.ref_content], minlength=len(pool.usable))
@@ -216,7 +220,7 @@ def _sides(pool: Conversations, image_held_out: Bools) -> tuple[Bools, Bools]:
     )
 
 
-def conversation_groups(pool: Conversations, num_images: int) -> Ints:
+def conversation_groups(pool: ConversationArrays, num_images: int) -> Ints:
     """Number the groups of conversations that hang together through images; (N,)."""
     owner = pool.owners()
     used = pool.usable[owner]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.split import ImageSplit
 from blender.core.arrays import Ints
 
@@ -12,7 +12,7 @@ from blender.core.arrays import Ints
 _NEAR = 0.2
 
 
-def split_warnings(pool: Conversations, split: ImageSplit) -> Iterator[str]:
+def split_warnings(pool: ConversationArrays, split: ImageSplit) -> Iterator[str]:
     """Say where a split by image differs from what was asked, and what was lost to it.
 
     Args:

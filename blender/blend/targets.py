@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.core.arrays import Bools, Ints
 from blender.core.errors import PlanError
 
@@ -12,7 +12,7 @@ from blender.core.errors import PlanError
 Amount = float | int | Mapping[str, float | int]
 
 
-def count_targets(pool: Conversations, amount: Amount, excluded: Bools) -> Ints:
+def count_targets(pool: ConversationArrays, amount: Amount, excluded: Bools) -> Ints:
     """Count the conversations that are wanted of each source.
 
     A share is that of each source, rounded; where that gives nothing at all, one conversation of the largest source is

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from blender.blend.plan import Plan
     from blender.cli.output import Meter
     from blender.recipe import Recipe
-    from blender.shards.blend import WriteProgress, Written
+    from blender.shards.blend import WriteProgress, WrittenBlend
     from blender.shards.seal import Checked
 
 
@@ -122,7 +122,7 @@ def run_blend(
     without: Collection[tuple[str, str]] = (),
     staging: Path | None = None,
     checksum: bool = False,
-) -> "Written":
+) -> "WrittenBlend":
     """Write a blend and report its progress to a meter."""
     from blender.cli.plan import reading_ahead
     from blender.core.pool import num_cores
@@ -177,7 +177,7 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
     return WriteProgress(planning_progress(meter), on_plan, on_checked, on_written, on_uploaded)
 
 
-def print_blend(written: "Written", out: str | Path) -> None:
+def print_blend(written: "WrittenBlend", out: str | Path) -> None:
     """Print what was written, and what to do next."""
     from blender.cli.inspect import counts_table, print_ledger
     from blender.cli.output import console, counted, num_bytes, titled

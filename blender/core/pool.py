@@ -54,7 +54,7 @@ def kept_processes() -> Iterator[None]:
     if _kept is not None:
         yield
         return
-    _kept = _Kept()
+    _kept = _KeptPool()
     try:
         yield
     finally:
@@ -150,7 +150,7 @@ class _Pool:
 
 
 @dataclass
-class _Kept:
+class _KeptPool:
     """What is kept within :func:`kept_processes`; nothing before the first call that wants processes."""
 
     pool: _Pool | None = None
@@ -163,7 +163,7 @@ class _Kept:
             self.pool = None
 
 
-_kept: _Kept | None = None
+_kept: _KeptPool | None = None
 #: the counters of all processes, and where those of this process are
 _own_counters: tuple[Any, int] = ([0, 0], 0)
 
@@ -233,7 +233,7 @@ def _remaining(done: "SimpleQueue[Future[Result] | None]", pool: _Pool, num_runn
 @contextmanager
 def _processes(workers: int, initializer: Callable[..., None] | None, initargs: tuple[object, ...]) -> Iterator[_Pool]:
     """Lend processes; when the body fails, or is given up, they are stopped at once."""
-    kept = _kept if _kept is not None and initializer is None else _Kept()
+    kept = _kept if _kept is not None and initializer is None else _KeptPool()
     if kept.pool and kept.workers < workers:
         kept.end()
     if not kept.pool:

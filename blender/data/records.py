@@ -4,7 +4,7 @@ A reader turns a file into a stream of :class:`Conversation` and :class:`Skip`. 
 an image is a *name*, looked up in the image store that the recipe gives the source. Records are frozen; every station
 makes new ones. They are msgspec structs outside the garbage collector's care because a full blend holds half a million.
 
-Making so many objects takes longer than decoding the files does. So they travel in :class:`Batch`, some thousands
+Making so many objects takes longer than decoding the files does. So they travel in :class:`RecordBatch`, some thousands
 taken apart into lists, and are only made for who asks for them.
 """
 
@@ -53,7 +53,7 @@ class Skip(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True)
-class Batch:
+class RecordBatch:
     """Conversations and skips in a row, taken apart into lists."""
 
     # one per record, those of one conversation behind each other

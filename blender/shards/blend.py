@@ -55,7 +55,7 @@ class WriteProgress:
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenBlend:
     """What became of a call of :func:`write_blend`."""
 
     manifest: Manifest
@@ -76,7 +76,7 @@ def write_blend(
     without: Collection[tuple[str, str]] = (),
     checksum: bool = False,
     progress: WriteProgress | None = None,
-) -> Written:
+) -> WrittenBlend:
     """Plan a blend and write it.
 
     The same recipe and inputs give the same bytes, whatever the number of workers, the executor, or interruptions.
@@ -108,7 +108,7 @@ def write_blend(
         if target and (there := target.claim(plan.fingerprint, overwrite=overwrite, checksum=checksum)):
             if progress.on_plan:
                 progress.on_plan(plan, len(there.shards), plan.samples.height)
-            return Written(there, 0)
+            return WrittenBlend(there, 0)
         try:
             folder.claim(plan.fingerprint, overwrite=may_replace)
             stays = staging is not None and folder.manifest() is not None
@@ -128,7 +128,9 @@ def write_blend(
     return written
 
 
-def _complete(plan: Plan, folder: BlendFolder, workers: int, checksum: bool, progress: WriteProgress) -> Written | None:
+def _complete(
+    plan: Plan, folder: BlendFolder, workers: int, checksum: bool, progress: WriteProgress
+) -> WrittenBlend | None:
     """Return the blend that is finished already; where a file of it has changed, it is one to be written again."""
     manifest = folder.manifest()
     if manifest is None:
@@ -141,10 +143,10 @@ def _complete(plan: Plan, folder: BlendFolder, workers: int, checksum: bool, pro
         return None
     if progress.on_plan:
         progress.on_plan(plan, len(manifest.shards), plan.samples.height)
-    return Written(manifest, 0)
+    return WrittenBlend(manifest, 0)
 
 
-def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progress: WriteProgress) -> Written:
+def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progress: WriteProgress) -> WrittenBlend:
     planned, tasks = write_planned(plan, folder.work)
     notes = folder.finished(plan.fingerprint)
     if progress.on_plan:
@@ -163,7 +165,7 @@ def _write(plan: Plan, folder: BlendFolder, workers: int, executor: str, progres
     ordered = [notes[task.name] for task in tasks]
     if plan.recipe.split.by == "image":
         _refuse_leaks(plan, folder, ordered)
-    return Written(_finish(plan, folder, ordered), len(left))
+    return WrittenBlend(_finish(plan, folder, ordered), len(left))
 
 
 def _refuse_leaks(plan: Plan, folder: BlendFolder, notes: list[ShardNote]) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 
 
 def make(conversations, capacity=(8, np.inf, np.inf), contents=None):
@@ -16,7 +16,7 @@ def make(conversations, capacity=(8, np.inf, np.inf), contents=None):
     links = [(number, image) for *_, turns in conversations for number, shown in enumerate(turns) for image in shown]
     sources = sorted({source for source, *_ in conversations})
     ref_image = np.array([image for _, image in links], dtype=np.int64)
-    return Conversations(
+    return ConversationArrays(
         sources=tuple(sources),
         source=np.array([sources.index(source) for source, *_ in conversations], dtype=np.int64),
         first_turn=np.cumsum(num_turns) - num_turns,

@@ -7,15 +7,15 @@ key of the recipe's blend entries, and a line in :func:`draw_once`.
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.kinds.concatenate import concatenate
 from blender.blend.kinds.image_match import image_match
-from blender.blend.kinds.samples import Samples, join_conversations
+from blender.blend.kinds.samples import DrawnSamples, join_conversations
 from blender.core.arrays import Bools
 from blender.recipe import BlendEntry
 
 
-def draw_once(pool: Conversations, entry: BlendEntry, side: Bools, random: np.random.Generator) -> Samples:
+def draw_once(pool: ConversationArrays, entry: BlendEntry, side: Bools, random: np.random.Generator) -> DrawnSamples:
     """Make one copy of an entry's samples.
 
     Args:

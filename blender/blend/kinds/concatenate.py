@@ -9,14 +9,14 @@ Source: arXiv 2309.14327, section 3.3.
 
 import numpy as np
 
-from blender.blend.conversations import Conversations
-from blender.blend.kinds.samples import Samples, join_conversations
+from blender.blend.conversations import ConversationArrays
+from blender.blend.kinds.samples import DrawnSamples, join_conversations
 from blender.core.arrays import Bools, Ints
 
 
 def concatenate(
-    pool: Conversations, conversations: Ints, sizes: tuple[int, int], random: np.random.Generator
-) -> Samples:
+    pool: ConversationArrays, conversations: Ints, sizes: tuple[int, int], random: np.random.Generator
+) -> DrawnSamples:
     """Concatenate conversations at random.
 
     Args:
@@ -33,7 +33,7 @@ def concatenate(
     return join_conversations(pool, order, groups, random)
 
 
-def _recut(pool: Conversations, order: Ints, groups: Ints) -> tuple[Ints, Ints]:
+def _recut(pool: ConversationArrays, order: Ints, groups: Ints) -> tuple[Ints, Ints]:
     """Cut further the groups that cannot stay as they are, and number all groups through."""
     if not len(order):
         return order, groups
@@ -51,7 +51,7 @@ def _recut(pool: Conversations, order: Ints, groups: Ints) -> tuple[Ints, Ints]:
     return order, np.cumsum(begins) - 1
 
 
-def _cut(pool: Conversations, members: Ints) -> tuple[Ints, Bools]:
+def _cut(pool: ConversationArrays, members: Ints) -> tuple[Ints, Bools]:
     """Part one group: those that are not renumberable each begin a group, the others fill up the last one begun.
 
     Returns:

@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from blender.blend.conversations import Conversations
-from blender.blend.kinds.samples import Samples, in_order, left_out_for
+from blender.blend.conversations import ConversationArrays
+from blender.blend.kinds.samples import DrawnSamples, in_order, left_out_for
 from blender.blend.reasons import CUT
 from blender.core.arrays import Bools, Floats, Ints, expand, group_starts, starts_of
 
@@ -36,13 +36,13 @@ class _Leads:
         return _Leads(self.base[mask], self.position[mask], self.lead[mask], self.num_turns[mask])
 
 
-def image_match(pool: Conversations, bases: Ints, leads: Ints, random: np.random.Generator) -> Samples:
+def image_match(pool: ConversationArrays, bases: Ints, leads: Ints, random: np.random.Generator) -> DrawnSamples:
     """Lead up to each base conversation by conversations about its images.
 
     Args:
         pool: The conversations.
         bases: Base conversations, such as those of ``otter_mimicit_cgd``.
-        leads: Conversations to match; those that show one image alone are used.
+        leads: ConversationArrays to match; those that show one image alone are used.
         random: Draws the subsets.
 
     Returns:
@@ -65,13 +65,13 @@ def image_match(pool: Conversations, bases: Ints, leads: Ints, random: np.random
     return _assemble(pool, bases[kept], base_turns[kept], chosen, random, pl.concat(left_out))
 
 
-def _shortened(pool: Conversations, bases: Ints, base_turns: Ints, chosen: "_Leads") -> Ints:
+def _shortened(pool: ConversationArrays, bases: Ints, base_turns: Ints, chosen: "_Leads") -> Ints:
     """List the conversations that lose turns to a limit, each once."""
     shorter = (bases[base_turns < pool.num_turns[bases]], chosen.lead[chosen.num_turns < pool.num_turns[chosen.lead]])
     return np.unique(np.concatenate(shorter))
 
 
-def _candidates(pool: Conversations, bases: Ints, leads: Ints) -> _Leads:
+def _candidates(pool: ConversationArrays, bases: Ints, leads: Ints) -> _Leads:
     """Pair each image of each base with every conversation about it, in the order of bases, images, conversations."""
     leads = leads[pool.num_images[leads] == 1]
     image_of = pool.ref_content[pool.first_ref[leads]]
@@ -87,7 +87,7 @@ def _candidates(pool: Conversations, bases: Ints, leads: Ints) -> _Leads:
     return found.keep(((found.position == 1) | pool.renumberable[found.lead]) & (found.lead != bases[found.base]))
 
 
-def _matched(pool: Conversations, bases: Ints, candidates: _Leads) -> Bools:
+def _matched(pool: ConversationArrays, bases: Ints, candidates: _Leads) -> Bools:
     """Tell which bases have a candidate for every image but the last."""
     num_images = pool.num_images[bases]
     early = candidates.keep(candidates.position < num_images[candidates.base])
@@ -99,7 +99,7 @@ def _matched(pool: Conversations, bases: Ints, candidates: _Leads) -> Bools:
     return complete & stays_true & ~_repeats_image(pool, bases)
 
 
-def _repeats_image(pool: Conversations, bases: Ints) -> Bools:
+def _repeats_image(pool: ConversationArrays, bases: Ints) -> Bools:
     """Tell which bases show one image twice: their images could not be told apart by what was asked about them."""
     num_images = pool.num_images[bases]
     base = np.repeat(np.arange(len(bases)), num_images)
@@ -109,7 +109,7 @@ def _repeats_image(pool: Conversations, bases: Ints) -> Bools:
     return different
 
 
-def _choose(pool: Conversations, bases: Ints, candidates: _Leads, random: np.random.Generator) -> _Leads:
+def _choose(pool: ConversationArrays, bases: Ints, candidates: _Leads, random: np.random.Generator) -> _Leads:
     """Draw a random subset per image: at least one, but for the last image; in random order."""
     base, position = candidates.base, candidates.position
     starts = group_starts(base * (position.max(initial=0) + 1) + position)
@@ -123,7 +123,7 @@ def _choose(pool: Conversations, bases: Ints, candidates: _Leads, random: np.ran
     return _Leads(base[shuffled], position[shuffled], lead, pool.num_turns[lead]).keep(rank < sizes)
 
 
-def _fit(pool: Conversations, bases: Ints, chosen: _Leads) -> tuple[_Leads, Ints, Bools]:
+def _fit(pool: ConversationArrays, bases: Ints, chosen: _Leads) -> tuple[_Leads, Ints, Bools]:
     """Make samples fit that would break a limit.
 
     Leads are given up, last ones first; where that is not enough, the leads that must stay lose turns at their ends,
@@ -152,7 +152,7 @@ def _fit(pool: Conversations, bases: Ints, chosen: _Leads) -> tuple[_Leads, Ints
     return replace(chosen, num_turns=lead_turns).keep(keep), base_turns, fits
 
 
-def _shorten(pool: Conversations, conversation: int, total: Floats) -> tuple[int, Floats]:
+def _shorten(pool: ConversationArrays, conversation: int, total: Floats) -> tuple[int, Floats]:
     """Take turns off a conversation's end until a sample fits, all but the first; return their number and the total."""
     first, num_turns = pool.first_turn[conversation], int(pool.num_turns[conversation])
     while pool.cut and num_turns > 1 and (total > pool.capacity).any():
@@ -162,13 +162,13 @@ def _shorten(pool: Conversations, conversation: int, total: Floats) -> tuple[int
 
 
 def _assemble(
-    pool: Conversations,
+    pool: ConversationArrays,
     bases: Ints,
     base_turns: Ints,
     chosen: _Leads,
     random: np.random.Generator,
     left_out: pl.DataFrame,
-) -> Samples:
+) -> DrawnSamples:
     """Put the turns of leads and bases in order and show each image with the first turn that needs it."""
     lead_use, lead_turn = _turns(pool, chosen.lead, chosen.num_turns, random)
     base_use, base_turn = _base_turns(pool, bases, base_turns, random)
@@ -178,15 +178,17 @@ def _assemble(
     order = np.argsort(sample, kind="stable")
     sample, position, turn = (column[order] for column in (sample, position, turn))
     shown_by = _shown_by(pool, bases, sample, position)
-    return Samples.of(len(bases), (sample, turn, np.maximum(position - 1, 0)), shown_by, left_out)
+    return DrawnSamples.of(len(bases), (sample, turn, np.maximum(position - 1, 0)), shown_by, left_out)
 
 
-def _turns(pool: Conversations, conversations: Ints, counts: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+def _turns(
+    pool: ConversationArrays, conversations: Ints, counts: Ints, random: np.random.Generator
+) -> tuple[Ints, Ints]:
     """Return the first turns of conversations (use, turn): in order, or at random where they have none."""
     return np.repeat(np.arange(len(conversations)), counts), in_order(pool, conversations, counts, random)
 
 
-def _base_turns(pool: Conversations, bases: Ints, counts: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
+def _base_turns(pool: ConversationArrays, bases: Ints, counts: Ints, random: np.random.Generator) -> tuple[Ints, Ints]:
     """Return the turns asked of each base (base, turn): a random non-empty part, or all where their order matters."""
     use, turn = _turns(pool, bases, counts, random)
     sizes = np.where(pool.ordered[bases], counts, random.integers(1, np.maximum(counts, 1), endpoint=True))
@@ -194,7 +196,7 @@ def _base_turns(pool: Conversations, bases: Ints, counts: Ints, random: np.rando
     return use[asked], turn[asked]
 
 
-def _shown_by(pool: Conversations, bases: Ints, sample: Ints, position: Ints) -> tuple[Ints, Ints, Ints]:
+def _shown_by(pool: ConversationArrays, bases: Ints, sample: Ints, position: Ints) -> tuple[Ints, Ints, Ints]:
     """Find the turn that shows each image of each sample: (sample, turn, image), in the order of image numbers.
 
     Args:

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from blender.blend.conversations import Conversations
+from blender.blend.conversations import ConversationArrays
 from blender.blend.tables import LEFT_OUT, SAMPLE_IMAGES, SAMPLE_TURNS
 from blender.core.arrays import Ints, expand, group_starts, starts_of
 
 
 @dataclass(frozen=True)
-class Samples:
-    """Samples, in the tables :data:`~blender.blend.tables.SAMPLE_TURNS` and their like."""
+class DrawnSamples:
+    """Samples of an entry, in the tables :data:`~blender.blend.tables.SAMPLE_TURNS` and their like."""
 
     num_samples: int
     #: in the order asked
@@ -34,7 +34,7 @@ class Samples:
         turns: tuple[Ints, Ints, Ints],
         images: tuple[Ints, Ints, Ints],
         left_out: pl.DataFrame | None = None,
-    ) -> "Samples":
+    ) -> "DrawnSamples":
         """Make the tables of their columns."""
         return cls(
             num_samples,
@@ -43,7 +43,7 @@ class Samples:
             LEFT_OUT.empty() if left_out is None else LEFT_OUT.check(left_out),
         )
 
-    def part(self, chosen: Ints) -> "Samples":
+    def part(self, chosen: Ints) -> "DrawnSamples":
         """Keep some samples, given in rising order."""
         new_number = np.full(self.num_samples, -1)
         new_number[chosen] = np.arange(len(chosen))
@@ -53,10 +53,10 @@ class Samples:
             kept = frame.filter(pl.Series(sample >= 0))
             return kept.with_columns(sample=pl.Series(sample[sample >= 0], dtype=pl.UInt32))
 
-        return Samples(len(chosen), keep(self.turns), keep(self.images), self.left_out)
+        return DrawnSamples(len(chosen), keep(self.turns), keep(self.images), self.left_out)
 
 
-def stack(copies: Sequence[Samples]) -> Samples:
+def stack(copies: Sequence[DrawnSamples]) -> DrawnSamples:
     """Put the samples of several copies behind each other; what was left out is that of the first."""
     if len(copies) == 1:
         return copies[0]
@@ -70,7 +70,7 @@ def stack(copies: Sequence[Samples]) -> Samples:
         )
         for frames in ([copy.turns for copy in copies], [copy.images for copy in copies])
     )
-    return Samples(int(starts[-1]), turns, images, copies[0].left_out)
+    return DrawnSamples(int(starts[-1]), turns, images, copies[0].left_out)
 
 
 def left_out_for(conversations: Ints, reason: str) -> pl.DataFrame:
@@ -78,7 +78,9 @@ def left_out_for(conversations: Ints, reason: str) -> pl.DataFrame:
     return LEFT_OUT.frame({"conversation": conversations, "reason": [reason] * len(conversations)})
 
 
-def join_conversations(pool: Conversations, conversations: Ints, samples: Ints, random: np.random.Generator) -> Samples:
+def join_conversations(
+    pool: ConversationArrays, conversations: Ints, samples: Ints, random: np.random.Generator
+) -> DrawnSamples:
     """Put whole conversations one behind the other.
 
     Args:
@@ -101,14 +103,14 @@ def join_conversations(pool: Conversations, conversations: Ints, samples: Ints, 
     shown_by = np.repeat(first_seq, num_images) + np.where(
         np.repeat(pool.ordered[conversations], num_images), pool.ref_turn[ref], 0
     )
-    return Samples.of(
+    return DrawnSamples.of(
         int(samples[-1]) + 1 if len(samples) else 0,
         (np.repeat(samples, num_turns), turn, np.repeat(offset, num_turns)),
         (np.repeat(samples, num_images), shown_by, pool.ref_image[ref]),
     )
 
 
-def in_order(pool: Conversations, conversations: Ints, counts: Ints, random: np.random.Generator) -> Ints:
+def in_order(pool: ConversationArrays, conversations: Ints, counts: Ints, random: np.random.Generator) -> Ints:
     """Return the first ``counts`` turns of conversations, in their order, or at random where they have none."""
     turn = pool.turn_numbers(expand(pool.first_turn[conversations], counts))
     chance = random.random(len(turn))

@@ -2,7 +2,7 @@
 
 A reader takes the :class:`~blender.data.sources.annotations.Annotations` of one file and yields every record of it
 exactly once, either inside a :class:`~blender.data.records.Conversation` or as a :class:`~blender.data.records.Skip`
-with its reason; the readers of the largest files yield batches of columns (:class:`~blender.data.records.Batch`).
+with its reason; the readers of the largest files yield batches of columns (:class:`~blender.data.records.RecordBatch`).
 Readers only read: they use no tokenizer, draw nothing at random, write nothing and open no image. docs/formats.md says
 what each one reads, docs/architecture.md how to add one.
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import chain, islice
 
 from blender.core.errors import SourceError
-from blender.data.records import BATCH_SIZE, Batch, Conversation, Skip
+from blender.data.records import BATCH_SIZE, Conversation, RecordBatch, Skip
 from blender.data.sources.annotations import Annotations, open_annotations
 from blender.data.sources.aokvqa import read_aokvqa
 from blender.data.sources.coco_caption import read_coco_caption
@@ -25,14 +25,14 @@ from blender.data.sources.sparkles import read_sparkles
 
 __all__ = ["SOURCES", "Annotations", "ReadOptions", "Reader", "open_source_file", "read_batches", "read_file"]
 
-Reader = Callable[[Annotations], Iterator[Batch]]
+Reader = Callable[[Annotations], Iterator[RecordBatch]]
 
 
 def _batched(reader: Callable[[Annotations], Iterator[Conversation | Skip]]) -> Reader:
-    def read(annotations: Annotations) -> Iterator[Batch]:
+    def read(annotations: Annotations) -> Iterator[RecordBatch]:
         items = reader(annotations)
         while batch := list(islice(items, BATCH_SIZE)):
-            yield Batch.of(batch)
+            yield RecordBatch.of(batch)
 
     return read
 
@@ -83,7 +83,7 @@ def open_source_file(format: str, path: str, options: ReadOptions = DEFAULTS) ->
     return open_annotations(path, format, options)
 
 
-def read_batches(annotations: Annotations) -> Iterator[Batch]:
+def read_batches(annotations: Annotations) -> Iterator[RecordBatch]:
     """Read an annotation file as :func:`read_file` does, some thousands of items at a time.
 
     Raises:

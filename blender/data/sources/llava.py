@@ -20,7 +20,7 @@ import numpy.typing as npt
 from msgspec import Raw, Struct, field
 
 from blender.core.characters import has_visible
-from blender.data.records import Batch, Record, Skip
+from blender.data.records import Record, RecordBatch, Skip
 from blender.data.sample import Turn
 from blender.data.sources.annotations import Annotations, raw_array
 from blender.data.sources.decoding import decode_batches
@@ -97,7 +97,7 @@ class _UntaggedQuestion(Struct, frozen=True, gc=False):
         return self.text.count(_TAG)
 
 
-def read_llava(annotations: Annotations) -> Iterator[Batch]:
+def read_llava(annotations: Annotations) -> Iterator[RecordBatch]:
     """Read a JSON array or, from a file named `.jsonl`, JSON Lines.
 
     Raises:
@@ -117,8 +117,8 @@ def _batch(
     ids: Sequence[str],
     unread: Mapping[int, Unread],
     dialogue: Callable[[_LlavaRecord], Dialogue],
-) -> Batch:
-    batch, messages = Batch(), list(chain.from_iterable([entry.conversations for entry in entries]))
+) -> RecordBatch:
+    batch, messages = RecordBatch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
     starts = np.cumsum(num_messages) - num_messages
     texts = [message.value.strip() for message in messages]

@@ -15,7 +15,7 @@ from msgspec import Raw, Struct
 from blender.core.arrays import Ints
 from blender.core.characters import has_visible
 from blender.core.components import components
-from blender.data.records import BATCH_SIZE, Batch
+from blender.data.records import BATCH_SIZE, RecordBatch
 from blender.data.sources.annotations import Annotations, RawRecords, decode_top, pairs_of
 from blender.data.sources.decoding import decode_records
 from blender.data.sources.dialogue import Numbering, Unread, UnusableRecord, require_names, require_own_marks
@@ -45,7 +45,7 @@ _LAYOUT = RecordLayout(_MimicitRecord, images="image_ids")
 _NONE = _MimicitRecord("", "")
 
 
-def read_mimicit(annotations: Annotations) -> Iterator[Batch]:
+def read_mimicit(annotations: Annotations) -> Iterator[RecordBatch]:
     """Read one instruction file.
 
     Raises:
@@ -91,7 +91,9 @@ class _Instructions:
     image_lists: Sequence[tuple[str, ...]]
 
 
-def _batches(keys: Sequence[str], entries: Sequence[_MimicitRecord], unread: Mapping[int, Unread]) -> Iterator[Batch]:
+def _batches(
+    keys: Sequence[str], entries: Sequence[_MimicitRecord], unread: Mapping[int, Unread]
+) -> Iterator[RecordBatch]:
     """Yield skips and conversations in the order of the file, a conversation at the place of its first instruction."""
     _, ids = Numbering().many(keys)
     questions, answers = [entry.instruction.strip() for entry in entries], [entry.answer.strip() for entry in entries]
@@ -115,7 +117,9 @@ def _batches(keys: Sequence[str], entries: Sequence[_MimicitRecord], unread: Map
         yield _batch(instructions, order[begin:end], lengths[at : at + BATCH_SIZE], found)
 
 
-def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mapping[int, tuple[str, str]]) -> Batch:
+def _batch(
+    instructions: _Instructions, order: Ints, lengths: Ints, found: Mapping[int, tuple[str, str]]
+) -> RecordBatch:
     """Take up some items: `order` has their instructions, each item so many as `lengths` says."""
     starts, members = np.cumsum(lengths) - lengths, order.tolist()
     faults = {place: found[index] for place, index in enumerate(members) if index in found} if found else {}
@@ -129,7 +133,7 @@ def _batch(instructions: _Instructions, order: Ints, lengths: Ints, found: Mappi
     num_shown = np.zeros(len(order), np.int64)
     num_shown[firsts] = [len(names) for names in image_lists]
     record = np.arange(len(order)) - np.repeat(starts, lengths)
-    return Batch(
+    return RecordBatch(
         indices=members,
         ids=[instructions.ids[index] for index in members],
         faults=faults,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blender.core.errors import SourceError
-from blender.data.records import Batch, Conversation, Record, Skip
+from blender.data.records import Conversation, Record, RecordBatch, Skip
 from blender.data.sample import Turn
 from blender.data.sources import open_source_file, read_batches, read_file
 from tests.data.sources.conftest import Save
@@ -171,7 +171,7 @@ items = st.lists(
 
 @given(items)
 def test_what_is_taken_apart_can_be_put_together(items: list[Read]) -> None:
-    assert list(Batch.of(items).items()) == items
+    assert list(RecordBatch.of(items).items()) == items
 
 
 @pytest.mark.parametrize("format", ["llava", "mimicit"])
