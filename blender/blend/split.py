@@ -4,12 +4,12 @@ In: the usable conversations, and which images are the same. Out: which conversa
 which can be in neither split.
 
 Conversations hang together when they show the same image, directly or through others. Such a group goes to one side as
-a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. ConversationArrays without
+a whole (``deal``), so that each source has as many conversations in eval as are wanted of it. Conversations without
 images hang together with none and are drawn one by one. A blend then works within each side, so that no sample can join
 the two.
 
 Pairs of images can tie a source into groups of which each is larger than all that is wanted. Such groups are cut
-(``partition``): some of their images are held out, with all that shows no others. ConversationArrays that show an image of
+(``partition``): some of their images are held out, with all that shows no others. Conversations that show an image of
 each side then belong to neither; they are dropped, and a warning gives their number.
 """
 

@@ -18,7 +18,7 @@ import msgspec
 import polars as pl
 from cachetools import LRUCache
 
-from blender.blend.mix import SPLITS
+from blender.blend.tables import SPLITS
 from blender.core.errors import ShardError
 from blender.data.images.files import ByteFile
 from blender.data.sample import Sample
