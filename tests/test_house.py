@@ -19,7 +19,6 @@ ALLOWED = dict.fromkeys(
         "Batch",
         "Chunk",
         "Kept",
-        "Layout",
         "Pool",
     ),
     "to be renamed by issue 12",
