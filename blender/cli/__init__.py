@@ -33,10 +33,23 @@ from blender.cli import (
 from blender.core.visible import visible
 
 EPILOG = "Start with: visualchat demo"
+#: options that name what is written
+_OUTPUTS = ("--out", "-o", "--html")
 
 
 class _Commands(TyperGroup):
-    """All commands; what was typed wrongly is shown and never obeyed."""
+    """All commands; a wrong argument is shown with what it hides written out."""
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        """Find the command that was typed, and refuse an empty output."""
+        name, command, rest = super().resolve_command(context, arguments)
+        for option, value in zip(rest, [*rest[1:], None], strict=True):
+            named, equals, joined = option.partition("=")
+            given = joined if equals else value
+            if named in _OUTPUTS and given is not None and not given.strip():
+                # a path would take an empty text for the current folder
+                raise typer.BadParameter("it is empty; name a file or folder", param_hint=f"'{named}'")
+        return name, command, rest
 
     def invoke(self, context: Any) -> Any:
         """Run the command that was typed."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.cli.options import WorkersOption
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from blender.shards.reader import Blend
@@ -70,7 +71,7 @@ def _blend(out: Path, images: int, seed: int, workers: int | None) -> "Blend":
 
     meter = Meter(quiet=False)
     corpus, blended = out / "corpus", out / "blend"
-    meter.say(f"drawing {images:,} pictures into {corpus}")
+    meter.say(f"drawing {counted(images, 'picture')} into {corpus}")
     draw_corpus(corpus, num_images=images, seed=seed, workers=workers)
     recipe = load_recipe("demo", [f"data={corpus}", f"seed={seed}"])
     with meter.running():

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from blender.cli.options import JsonOption, WorkersOption
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def _lines(example: "SampleChange") -> "Iterator[RenderableType]":
     if not lines:
         lines = [Text(f"of {', '.join(example.sources)}", style="dim")]
     if len(example.lines) > _LINES:
-        lines.append(Text(f"… and {len(example.lines) - _LINES:,} lines more (--json has all)", style="dim"))
+        lines.append(Text(f"… and {counted(len(example.lines) - _LINES, 'line')} more (--json has all)", style="dim"))
     yield from (Padding(line, (0, 0, 0, 9), expand=False) for line in lines)
 
 

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.cli.options import DeviceMapOption, DeviceOption, DtypeOption, JsonOption, QuantizeOption
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from blender.cli.output import Meter
     from blender.evaluate.conversations import EvalData
+    from blender.evaluate.figures import FigureTable
     from blender.evaluate.models import ModelFolder
-    from blender.evaluate.summary import Group, Summary
+    from blender.evaluate.summary import Summary
     from blender.serve.loading import LoadedModel
 
 
@@ -135,7 +137,7 @@ def evaluate(
 def _say_data(meter: "Meter", read: "list[EvalData]") -> None:
     for each in read:
         rounds = sum(len(conversation.rounds) for conversation in each.conversations)
-        meter.say(f"{each.name}: {len(each.conversations):,} conversations, {rounds:,} questions")
+        meter.say(f"{each.name}: {counted(len(each.conversations), 'conversation')}, {counted(rounds, 'question')}")
 
 
 def _print(summary: "Summary", out: Path, as_json: bool) -> None:
@@ -152,36 +154,26 @@ def _print(summary: "Summary", out: Path, as_json: bool) -> None:
 
 
 def _print_tables(summary: "Summary") -> None:
-    from itertools import groupby
-
     from blender.cli.output import console
+    from blender.evaluate.figures import figure_tables
 
     titles = {"all": "all answers", "dataset": "by dataset", "images": "by images shown", "round": "by round"}
     titles["kind"] = "by kind of drawn question"
-    for by, groups in groupby(summary.groups, lambda group: group.by):
-        some = list(groups)
-        if by == "all" or len(some) > 1:
-            console().print(_table(titles[by], by, some, summary.models))
-            console().print()
+    for table in figure_tables(summary):
+        console().print(_table(titles[table.by], table))
+        console().print()
 
 
 def accuracy_table(summary: "Summary") -> object:
     """Make the table of right answers by kind of drawn question."""
+    from blender.evaluate.figures import figure_table
+
     groups = [group for group in summary.groups if group.by == "kind"]
-    return _table("right answers by kind of question", "kind", groups, summary.models)
+    return _table("right answers by kind of question", figure_table("kind", groups, summary.models))
 
 
-def _table(title: str, by: str, groups: "list[Group]", models: list[str]) -> object:
+def _table(title: str, figures: "FigureTable") -> object:
     from blender.cli.output import table
-    from blender.evaluate.page import figure_titles, is_known, say_figure
 
-    names = figure_titles()
-    if by == "kind":
-        names = {name: names[name] for name in ("questions", "accuracy")}
-    known = [name for name in names if is_known(groups, models, name)]
-    rows = [
-        [group.value if model == models[0] else "", model, *(say_figure(group, model, name) for name in known)]
-        for group in groups
-        for model in models
-    ]
-    return table(title, ["" if by == "all" else by, "model", *(names[name] for name in known)], rows, num_texts=2)
+    rows = [[row.group, row.model, *(cell.text for cell in row.cells)] for row in figures.rows]
+    return table(title, figures.columns, rows, num_texts=2)

@@ -17,6 +17,7 @@ from blender.cli.options import (
     WorkersOption,
 )
 from blender.cli.tokens import TokenOptions
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -229,7 +230,7 @@ def write_html(
             tell=meter.set,
             count_tokens=count_tokens,
         )
-    shown = f"{written.num_samples:,} of {len(blend):,} samples, {written.num_pictures:,} pictures"
+    shown = f"{written.num_samples:,} of {len(blend):,} samples, {counted(written.num_pictures, 'picture')}"
     console().print(f"{out}: {shown}, {num_bytes(written.num_bytes)}", markup=False)
 
 
@@ -306,12 +307,13 @@ def print_ledger(screen: "Screen", manifest: "Manifest") -> None:
 
     ledger = manifest.ledger
     dropped = sum(ledger["dropped"].values())
-    read = f"{ledger['read']:,} read, {ledger['emitted']:,} in samples ({ledger['uses']:,} times), {dropped:,} in none"
-    screen.print(titled("records", f"{read}; {ledger['references_rewritten']:,} references rewritten"))
+    uses = counted(ledger["uses"], "time")
+    read = f"{ledger['read']:,} read, {ledger['emitted']:,} in samples ({uses}), {dropped:,} in none"
+    screen.print(titled("records", f"{read}; {counted(ledger['references_rewritten'], 'reference')} rewritten"))
     if ledger.get("turns_cut"):
         screen.print(titled("turns", f"{ledger['turns_cut']:,} cut from long conversations, to keep the limits"))
     for reason, count in sorted(ledger["dropped"].items(), key=lambda item: -item[1]):
         screen.print(f"  {count:>9,}  {reason}", markup=False)
     if pinned := ledger.get("pinned"):
         told = ", ".join(f"{count:,} {reason}" for reason, count in pinned.items())
-        screen.print(titled("never behind other images", f"{sum(pinned.values()):,} records: {told}"))
+        screen.print(titled("never behind other images", f"{counted(sum(pinned.values()), 'record')}: {told}"))

@@ -17,6 +17,7 @@ from blender.cli.options import (
     WorkersOption,
 )
 from blender.cli.tokens import TokenOptions
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -188,6 +189,8 @@ def _example(example: "Example") -> "Text":
 def _summary(report: "LintReport") -> "Text":
     from blender.cli.output import titled
 
-    told = ", ".join(f"{count} {name}{'s' if count != 1 else ''}" for name, count in report.counts.items())
-    looked = f"{report.num_samples:,} samples, {report.num_turns:,} turns, {report.num_images:,} images"
-    return titled(report.name, f"{told} in {looked}; {len(report.clean)} checks found nothing")
+    told = ", ".join(counted(count, name) for name, count in report.counts.items())
+    looked = ", ".join(
+        (counted(report.num_samples, "sample"), counted(report.num_turns, "turn"), counted(report.num_images, "image"))
+    )
+    return titled(report.name, f"{told} in {looked}; {counted(len(report.clean), 'check')} found nothing")

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from blender.core.counting import counted
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -53,9 +55,9 @@ def _print_stats(blend: "Blend", figures: "BlendFigures") -> None:
         distributions.append(("how often an image is shown", "times", "images", _values(figures.repeats)))
     if figures.sizes is not None:
         distributions.append(("commonest sizes of images", "pixels, about", "images", _sizes(figures.sizes)))
-    for title, column, counted, rows in distributions:
+    for title, column, items, rows in distributions:
         screen.print()
-        screen.print(table(title, [column, counted, ""], _with_bars(rows), num_texts=0))
+        screen.print(table(title, [column, items, ""], _with_bars(rows), num_texts=0))
     screen.print()
     flow = [
         [source, target, f"{records:,}"] for source, target, dropped, records in figures.flow.iter_rows() if not dropped
@@ -116,7 +118,9 @@ def show_ledger(blend: "Blend", reason: str | None, limit: int, as_json: bool) -
         [f"{source}/{file}/{record}", dataset or "all", detail or ""]
         for source, file, record, dataset, detail in results.head(limit).iter_rows()
     ]
-    screen.print(table(f"{reason}: {results.height:,} records", ["record", "left out of", "why"], rows, num_texts=3))
+    screen.print(
+        table(f"{reason}: {counted(results.height, 'record')}", ["record", "left out of", "why"], rows, num_texts=3)
+    )
     if results.height > limit:
         screen.print(f"… and {results.height - limit:,} more (-n {results.height} or --json shows all)", markup=False)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.cli.options import JsonOption, RecipeArgument, SetOption, WithoutOption, WorkersOption
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from blender.blend.losses import Loss
@@ -97,7 +98,9 @@ def planning_progress(meter: "Meter") -> "PlanProgress":
     from blender.blend.plan import PlanProgress
 
     return PlanProgress(
-        on_read=lambda read: meter.say(f"read {read.num_records:,} records of {read.source}: {read.path}"),
+        on_read=lambda read: meter.say(
+            f"read {counted(read.num_records, 'record')} of {read.source}: {read.path}"
+        ),
         on_image=lambda done, total: meter.set("looking at images", done, total),
     )
 
@@ -115,8 +118,8 @@ def print_plan(summary: "PlanSummary") -> None:
         ("turns", "turns per sample", "samples", summary.turns_per_sample),
         ("times", "how often an image is shown", "images", summary.repeats_per_image),
     )
-    for column, title, counted, histogram in histograms:
-        out.print(table(title, [column, counted, ""], _bars(histogram), num_texts=0))
+    for column, title, items, histogram in histograms:
+        out.print(table(title, [column, items, ""], _bars(histogram), num_texts=0))
         out.print()
     size = f"at most {num_bytes(summary.num_bytes)}" if summary.num_bytes is not None else "not known without images"
     shards = ", ".join(f"{count:,} {split}" for split, count in summary.shards.items())
@@ -135,7 +138,7 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print(f"  {dataset} could not use: {counts}", markup=False)
     if summary.pinned:
         counts = ", ".join(f"{count:,} {reason}" for reason, count in summary.pinned.items())
-        out.print(titled("never behind other images", f"{sum(summary.pinned.values()):,} records: {counts}"))
+        out.print(titled("never behind other images", f"{counted(sum(summary.pinned.values()), 'record')}: {counts}"))
     if summary.unusable_images:
         out.print("images that cannot be used", style="bold")
     for row in summary.unusable_images:

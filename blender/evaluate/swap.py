@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from blender.core.counting import counted
 from blender.core.errors import EvaluationError
 from blender.evaluate.conversations import EvalConversation, EvalData
 
@@ -36,10 +37,11 @@ def _swapped(every: Sequence[EvalConversation], at: int) -> EvalConversation:
     others = (picture for each in following for picture in _pictures(each))
     shown = list(islice((picture for picture in others if picture.name not in own), conversation.num_images))
     if len(shown) < conversation.num_images:
-        told = (
-            f"conversation {conversation.name} shows {conversation.num_images} images, and the others have {len(shown)}"
+        own_images = counted(conversation.num_images, "image")
+        message = (
+            f"conversation {conversation.name} shows {own_images}, and the others have {len(shown)} to swap them for"
         )
-        raise EvaluationError(f"{told} to swap them for", "ask more conversations, or leave out --swap-images")
+        raise EvaluationError(message, "ask more conversations, or leave out --swap-images")
     names = iter([picture.name for picture in shown])
     rounds = tuple(replace(each, names=tuple(islice(names, len(each.names)))) for each in conversation.rounds)
     return replace(conversation, rounds=rounds, read=lambda: _read(shown))

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from blender.core.counting import counted
 from blender.core.errors import BlenderError, InspectionError, ShardError
 from blender.data.images.formats import MARK_BYTES, format_of
 from blender.inspect.overview import Overview, blend_overview
@@ -216,7 +217,7 @@ class Browser:
         """
         images = self.blend.image_ranges(self._row(key))
         if not 1 <= number <= len(images):
-            raise NotFoundError(f"sample {key} has no image {number}", f"it has {len(images)} images")
+            raise NotFoundError(f"sample {key} has no image {number}", f"it has {counted(len(images), 'image')}")
         image = images[number - 1]
         if small:
             return ServedImage(

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from blender.blend.plan import Plan
 from blender.blend.summary import PlanSummary
+from blender.core.counting import counted
 from blender.inspect.charts import Chart, draw_charts
 from blender.inspect.statistics import BlendFigures
 from blender.shards.manifest import Manifest
@@ -56,6 +57,7 @@ def blend_overview(
         pending: Whether figures are still to come.
     """
     size = sum(shard.num_bytes for shard in manifest.shards)
+    samples = counted(manifest.num_samples, "sample")
     ledger = manifest.ledger
     facts = [
         *_sums(figures),
@@ -73,7 +75,7 @@ def blend_overview(
     ]
     return Overview(
         title=manifest.name,
-        subtitle=f"{manifest.num_samples:,} samples, template {manifest.template}, visualchat {manifest.program}",
+        subtitle=f"{samples}, template {manifest.template}, visualchat {manifest.program}",
         facts=facts,
         notes=list(notes),
         warnings=manifest.warnings,
@@ -110,7 +112,7 @@ def plan_overview(plan: Plan, summary: PlanSummary, figures: BlendFigures, notes
     ]
     return Overview(
         title=plan.recipe.name,
-        subtitle=f"preview: {summary.num_samples:,} samples, not written yet, template {plan.recipe.template}",
+        subtitle=f"preview: {counted(summary.num_samples, 'sample')}, not written yet, template {plan.recipe.template}",
         facts=facts,
         notes=list(notes),
         warnings=summary.warnings,

@@ -4,7 +4,6 @@ Its policy allows nothing from any network, but for what the server itself sends
 """
 
 import base64
-import html
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
@@ -53,22 +52,17 @@ def report_page(setup: Setup, pictures: Iterable[tuple[int, Thumbnail]], title: 
     Yields:
         The file, piece by piece.
     """
-    page = _PAGE.render(title, shown_texts(setup), policy=_PAGE.policy("img-src data:"))
-    # the last element: pictures are still being made while the page is written
-    before, end, after = page.rpartition("</body>")
-    yield before.encode()
-    for number, picture in pictures:
-        fault = f' data-fault="{html.escape(picture.fault)}"' if picture.fault else ""
-        content = base64.b64encode(picture.content).decode()
-        yield f'<script type="text/plain" id="picture-{number}"{fault}>{content}</script>\n'.encode()
-    yield (end + after).encode()
+    # the last elements: pictures are still being made while the page is written
+    encoded = ((number, base64.b64encode(picture.content).decode(), picture.fault) for number, picture in pictures)
+    page = _PAGE.stream(title, shown_texts(setup), policy=_PAGE.policy("img-src data:"), pictures=encoded)
+    yield from (piece.encode() for piece in page)
 
 
 def served_policy() -> str:
-    """Return the policy of a page whose samples are fetched from where it came from."""
+    """Return the policy of a page that fetches its samples from its own server."""
     return _PAGE.policy("img-src 'self' data:", "connect-src 'self'")
 
 
 def served_page(setup: Setup, title: str) -> bytes:
     """Write a page that fetches its samples."""
-    return _PAGE.render(title, shown_texts(setup), policy=served_policy()).encode()
+    return _PAGE.render(title, shown_texts(setup), policy=served_policy(), pictures=()).encode()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
+from blender.core.counting import counted
 from blender.core.screen import Screen
 from blender.core.screen import VisibleText as Text
 from blender.data.sample import Sample
@@ -43,7 +44,8 @@ def _head(sample: Sample, where: str) -> Iterator[Text]:
     trained = sum(len(span.text) for span in sample.spans if span.train)
     total = sum(len(span.text) for span in sample.spans)
     yield Text(
-        f"{len(sample.images)} images, {len(sample.turns)} turns, {total:,} characters, {trained:,} of them trained; "
+        f"{counted(len(sample.images), 'image')}, {counted(len(sample.turns), 'turn')}, {counted(total, 'character')}, "
+        f"{trained:,} of them trained; "
         f"template {sample.template}"
     )
 
@@ -114,7 +116,7 @@ def _token(piece: TokenPiece, number: int, before: bool, coloured: bool) -> tupl
 
 def _sums(tokens: TokensView) -> str:
     told = (
-        f"{tokens.positions:,} positions: {tokens.image_positions:,} of images, "
+        f"{counted(tokens.positions, 'position')}: {tokens.image_positions:,} of images, "
         f"{tokens.positions - tokens.image_positions:,} of text; {tokens.trained:,} trained"
     )
     gone = tokens.positions - tokens.kept_positions

@@ -3,28 +3,28 @@
 Data goes into a block of JSON that no parser of HTML can leave: every ``<`` is written as an escape.
 """
 
-import html
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
 import msgspec
+from markupsafe import Markup
 
 from blender.core.visible import visible
 from blender.web.policy import content_security_policy
+from blender.web.templates import load_template
 
 _STYLES = ("tokens.css", "base.css", "conversation.css")
 _SCRIPTS = ("dom.js", "numbers.js", "theme.js")
-_PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
 @dataclass(frozen=True)
 class Page:
-    """A folder that holds ``page.html``, ``style.css`` and scripts; the shared ones are put before them."""
+    """A folder with ``page.html``, ``style.css`` and scripts; shared styles and scripts are put before its own."""
 
-    #: the package that the folder stands in
+    #: the package that holds the folder
     package: str
     folder: str
     #: in the order in which they run
@@ -45,30 +45,33 @@ class Page:
         """Return the Content-Security-Policy: this style and this script, and what the directives allow."""
         return content_security_policy(self.style, self.script, *directives)
 
-    def render(self, title: str, setup: object, **values: str) -> str:
-        """Fill in the placeholders of ``page.html``.
+    def render(self, title: str, setup: object, **values: object) -> str:
+        """Fill in ``page.html``; arguments as :meth:`stream`."""
+        return "".join(self.stream(title, setup, **values))
+
+    def stream(self, title: str, setup: object, **values: object) -> Iterator[str]:
+        """Fill in ``page.html``, piece by piece.
 
         Args:
             title: The title of the window.
             setup: What the script is started with; any value that JSON can hold.
-            **values: HTML for the page's own placeholders.
+            **values: For the page's own placeholders; they are escaped.
         """
-        values |= {
-            "title": html.escape(title),
-            "style": self.style,
-            "script": self.script,
-            "setup": json_block(setup),
-        }
-        # in one pass: what is filled in may hold placeholders itself
-        return _PLACEHOLDER.sub(lambda found: values[found[1]], self._own("page.html"))
+        return load_template(self.package, self.folder, "page.html").generate(
+            title=title,
+            style=Markup(self.style),
+            script=Markup(self.script),
+            setup=json_block(setup),
+            **values,
+        )
 
     def _own(self, name: str) -> str:
         return read_asset(self.package, self.folder, name)
 
 
-def json_block(value: object) -> str:
-    """Write a value as JSON that may stand in a block of HTML."""
-    return msgspec.json.encode(value).decode().replace("<", "\\u003c")
+def json_block(value: object) -> Markup:
+    """Write a value as JSON that is safe inside a block of HTML."""
+    return Markup(msgspec.json.encode(value).decode().replace("<", "\\u003c"))
 
 
 def shown_json(value: object) -> bytes:

@@ -220,6 +220,17 @@ def test_faults_are_told_in_a_sentence(arguments, code, words):
     assert words in err
 
 
+@pytest.mark.parametrize("given", [["--out", ""], ["-o", " "], ["--out="]])
+@pytest.mark.parametrize("command", ["blend", "card", "demo", "train", "ablate", "eval"])
+def test_an_empty_output_is_not_the_current_folder(call, command, given):
+    assert "it is empty; name a file or folder" in call(command, *given, code=2)[1]
+
+
+@pytest.mark.parametrize("command", ["inspect", "preview"])
+def test_an_empty_page_is_refused(call, command):
+    assert "'--html': it is empty" in call(command, "demo", "--html", "", code=2)[1]
+
+
 @pytest.mark.slow
 def test_demo_draws_blends_and_shows_a_sample(tmp_path):
     out, _ = run("demo", "--out", tmp_path / "demo", "--images", "40", "--steps", "0")

@@ -6,7 +6,7 @@ from blender.core.characters import has_visible
 from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.tables import LintTables, hits_in
+from blender.inspect.lint.tables import LintTables, flag_rows, hits_in
 
 #: so many times within a dataset an answer is repeated in any case
 _MANY_TIMES = 1_000
@@ -20,7 +20,7 @@ def is_empty(turns: pl.DataFrame) -> pl.Series:
     suspects = (~turns["answer"].str.contains("[!-~]")).arg_true().to_list()
     answers = turns["answer"].gather(suspects)
     found = [row for row, answer in zip(suspects, answers, strict=True) if not has_visible(answer)]
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    return flag_rows(turns, found)
 
 
 def is_one_word(turns: pl.DataFrame) -> pl.Series:
@@ -55,7 +55,7 @@ def _find_repeated(material: LintTables) -> pl.DataFrame:
     repeated = (pl.col("times") >= _MANY_TIMES) | ((pl.col("times") >= _SOME_TIMES) & (share >= _LARGE_SHARE))
     found = counted.with_columns(share=share).filter(repeated).sort("times", descending=True, maintain_order=True)
     said = [
-        f"{times:,} times ({share:.1%} of the dataset's answers): "
+        f"{counted(times, 'time')} ({share:.1%} of the dataset's answers): "
         f"{excerpt(material.source.read(sample).turns[turn].answer)}"
         for times, share, sample, turn in found.select("times", "share", "sample", "turn").iter_rows()
     ]

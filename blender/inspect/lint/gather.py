@@ -38,6 +38,7 @@ _TURNS = {
     "record": pl.String,
     "file": pl.UInt16,
     "shown": pl.UInt16,
+    "num_images": pl.UInt16,
     "num_before": pl.UInt16,
     "num_own": pl.UInt16,
     "question": pl.String,
@@ -172,10 +173,10 @@ def _turns(samples: Sequence[Sample], first: int, settings: _GatherSettings) -> 
         own = record_images(sample, entry_of(settings.recipe, sample.dataset))
         rows += [
             (
-                *(number, place, sample.sources[turn.source], of_source[turn.source]),
-                *(num_shown, of_turn.num_before, of_turn.num_own, turn.question, turn.answer, turn.system),
+                *(number, position, sample.sources[turn.source], of_source[turn.source], num_shown, len(sample.images)),
+                *(of_turn.num_before, of_turn.num_own, turn.question, turn.answer, turn.system),
             )
-            for place, (turn, num_shown, of_turn) in enumerate(zip(sample.turns, shown, own, strict=True))
+            for position, (turn, num_shown, of_turn) in enumerate(zip(sample.turns, shown, own, strict=True))
         ]
     return pl.DataFrame(rows, schema=_TURNS, orient="row")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from blender.core.counting import counted
 from blender.core.errors import StoreError
 from blender.data.images import ImageStore, open_store
 from blender.data.images.files import is_remote, local_path
@@ -180,7 +181,7 @@ def _closed(material: LintTables) -> str | None:
 
 def _unmeasured(material: LintTables) -> str | None:
     unknown = material.images.height - _sized(material).height
-    return f"the sizes of {unknown:,} images are not known" if unknown else None
+    return f"sizes are not known of {counted(unknown, 'image')}" if unknown else None
 
 
 CHECKS = (

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from blender.core.counting import counted
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.tables import LintTables, hits_beyond, hits_in, no_hits
 
@@ -35,7 +36,12 @@ def _uncounted(material: LintTables) -> str | None:
 
 def _find_cut(material: LintTables) -> pl.DataFrame:
     rows = material.source.cut.iter_rows()
-    return hits_beyond([(None, f"{source}: {turns:,} turns of {records:,} records") for source, turns, records in rows])
+    return hits_beyond(
+        [
+            (None, f"{source}: {counted(turns, 'turn')} of {counted(records, 'record')}")
+            for source, turns, records in rows
+        ]
+    )
 
 
 CHECKS = (

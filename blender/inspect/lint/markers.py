@@ -15,7 +15,7 @@ from blender.data.sources.quoted import unquoted
 from blender.data.template import IMAGE, TEMPLATES
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.tables import LintTables, hits_in
+from blender.inspect.lint.tables import LintTables, flag_rows, hits_in
 from blender.inspect.lint.texts import TEXTS, texts_of
 
 #: words that make a mark alone
@@ -60,7 +60,7 @@ def has_marker(turns: pl.DataFrame) -> pl.Series:
     found = [
         row for row, row_texts in zip(suspects, texts, strict=True) if any(find_marker(text) for text in row_texts)
     ]
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    return flag_rows(turns, found)
 
 
 def find_marker(text: str) -> re.Match[str] | None:

@@ -7,6 +7,7 @@ blend was planned.
 """
 
 import re
+from collections.abc import Iterator
 from functools import cache
 
 import polars as pl
@@ -16,7 +17,8 @@ from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
 from blender.inspect.lint.record_images import entry_of, record_images
-from blender.inspect.lint.tables import LintTables, hits_in
+from blender.inspect.lint.tables import LintTables, flag_rows, hits_in
+from blender.inspect.lint.texts import SYSTEM, texts_and_images, texts_of
 
 #: numbers above this are taken for years and sizes
 _MOST = 99
@@ -36,26 +38,31 @@ _WORDS = (
 
 
 def names_missing(turns: pl.DataFrame) -> pl.Series:
-    """Say of each turn whether one of its texts names an image that has not been shown by then."""
-    table = turns.select("question", "answer", "shown").with_row_index("row")
-    found: list[int] = []
-    for (shown,), group in table.group_by("shown"):
-        coarse = pl.any_horizontal(
-            pl.col(name).str.contains(_near(int(str(shown)))) & pl.col(name).str.contains(PREFILTER)
-            for name in ("question", "answer")
-        )
-        for row, question, answer, num_shown in group.filter(coarse).iter_rows():
-            if find_missing(question, num_shown) or find_missing(answer, num_shown):
-                found.append(row)
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    """Say of each turn whether one of its texts names an image that has not been shown by then.
+
+    A system text may name any image of its sample.
+    """
+    found: set[int] = set()
+    for column, num_images in (("question", "shown"), ("answer", "shown"), ("system", "num_images")):
+        if column in turns.columns:
+            found.update(_missing_in(turns.select(text=column, num_images=num_images)))
+    return flag_rows(turns, found)
+
+
+def _missing_in(table: pl.DataFrame) -> Iterator[int]:
+    for (num_images,), group in table.with_row_index("row").group_by("num_images"):
+        near = pl.col("text").str.contains(_near(int(str(num_images)))) & pl.col("text").str.contains(PREFILTER)
+        for row, text, number in group.filter(near).iter_rows():
+            if find_missing(text, number):
+                yield row
 
 
 def find_missing(text: str, num_shown: int) -> str | None:
     """Find the first phrase that names an image beyond those shown.
 
     Args:
-        text: A question or an answer.
-        num_shown: How many images the sample has shown up to this turn.
+        text: A text of a turn.
+        num_shown: How many images the text may name: those shown up to its turn.
     """
     for reference in named_references(text, num_shown, num_shown > 1):
         phrase = text[reference.start : reference.end]
@@ -93,22 +100,23 @@ def _near(num_shown: int) -> str:
 
 def is_not_understood(turns: pl.DataFrame) -> pl.Series:
     """Say of each turn whether it stands behind other records' images and is not proved harmless there."""
-    doubtful = pl.any_horizontal(must_be_read(pl.col(name)) for name in ("question", "answer"))
+    texts = [name for name in ("question", "answer", "system") if name in turns.columns]
+    doubtful = pl.any_horizontal(must_be_read(pl.col(name)) for name in texts)
     table = turns.with_row_index("row").filter(pl.col("num_before") > 0, (pl.col("num_own") > 1) | doubtful)
-    columns = table.select("row", "question", "answer", "num_before", "num_own", "shown")
+    columns = table.select("row", "num_before", "num_own", "shown", *texts)
     found = [
         row
-        for row, question, answer, num_before, num_own, num_shown in columns.iter_rows()
-        if find_untrue(question, num_before, num_own, num_shown) or find_untrue(answer, num_before, num_own, num_shown)
+        for row, num_before, num_own, num_shown, *own in columns.iter_rows()
+        if any(find_untrue(text, num_before, num_own, num_shown) for text in own)
     ]
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    return flag_rows(turns, found)
 
 
 def find_untrue(text: str, num_before: int, num_own: int, num_shown: int) -> UnclearReference | None:
     """Find what in a text may mean an image of another record.
 
     Args:
-        text: A question or an answer, as it was written.
+        text: A text of a turn, as it was written.
         num_before: How many images the sample shows before the first one of the text's record.
         num_own: How many images its record shows in all.
         num_shown: How many images the sample has shown up to this turn.
@@ -128,20 +136,18 @@ def _find_untrue(material: LintTables) -> pl.DataFrame:
 
 
 def _describe_missing(sample: Sample, turn: int) -> str:
-    asked = sample.turns[turn]
-    num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
-    for name, text in (("question", asked.question), ("answer", asked.answer)):
-        if phrase := find_missing(text, num_shown):
-            shown = f"{num_shown} image{'s are' if num_shown != 1 else ' is'} shown"
-            return f"‘{phrase}’, and {shown} by then, in the {name} {excerpt(text, text.index(phrase))}"
+    for name, text, num_images in texts_and_images(sample, turn):
+        if phrase := find_missing(text, num_images):
+            shown = f"{num_images} image{'s are' if num_images != 1 else ' is'} shown"
+            by_then = "" if name == SYSTEM else " by then"
+            return f"‘{phrase}’, and {shown}{by_then}, in the {name} {excerpt(text, text.index(phrase))}"
     return ""
 
 
 def _describe_untrue(material: LintTables, sample: Sample, turn: int) -> str:
     own = record_images(sample, entry_of(material.source.recipe, sample.dataset))[turn]
     num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
-    asked = sample.turns[turn]
-    for name, text in (("question", asked.question), ("answer", asked.answer)):
+    for name, text in texts_of(sample.turns[turn]):
         if pin := find_untrue(text, own.num_before, own.num_own, num_shown):
             behind = f"{own.num_before} image{'s' if own.num_before != 1 else ''}"
             at = text.index(pin.phrase)

@@ -5,7 +5,7 @@ as a writer would make them. Each thousand is looked through where it is read (`
 yes-or-no columns stay; texts and pictures are read again for the few examples that a report shows.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -119,6 +119,12 @@ def hits_in(material: LintTables, found: pl.DataFrame) -> pl.DataFrame:
     missing = [pl.lit(None, HITS[name]).alias(name) for name in ("turn", "detail") if name not in found.columns]
     named = found.with_columns(*missing, dataset=material.samples["dataset"].gather(found["sample"]).cast(pl.String))
     return named.select(pl.col(name).cast(kind) for name, kind in HITS.items()).sort("sample", "turn")
+
+
+def flag_rows(turns: pl.DataFrame, rows: Iterable[int]) -> pl.Series:
+    """Return True for the given row numbers of a table, False for its other rows."""
+    flagged = pl.Series(sorted(rows), dtype=pl.UInt32)
+    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(flagged.implode())
 
 
 def hits_beyond(details: Sequence[tuple[str | None, str]]) -> pl.DataFrame:

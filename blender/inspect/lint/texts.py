@@ -14,9 +14,11 @@ from blender.core.characters import CONTROL, find_control
 from blender.data.sample import Sample, Turn
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.tables import LintTables, hits_in
+from blender.inspect.lint.tables import LintTables, flag_rows, hits_in
 
-#: columns of a table of turns that hold texts, as far as it has them
+#: what messages call a turn's system text
+SYSTEM = "system text"
+#: the text columns of a table of turns
 TEXTS = "^(question|answer|system)$"
 #: what the bytes 80 to 9F are in Windows-1252, where they are anything but control characters
 _WINDOWS = {bytes([byte]).decode("cp1252"): byte for byte in range(0x80, 0xA0) if byte not in b"\x81\x8d\x8f\x90\x9d"}
@@ -45,7 +47,7 @@ def is_mojibake(turns: pl.DataFrame) -> pl.Series:
     rows = suspects.arg_true().to_list()
     texts = turns[rows].select(TEXTS).iter_rows()
     found = [row for row, row_texts in zip(rows, texts, strict=True) if any(find_mojibake(text) for text in row_texts)]
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    return flag_rows(turns, found)
 
 
 def has_control(turns: pl.DataFrame) -> pl.Series:
@@ -79,10 +81,21 @@ def _read_back(run: str) -> str:
 
 
 def texts_of(turn: Turn) -> Iterator[tuple[str, str]]:
-    """Yield what a turn's texts are called, and these texts."""
+    """Yield the name and the content of each text of a turn."""
     yield "question", turn.question
     yield "answer", turn.answer
-    yield "system text", turn.system
+    yield SYSTEM, turn.system
+
+
+def texts_and_images(sample: Sample, turn: int) -> Iterator[tuple[str, str, int]]:
+    """Yield the texts of a turn as :func:`texts_of`, each with the number of images that it may speak of.
+
+    These are the images shown up to the turn, and for a system text, which speaks of the conversation as a whole, all
+    images of the sample.
+    """
+    num_shown = sum(len(earlier.images) for earlier in sample.turns[: turn + 1])
+    for name, text in texts_of(sample.turns[turn]):
+        yield name, text, len(sample.images) if name == SYSTEM else num_shown
 
 
 def _describe_mojibake(sample: Sample, turn: int) -> str:

@@ -1,8 +1,7 @@
 """Texts that speak of a picture where none has been shown: "in the image", "this photo", "The picture shows".
 
-Such a record was about a picture that nobody read, or lost it. Words that speak of pictures in general ("an image in
-CSS", "the big picture", "the picture of Dorian Gray") are none of these; what a few languages say for "in the image"
-is looked for, too.
+The image of such a record was not read, or is lost. Phrases about pictures in general ("an image in CSS", "the big
+picture", "the picture of Dorian Gray") do not count. Besides English, a few other languages are recognised.
 """
 
 import re
@@ -12,7 +11,8 @@ import polars as pl
 from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
-from blender.inspect.lint.tables import LintTables, hits_in
+from blender.inspect.lint.tables import LintTables, flag_rows, hits_in
+from blender.inspect.lint.texts import SYSTEM, texts_and_images
 
 _NOUN = "(?:image|picture|photograph|photo|pic|snapshot|screenshot)s?"
 _ONE_WORD = r"(?:[a-z-]+\s+)?"
@@ -53,25 +53,31 @@ _DOUBTFUL = "(?i)" + "|".join((_IDIOMS[0].removesuffix(r"\w+$") + _NOUN, _IDIOMS
 
 
 def speaks_of_unshown(turns: pl.DataFrame) -> pl.Series:
-    """Say of each turn whether it speaks of a picture while none has been shown by then."""
-    names = ("question", "answer")
-    unshown = turns.select(*names, "shown").with_row_index("row").filter(pl.col("shown") == 0)
-    clear = pl.any_horizontal(
-        pl.col(name).str.contains(_SPOKEN) & ~pl.col(name).str.contains(_DOUBTFUL) for name in names
-    )
-    doubtful = pl.any_horizontal(
-        pl.col(name).str.contains(_SPOKEN) & pl.col(name).str.contains(_DOUBTFUL) for name in names
-    )
-    found = unshown.filter(clear)["row"].to_list()
-    found += [row for row, *pair, _ in unshown.filter(doubtful).iter_rows() if any(map(find_spoken, pair))]
-    return pl.Series(range(turns.height), dtype=pl.UInt32).is_in(pl.Series(found, dtype=pl.UInt32).implode())
+    """Say of each turn whether one of its texts speaks of a picture while there is none.
+
+    Questions and answers may speak of the images shown by then, a system text of all images of its sample.
+    """
+    found: set[int] = set()
+    for columns, num_images in (("^(question|answer)$", "shown"), ("^system$", "num_images")):
+        if num_images in turns.columns:
+            found.update(_without_images(turns, columns, num_images))
+    return flag_rows(turns, found)
+
+
+def _without_images(turns: pl.DataFrame, columns: str, num_images: str) -> list[int]:
+    bare = turns.with_row_index("row").filter(pl.col(num_images) == 0).select("row", columns)
+    spoken = pl.col(columns).str.contains(_SPOKEN)
+    doubtful = pl.col(columns).str.contains(_DOUBTFUL)
+    found = bare.filter(pl.any_horizontal(spoken & ~doubtful))["row"].to_list()
+    suspects = bare.filter(pl.any_horizontal(spoken & doubtful)).iter_rows()
+    return found + [row for row, *texts in suspects if any(map(find_spoken, texts))]
 
 
 def find_spoken(text: str) -> re.Match[str] | None:
     """Find the first phrase that speaks of a picture at hand.
 
     Args:
-        text: A question or an answer.
+        text: A text of a turn.
     """
     found = _SPOKEN_PATTERN.finditer(text)
     return next((match for match in found if not _is_general(text, match)), None)
@@ -86,10 +92,10 @@ def _find(material: LintTables) -> pl.DataFrame:
 
 
 def _describe(sample: Sample, turn: int) -> str:
-    asked = sample.turns[turn]
-    for name, text in (("question", asked.question), ("answer", asked.answer)):
-        if found := find_spoken(text):
-            return f"‘{found[0]}’, and no image is shown by then, in the {name} {excerpt(text, found.start())}"
+    for name, text, num_images in texts_and_images(sample, turn):
+        if not num_images and (found := find_spoken(text)):
+            by_then = "" if name == SYSTEM else " by then"
+            return f"‘{found[0]}’, and no image is shown{by_then}, in the {name} {excerpt(text, found.start())}"
     return ""
 
 

@@ -51,6 +51,11 @@ class Made:
         self.draw(*numbers)
         self.records(source).extend(map(plain, numbers))
 
+    def keep_system_texts(self, source="llava"):
+        files = str(self.root / f"{source}.json")
+        options = {"format": "llava", "files": files, "images": "photos", "system": "keep"}
+        self.recipe.setdefault("sources", {})[source] = options
+
     def load(self):
         for source, records in self.sources.items():
             (self.root / f"{source}.json").write_text(json.dumps(records))

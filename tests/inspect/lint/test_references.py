@@ -121,11 +121,11 @@ class Written:
 
 
 def sample(*turns):
-    """Make a sample of (record, images shown, text)."""
-    records, made, shown = list(dict.fromkeys(record for record, _, _ in turns)), [], 0
-    for record, num_images, text in turns:
+    """Make a sample of (record, images shown, text, and perhaps a system text)."""
+    records, made, shown = list(dict.fromkeys(record for record, *_ in turns)), [], 0
+    for record, num_images, text, *system in turns:
         numbers = list(range(shown + 1, shown + num_images + 1))
-        made.append(Turn(numbers, text, "It is a dog in a park, or so.", records.index(record)))
+        made.append(Turn(numbers, text, "It is a dog in a park, or so.", records.index(record), *system))
         shown += num_images
     images = [ImageRef("photos", f"{number}.jpg", 64, 64) for number in range(shown)]
     return Sample("train-0", "made", records, images, made, "plain", [])
@@ -150,6 +150,13 @@ def test_a_written_turn_that_is_not_proved_harmless_behind_other_images_is_told(
         (2, "‘Which’ (holder) behind 1 image of other records, in the question “Which one is brighter, and why?”")
     ]
     assert linted({"from": ["a", "b"]}, *turns) == []
+
+
+def test_a_system_text_behind_other_images_is_looked_at_as_well():
+    turns = (("a/f/1", 1, "What is it?"), ("b/f/1", 2, "Why?", "Say which one is brighter."))
+    assert linted(CONCATENATED, *turns) == [
+        (2, "‘which’ (holder) behind 1 image of other records, in the system text “Say which one is brighter.”")
+    ]
 
 
 def test_the_record_that_opens_a_sample_may_say_anything():

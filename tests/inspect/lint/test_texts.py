@@ -95,6 +95,7 @@ def test_a_control_character_is_told_by_its_number(made):
         ("template_marker", "<|im_start|>Be kind."),
         ("control_character", "Be\0kind."),
         ("mojibake", "voilÃ©"),
+        ("image_number_missing", "Compare image 1 with image 2."),
     ],
 )
 def test_system_texts_are_looked_at_as_well(made, check, text):
@@ -102,8 +103,7 @@ def test_system_texts_are_looked_at_as_well(made, check, text):
     record = ask("0.jpg", ("What is shown?", "A pattern of many coloured patches."))
     record["conversations"].insert(0, {"from": "system", "value": text})
     made.records().append(record)
-    source = {"format": "llava", "files": str(made.root / "llava.json"), "images": "photos", "system": "keep"}
-    made.recipe["sources"] = {"llava": source}
+    made.keep_system_texts()
     report = made.lint()
     assert found(report) == {check: 1}
     assert "in the system text" in details(report, check)[0]

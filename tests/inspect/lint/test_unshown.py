@@ -2,6 +2,7 @@ import polars as pl
 import pytest
 
 from blender.inspect.lint.unshown import find_spoken, speaks_of_unshown
+from blender.recipe.lint import Suppression
 from tests.inspect.lint.blends import ask, details, found
 
 
@@ -68,4 +69,21 @@ def test_it_is_told_with_the_phrase(made):
     assert found(report) == {"image_not_shown": 1}
     assert details(report, "image_not_shown") == [
         "‘this photo’, and no image is shown by then, in the question “What is in this photo?”"
+    ]
+
+
+def test_a_system_text_may_speak_of_the_images_of_the_whole_sample(made):
+    def record(system, *images):
+        first, *rest = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So it is, as far as I can tell."}]
+        last = [{"from": "human", "value": "And this?" + "\n<image>" * len(images)}, {"from": "gpt", "value": "A dog."}]
+        turns = [{"from": "system", "value": system}, first, *rest, *last]
+        return {"id": system, "conversations": turns, **({"image": images[0]} if images else {})}
+
+    made.draw(0)
+    made.records().extend([record("Answer about this photo."), record("Describe the image.", "0.jpg")])
+    made.keep_system_texts()
+    report = made.lint(suppress=[Suppression(check="answer_one_word")])
+    assert found(report)["image_not_shown"] == 1
+    assert details(report, "image_not_shown") == [
+        "‘this photo’, and no image is shown, in the system text “Answer about this photo.”"
     ]
