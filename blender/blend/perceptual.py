@@ -17,19 +17,11 @@ from blender.core.arrays import Ints
 from blender.core.components import components
 from blender.core.errors import StoreError
 from blender.data.images import ImageStore
-from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, perceptual_hash
+from blender.data.images.perceptual_hash import COLOUR_STEPS, HASH_COLUMNS, PerceptualHash, perceptual_hash
 
 _NUM_BITS = 128
 
-_SCHEMA = {
-    "image": pl.UInt32,
-    "across": pl.UInt64,
-    "down": pl.UInt64,
-    "red": pl.UInt8,
-    "green": pl.UInt8,
-    "blue": pl.UInt8,
-    "flat": pl.Boolean,
-}
+_SCHEMA = {"image": pl.UInt32, **HASH_COLUMNS}
 
 
 def group_by_looks(images: Images, distance: int, who: Workers) -> Ints:

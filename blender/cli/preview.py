@@ -73,8 +73,11 @@ def preview(
     from blender.cli.plan import planning_progress
     from blender.core.pool import num_cores
     from blender.inspect.preview import preview_rows, preview_samples
+    from blender.inspect.report import require_replaceable
     from blender.recipe import load_recipe
 
+    if html is not None:
+        require_replaceable(html)
     count_tokens = TokenOptions(tokenizer, vision, image_tokens, max_tokens, template).view()
     loaded = load_recipe(recipe, overrides or [])
     meter = Meter(quiet=as_json)

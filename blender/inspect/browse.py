@@ -6,14 +6,15 @@ for. The catalogue may still be gathered when the first questions come: then a s
 
 import logging
 import threading
-from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import polars as pl
+from cachetools import LRUCache, cachedmethod
 
 from blender.core.counting import counted
 from blender.core.errors import BlenderError, InspectionError, ShardError
@@ -38,6 +39,11 @@ _DECODERS = 2
 _TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "GIF": "image/gif", "WebP": "image/webp", "BMP": "image/bmp"}
 #: pixels of a picture that stands for one that no browser shows
 _WHOLE = Size(2_048, 85)
+
+
+def _image_key(browser: "Browser", which: tuple[str, int], image: ByteRange) -> Hashable:
+    """Return what thumbnails are cached by: samples may share an image's bytes."""
+    return image.path, image.offset
 
 
 class NotFoundError(InspectionError):
@@ -97,8 +103,8 @@ class Browser:
         self._fault: BlenderError | None = None
         self._done = 0
         self._stopping = threading.Event()
-        self._searches: OrderedDict[Query, Rows] = OrderedDict()
-        self._thumbnails = _Kept(_THUMBNAIL_BYTES)
+        self._searches: LRUCache[Hashable, Rows] = LRUCache(_KEPT_SEARCHES)
+        self._thumbnails: LRUCache[Hashable, bytes] = LRUCache(_THUMBNAIL_BYTES, getsizeof=len)
         self._decoding = threading.Semaphore(_DECODERS)
         self._lock = threading.Lock()
         self._overview: tuple[bool, Overview] | None = None
@@ -166,26 +172,19 @@ class Browser:
         samples = [self.view(int(row)) for row in rows[page * PAGE : (page + 1) * PAGE]]
         return SamplePage(len(rows), page, pages, samples, missing)
 
+    @cachedmethod(attrgetter("_searches"), lock=attrgetter("_lock"))
     def find(self, query: Query) -> Rows:
         """Return the rows that fit a query, in order.
 
         Raises:
             NotReadyError: As :meth:`page`.
         """
-        with self._lock:
-            if query in self._searches:
-                self._searches.move_to_end(query)
-                return self._searches[query]
         fits = [pl.col(name) == value for name, value in (("dataset", query.dataset), ("split", query.split)) if value]
         if query.num_images is not None:
             fits.append(pl.col("num_images") == query.num_images)
         rows = self.blend.rows.with_row_index("row").filter(*fits)["row"].to_numpy()
         if query.text:
             rows = np.intersect1d(rows, self._search(query.text), assume_unique=True)
-        with self._lock:
-            self._searches[query] = rows
-            while len(self._searches) > _KEPT_SEARCHES:
-                self._searches.popitem(last=False)
         return rows
 
     def view(self, row: int) -> SampleView:
@@ -220,19 +219,16 @@ class Browser:
             raise NotFoundError(f"sample {key} has no image {number}", f"it has {counted(len(images), 'image')}")
         image = images[number - 1]
         if small:
-            return ServedImage(
-                self._thumbnails.get((image.path, image.offset)) or self._make((key, number), image), "image/webp"
-            )
+            return ServedImage(self._thumbnail((key, number), image), "image/webp")
         content = image.read()
         kind = format_of(content[:MARK_BYTES])
         if kind is not None and kind.name in _TYPES:
             return ServedImage(content, _TYPES[kind.name])
         return ServedImage(self._draw((key, number), content, _WHOLE), "image/webp")
 
-    def _make(self, which: tuple[str, int], image: ByteRange) -> bytes:
-        made = self._draw(which, image.read(), _THUMBNAIL)
-        self._thumbnails.put((image.path, image.offset), made)
-        return made
+    @cachedmethod(attrgetter("_thumbnails"), _image_key, lock=attrgetter("_lock"))
+    def _thumbnail(self, which: tuple[str, int], image: ByteRange) -> bytes:
+        return self._draw(which, image.read(), _THUMBNAIL)
 
     def _draw(self, which: tuple[str, int], content: bytes, size: Size) -> bytes:
         with self._decoding:
@@ -265,29 +261,6 @@ class Browser:
         return (
             f"Texts are being read, for searching and two more charts: {self._done:,} of {len(self.blend):,} samples."
         )
-
-
-class _Kept:
-    """Pictures made lately, up to some bytes in all."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self._pictures: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._num_bytes = 0
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[str, int]) -> bytes | None:
-        with self._lock:
-            if key in self._pictures:
-                self._pictures.move_to_end(key)
-            return self._pictures.get(key)
-
-    def put(self, key: tuple[str, int], content: bytes) -> None:
-        with self._lock:
-            self._num_bytes += len(content) - len(self._pictures.pop(key, b""))
-            self._pictures[key] = content
-            while self._num_bytes > self._max_bytes:
-                self._num_bytes -= len(self._pictures.popitem(last=False)[1])
 
 
 def query_of(said: Mapping[str, str]) -> Query:

@@ -4,6 +4,7 @@ Each image gets one picture, however many samples show it. How large pictures ar
 the file stays one that a browser opens at once.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -31,6 +32,12 @@ _PILOT = 48
 _CHUNK = 16
 #: samples of each dataset and split that are shown before the rest is drawn by size
 _AT_LEAST = 20
+
+#: how a page of this program is recognised by its first bytes; pages of version 0.1 have no generator
+_OWN_PAGE = re.compile(
+    rb"<meta name=\"generator\" content=\"visualchat\">|content=\"default-src 'none'; img-src data:; style-src 'sha256-"
+)
+_HEAD_BYTES = 2_048
 
 #: called with a station's name, what is done, and what there is to do
 Tell = Callable[[str, int, int], None]
@@ -72,9 +79,11 @@ def write_report(
         cache: Where catalogues are kept.
 
     Raises:
-        InspectionError: The file or the cache cannot be written, or there is no such dataset.
+        InspectionError: The file or the cache cannot be written, the file is somebody else's, or there is no such
+            dataset.
         ShardError: A sample cannot be read.
     """
+    require_replaceable(out)
     tell = tell or (lambda station, done, total: None)
     rows = pick_rows(blend.rows, num_samples, dataset, seed)
     catalogue = open_search_index(blend, workers, partial(tell, "reading texts"), cache)
@@ -137,13 +146,32 @@ def facets(rows: pl.DataFrame) -> Facets:
     return Facets(counted["dataset"], counted["split"][::-1], counted["num_images"])
 
 
-def write_file(out: Path, pieces: Iterable[bytes]) -> int:
-    """Write a report whole; return its bytes.
+def require_replaceable(out: Path) -> None:
+    """Refuse an output that would replace anything but an earlier page of this program or an empty file.
 
     Raises:
-        InspectionError: It cannot be written.
+        InspectionError: The path is a folder, a device or somebody else's file.
+    """
+    if not out.exists():
+        return
+    if not out.is_file():
+        raise InspectionError(f"{out} is not a file", "name a file for the page")
+    with out.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    if head and not _OWN_PAGE.search(head):
+        raise InspectionError(
+            f"{out} was not written by visualchat and is left as it is", "name another file, or delete this one first"
+        )
+
+
+def write_file(out: Path, pieces: Iterable[bytes]) -> int:
+    """Write a page whole; return its bytes.
+
+    Raises:
+        InspectionError: It cannot be written, or would replace somebody else's file.
     """
     try:
+        require_replaceable(out)
         return write_whole(out, pieces)
     except OSError as error:
         raise InspectionError(

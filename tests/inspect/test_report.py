@@ -3,6 +3,7 @@
 import base64
 import html.parser
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import strategies as st
 
 from blender.core.errors import InspectionError
 from blender.core.visible import visible
-from blender.inspect.report import pick_rows, write_file, write_report
+from blender.inspect.report import pick_rows, require_replaceable, write_file, write_report
 from tests.inspect.conftest import NASTY
+
+#: the head of a page that this program wrote
+EARLIER = '<meta name="generator" content="visualchat"> earlier'
 
 
 class _Reader(html.parser.HTMLParser):
@@ -119,10 +123,36 @@ def test_a_file_that_fails_leaves_nothing_and_keeps_the_earlier_one(tmp_path):
         raise RuntimeError
 
     out = tmp_path / "page.html"
-    out.write_text("earlier")
+    out.write_text(EARLIER)
     with pytest.raises(RuntimeError):
         write_file(out, pieces())
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
-    assert out.read_text() == "earlier"
+    assert out.read_text() == EARLIER
     with pytest.raises(InspectionError, match="cannot write"):
         write_file(tmp_path / "nowhere" / "page.html", [b""])
+
+
+@pytest.mark.parametrize(
+    "head", [EARLIER, "", "<meta content=\"default-src 'none'; img-src data:; style-src 'sha256-4711'\">"]
+)
+def test_an_earlier_page_and_an_empty_file_are_replaced(head, tmp_path):
+    out = tmp_path / "page.html"
+    out.write_text(head)
+    write_file(out, [b"new"])
+    assert out.read_bytes() == b"new"
+
+
+def test_nothing_else_is_replaced(blend, tmp_path):
+    out = tmp_path / "notes.html"
+    out.write_text("<p>my notes on visualchat")
+    with pytest.raises(InspectionError, match="not written by visualchat and is left as it is"):
+        write_report(blend, out, cache=tmp_path / "cache")
+    assert out.read_text() == "<p>my notes on visualchat"
+    assert not (tmp_path / "cache").exists()
+    for path in (tmp_path, Path("/dev/null")):
+        with pytest.raises(InspectionError, match="is not a file"):
+            write_file(path, [b"new"])
+
+
+def test_a_report_replaces_itself(report):
+    require_replaceable(report)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from PIL import Image
 
 from blender.data.images.decoding import explaining_damage, open_image
@@ -34,12 +35,26 @@ COLOUR_STEPS = 24
 class PerceptualHash(NamedTuple):
     """The hash of an image: 2 x 64 bits, its mean colour, and whether it is flat."""
 
+    #: 64 bits each
     across: int
     down: int
+    #: mean colour, from 0 to 255
     red: int
     green: int
     blue: int
+    #: whether the picture has no shape, so that its bits mean nothing
     flat: bool
+
+
+#: the columns of a table of perceptual hashes
+HASH_COLUMNS = {
+    "across": pl.UInt64,
+    "down": pl.UInt64,
+    "red": pl.UInt8,
+    "green": pl.UInt8,
+    "blue": pl.UInt8,
+    "flat": pl.Boolean,
+}
 
 
 def perceptual_hash(content: bytes) -> PerceptualHash:

@@ -3,6 +3,7 @@
 import polars as pl
 
 from blender.core.characters import has_visible
+from blender.core.counting import counted
 from blender.data.sample import Sample
 from blender.inspect.lint.check import Check
 from blender.inspect.lint.excerpts import excerpt
@@ -48,12 +49,12 @@ def _find_repeated(material: LintTables) -> pl.DataFrame:
     dataset = material.samples["dataset"].gather(material.turns["sample"])
     answers = material.turns.select("sample", "turn", "answer", "origin").with_columns(dataset)
     distinct = answers.unique(["dataset", "origin"], keep="first", maintain_order=True)
-    counted = distinct.group_by("dataset", "answer", maintain_order=True).agg(
+    repeats = distinct.group_by("dataset", "answer", maintain_order=True).agg(
         pl.len().alias("times"), pl.col("sample", "turn").first()
     )
     share = pl.col("times") / pl.col("times").sum().over("dataset")
     repeated = (pl.col("times") >= _MANY_TIMES) | ((pl.col("times") >= _SOME_TIMES) & (share >= _LARGE_SHARE))
-    found = counted.with_columns(share=share).filter(repeated).sort("times", descending=True, maintain_order=True)
+    found = repeats.with_columns(share=share).filter(repeated).sort("times", descending=True, maintain_order=True)
     said = [
         f"{counted(times, 'time')} ({share:.1%} of the dataset's answers): "
         f"{excerpt(material.source.read(sample).turns[turn].answer)}"

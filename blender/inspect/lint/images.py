@@ -1,4 +1,4 @@
-"""Pictures: too small, too narrow, twice in one sample, or never used."""
+"""Checks of images: too small, too narrow, twice in one sample, or never used."""
 
 import os
 import zipfile
@@ -13,7 +13,7 @@ from blender.data.images import ImageStore, open_store
 from blender.data.images.files import is_remote, local_path
 from blender.data.images.names import extension_of
 from blender.inspect.lint.check import Check
-from blender.inspect.lint.near_duplicates import ImagePair, ImageToHash, are_alike
+from blender.inspect.lint.near_duplicates import ImagePair, ImageToHash, hashes_agree
 from blender.inspect.lint.tables import LintTables, Samples, hits_beyond, hits_in, no_hits
 from blender.recipe.stores import store_locations
 
@@ -23,26 +23,26 @@ _SMALL = 32
 _EXTREME = 5
 
 
-def pictures_to_look_at(
+def images_to_hash(
     source: Samples, samples: pl.DataFrame, shows: pl.DataFrame, images: pl.DataFrame
 ) -> list[ImageToHash]:
-    """Say which pictures must be opened: those of samples with several, and those whose likes are in train and eval.
+    """Choose the images to open: those of samples with several, and those that train and eval may share.
 
-    Two images can be the same under two names only when their sizes in pixels and in bytes are; the bytes of all others
-    need not be compared.
+    Two names can be of one image only when the sizes in pixels and in bytes are equal; only the bytes of such images
+    are hashed.
     """
     several = shows.filter(pl.len().over("sample") > 1)["image"].unique()
-    twins = _possible_twins(source, samples, shows, images)
+    copies = _possible_copies(source, samples, shows, images)
     wanted = images.with_columns(
-        look=pl.col("image").is_in(several.implode()), digest=pl.col("image").is_in(twins.implode())
-    ).filter(pl.col("look") | pl.col("digest"))
-    places = source.pictures(wanted)
-    rows = wanted.select("image", "digest", "look").iter_rows()
-    return [ImageToHash(image, place, digest, look) for (image, digest, look), place in zip(rows, places, strict=True)]
+        decode=pl.col("image").is_in(several.implode()), digest=pl.col("image").is_in(copies.implode())
+    ).filter(pl.col("decode") | pl.col("digest"))
+    files = source.pictures(wanted)
+    rows = wanted.select("image", "digest", "decode").iter_rows()
+    return [ImageToHash(image, file, digest, decode) for (image, digest, decode), file in zip(rows, files, strict=True)]
 
 
-def _possible_twins(source: Samples, samples: pl.DataFrame, shows: pl.DataFrame, images: pl.DataFrame) -> pl.Series:
-    """Return the images that another one of the same size in pixels and bytes meets from the other split."""
+def _possible_copies(source: Samples, samples: pl.DataFrame, shows: pl.DataFrame, images: pl.DataFrame) -> pl.Series:
+    """Return the images that have the size, in pixels and bytes, of another image in the other split."""
     splits = shows.select("image", samples["split"].gather(shows["sample"]).cast(pl.String).alias("split")).unique()
     sized = images.with_columns(num_bytes=source.picture_bytes(images)).filter(pl.col("num_bytes").is_not_null())
     both = splits.join(sized.select("image", "width", "height", "num_bytes"), on="image", how="inner")
@@ -53,16 +53,16 @@ def _possible_twins(source: Samples, samples: pl.DataFrame, shows: pl.DataFrame,
 
 
 def pairs_to_compare(
-    source: Samples, shows: pl.DataFrame, images: pl.DataFrame, looks: pl.DataFrame
+    source: Samples, shows: pl.DataFrame, images: pl.DataFrame, hashes: pl.DataFrame
 ) -> list[ImagePair]:
-    """Say which pairs of images, shown in one sample, may look the same."""
+    """Choose the pairs of images in one sample that may look the same."""
     paired = _pairs(shows).select(
         image=pl.min_horizontal("image", "image_other"), image_other=pl.max_horizontal("image", "image_other")
     )
     distinct = paired.filter(pl.col("image") != pl.col("image_other")).unique().sort("image", "image_other")
-    decoded = looks.filter(pl.col("across").is_not_null())
+    decoded = hashes.filter(pl.col("across").is_not_null())
     known = distinct.join(decoded, on="image").join(decoded, left_on="image_other", right_on="image", suffix="_other")
-    alike = known.filter(are_alike(known)).sort("image", "image_other").select("image", "image_other")
+    alike = known.filter(hashes_agree(known)).sort("image", "image_other").select("image", "image_other")
     places = [
         source.pictures(alike.select(image=name).join(images, on="image", how="left", maintain_order="left"))
         for name in ("image", "image_other")

@@ -1,8 +1,8 @@
-"""Which pictures look the same: first by a few numbers of each, then by looking at both.
+"""Which images look the same: first by their perceptual hashes, then by comparing the images themselves.
 
-The numbers are a perceptual hash (:mod:`blender.data.images.perceptual_hash`). They do not see a small thing that is
-there or not, which is what pairs for finding differences are made of. So two pictures whose numbers agree are opened
-again, and no part of one may differ from the same part of the other.
+A perceptual hash (:mod:`blender.data.images.perceptual_hash`) misses small objects, which are all that differs in pairs
+of images made for questions about a difference. So two images whose hashes agree are opened again and compared part by
+part.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,96 +14,93 @@ import polars as pl
 
 from blender.core.errors import BlenderError
 from blender.core.pool import map_unordered
-from blender.data.images.perceptual_hash import COLOUR_STEPS, PerceptualHash, look_the_same, perceptual_hash
+from blender.data.images.perceptual_hash import (
+    COLOUR_STEPS,
+    HASH_COLUMNS,
+    PerceptualHash,
+    look_the_same,
+    perceptual_hash,
+)
 from blender.inspect.lint.tables import Readable
 
 #: bits of 128 that near-duplicates may differ in
 _BITS = 12
 _CHUNK = 64
 
-#: columns of what is found out: bits and colours are null where only the bytes were compared, or nothing can be decoded
-LOOKS = {
-    "image": pl.UInt64,
-    "digest": pl.UInt64,
-    "across": pl.UInt64,
-    "down": pl.UInt64,
-    "red": pl.UInt8,
-    "green": pl.UInt8,
-    "blue": pl.UInt8,
-    "flat": pl.Boolean,
-}
+#: columns of hashed images: the perceptual hash is null where only the bytes were hashed, or nothing can be decoded
+IMAGE_HASHES = {"image": pl.UInt64, "digest": pl.UInt64, **HASH_COLUMNS}
 
 
 class ImageToHash(NamedTuple):
-    """A picture to be looked at."""
+    """An image to be hashed."""
 
     image: int
-    place: Readable
-    #: whether its bytes are hashed
+    file: Readable
+    #: whether to hash its bytes
     digest: bool
-    #: whether it is decoded
-    look: bool
+    #: whether to decode it for a perceptual hash
+    decode: bool
 
 
 class ImagePair(NamedTuple):
-    """Two pictures to be compared."""
+    """Two images to be compared."""
 
     image: int
     image_other: int
-    place: Readable
-    place_other: Readable
+    file: Readable
+    file_other: Readable
 
 
-def look_at_all(
+def hash_images(
     wanted: Sequence[ImageToHash], workers: int, tell: Callable[[int, int], None] | None = None
 ) -> pl.DataFrame:
-    """PerceptualHash at pictures, in processes.
+    """Hash images, in several processes.
 
     Args:
-        wanted: The pictures.
+        wanted: The images.
         workers: Number of processes.
-        tell: Called with (pictures done, pictures in all).
+        tell: Called with (images done, images in all).
 
     Returns:
-        Columns of :data:`LOOKS`; pictures that cannot be read are missing.
+        Columns of :data:`IMAGE_HASHES`; images that cannot be read are missing.
     """
     rows: list[tuple[object, ...]] = []
     done = 0
     chunks = [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
-    for found in map_unordered(_look_at_some, chunks, workers if len(wanted) > 8 * _CHUNK else 1):
+    for found in map_unordered(_hash_some, chunks, workers if len(wanted) > 8 * _CHUNK else 1):
         rows += found
         done += _CHUNK
         if tell:
             tell(min(done, len(wanted)), len(wanted))
-    return pl.DataFrame(rows, schema=LOOKS, orient="row")
+    return pl.DataFrame(rows, schema=IMAGE_HASHES, orient="row")
 
 
-def _look_at_some(wanted: Sequence[ImageToHash]) -> list[tuple[object, ...]]:
+def _hash_some(wanted: Sequence[ImageToHash]) -> list[tuple[object, ...]]:
     return list(_rows(wanted))
 
 
 def _rows(wanted: Sequence[ImageToHash]) -> Iterator[tuple[object, ...]]:
-    for image, place, digest, look in wanted:
+    for image, file, digest, decode in wanted:
         try:
-            content = place.read()
+            content = file.read()
         except BlenderError:
             continue
         hashed = int.from_bytes(blake2b(content, digest_size=8).digest(), "big") if digest else None
-        yield image, hashed, *(_seen(content) if look else (None,) * len(PerceptualHash._fields))
+        yield image, hashed, *(_perceptual_hash(content) if decode else (None,) * len(PerceptualHash._fields))
 
 
-def _seen(content: bytes) -> tuple[object, ...]:
+def _perceptual_hash(content: bytes) -> tuple[object, ...]:
     try:
         return perceptual_hash(content)
     except OSError:
         return (None,) * len(PerceptualHash._fields)
 
 
-def are_alike(pairs: pl.DataFrame) -> pl.Series:
-    """Say of each pair of pictures whether their numbers agree.
+def hashes_agree(pairs: pl.DataFrame) -> pl.Series:
+    """Say of each pair of images whether their perceptual hashes agree.
 
     Args:
-        pairs: Columns of :data:`LOOKS`, and those of the other picture, which end in ``_other``.
+        pairs: Columns of :data:`IMAGE_HASHES`, and those of the other image, which end in ``_other``.
     """
     bits = sum(
         np.bitwise_count(pairs[name].to_numpy() ^ pairs[f"{name}_other"].to_numpy()).astype(np.int64)
@@ -119,8 +116,8 @@ def are_alike(pairs: pl.DataFrame) -> pl.Series:
     return pl.Series("alike", same_colour & (both_flat | (~one_flat & (np.asarray(bits) <= _BITS))))
 
 
-def same_looking(pairs: Sequence[ImagePair], workers: int) -> pl.DataFrame:
-    """PerceptualHash at pairs of pictures, in processes, and keep those that look the same.
+def find_near_duplicates(pairs: Sequence[ImagePair], workers: int) -> pl.DataFrame:
+    """Compare pairs of images, in several processes, and return those that look the same.
 
     Args:
         pairs: The pairs.
@@ -140,6 +137,6 @@ def _compare_some(pairs: Sequence[ImagePair]) -> list[tuple[int, int]]:
 
 def _compare(pair: ImagePair) -> bool:
     try:
-        return look_the_same(pair.place.read(), pair.place_other.read())
+        return look_the_same(pair.file.read(), pair.file_other.read())
     except (BlenderError, OSError):
         return False

@@ -10,8 +10,8 @@ from blender.inspect.lint.check import Check
 from blender.inspect.lint.checks import CHECKS
 from blender.inspect.lint.findings import SEVERITIES, Example, Finding, LintReport
 from blender.inspect.lint.gather import Gathered, TokenCounter, gather
-from blender.inspect.lint.images import pairs_to_compare, pictures_to_look_at
-from blender.inspect.lint.near_duplicates import look_at_all, same_looking
+from blender.inspect.lint.images import images_to_hash, pairs_to_compare
+from blender.inspect.lint.near_duplicates import find_near_duplicates, hash_images
 from blender.inspect.lint.planned import PlannedSamples
 from blender.inspect.lint.stored import StoredSamples
 from blender.inspect.lint.tables import LintTables, Samples
@@ -104,11 +104,11 @@ def _material(source: Samples, settings: LintSettings) -> LintTables:
 
 def _look(source: Samples, found: Gathered, settings: LintSettings) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Open the images that must be opened; return digests, and pairs that look the same."""
-    wanted = pictures_to_look_at(source, source.rows, found.shows, found.images)
-    looks = look_at_all(wanted, settings.workers, lambda *done: settings.tell("looking at images", *done))
-    pairs = pairs_to_compare(source, found.shows, found.images, looks)
-    digests = looks.filter(pl.col("digest").is_not_null()).select("image", "digest")
-    return digests, same_looking(pairs, settings.workers)
+    wanted = images_to_hash(source, source.rows, found.shows, found.images)
+    hashes = hash_images(wanted, settings.workers, lambda *done: settings.tell("looking at images", *done))
+    pairs = pairs_to_compare(source, found.shows, found.images, hashes)
+    digests = hashes.filter(pl.col("digest").is_not_null()).select("image", "digest")
+    return digests, find_near_duplicates(pairs, settings.workers)
 
 
 def _of_recipe(source: Samples) -> list[Suppression]:
