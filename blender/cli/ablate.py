@@ -1,4 +1,4 @@
-"""``visualchat ablate``: train a recipe in several ways and compare what comes of it."""
+"""``visualchat ablate``: train a recipe in several ways and compare the models."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +46,7 @@ def ablate(
     data: Annotated[
         list[str] | None,
         typer.Option(
-            "--data", metavar="FILE|DIR", help="What to ask; the recipe's blends by default.", show_default=False
+            "--data", metavar="FILE|DIR", help="Questions to ask; the recipe's blends by default.", show_default=False
         ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Ask the first N conversations.")] = 64,
@@ -56,7 +56,7 @@ def ablate(
         typer.Option(
             "--launch",
             metavar="COMMAND",
-            help='What starts training, such as "torchrun --nproc_per_node 8".',
+            help='The command that starts training, such as "torchrun --nproc_per_node 8".',
             show_default=False,
         ),
     ] = None,
@@ -65,7 +65,7 @@ def ablate(
 ) -> None:
     """Train the same recipe and seed once for each choice, ask all models the same, and write one table and plot.
 
-    Stopped or killed, the same command goes on. An arm that fails does not lose the others.
+    After an interruption the same command resumes. An arm that fails does not stop the others.
     """
     from blender.cli.output import Meter
     from blender.core.faults import full_disk_told
@@ -76,8 +76,7 @@ def ablate(
 
     arms = make_arms(_choices(attention, blends, vary or []))
     first = load_train_recipe(recipe, [*(overrides or []), *arms[0].overrides])
-    places = data or _blends_of(first.data.blends)
-    read = [read_data(place, limit=limit) for place in places]
+    read = [read_data(location, limit=limit) for location in data or _blends_of(first.data.blends)]
     meter = Meter(quiet=as_json)
     with hold_folder(out, ABLATION), full_disk_told(out):
         faults: dict[str, str | None] = {}
@@ -90,9 +89,9 @@ def ablate(
 
             torch.set_num_threads(first.threads)
         summary = _evaluate(asked, out, read, max_new_tokens, device, meter) if asked else None
-        found = gather(arms, faults, out, summary)
-        write_ablation(found, out)
-    _print(found, out, as_json)
+        ablation = gather(arms, faults, out, summary)
+        write_ablation(ablation, out)
+    _print(ablation, out, as_json)
     if any(faults.values()):
         raise typer.Exit(1)
 
@@ -118,7 +117,7 @@ def _blends_of(members: object) -> list[str]:
 def _evaluate(
     arms: "list[Arm]", out: Path, read: "list[EvalData]", max_new_tokens: int, device: str | None, meter: "Meter"
 ) -> "Summary":
-    from blender.evaluate.ablation import open_checkpoint, places_of
+    from blender.evaluate.ablation import checkpoints_of, open_checkpoint
     from blender.evaluate.ask import AskOptions
     from blender.evaluate.run import evaluate
     from blender.serve.loading import open_model
@@ -127,22 +126,22 @@ def _evaluate(
     def open_folder(folder: Path, name: str) -> "LoadedModel":
         return open_model(folder, name=name, device=device)
 
-    def open_place(place: "ModelFolder") -> "LoadedModel":
-        return open_checkpoint(place, open_folder)
+    def open_arm(checkpoint: "ModelFolder") -> "LoadedModel":
+        return open_checkpoint(checkpoint, open_folder)
 
-    places = [place for arm in arms for place in places_of(arm, out / arm.name)]
+    checkpoints = [checkpoint for arm in arms for checkpoint in checkpoints_of(arm, out / arm.name)]
     options = AskOptions(Sampling(max_new_tokens=max_new_tokens), batch_size=8, loss=False)
     with meter.running():
-        return evaluate(places, read, out / "answers", options, open_place=open_place, tell=meter.set)
+        return evaluate(checkpoints, read, out / "answers", options, open_folder=open_arm, tell=meter.set)
 
 
-def _print(found: "Ablation", out: Path, as_json: bool) -> None:
+def _print(ablation: "Ablation", out: Path, as_json: bool) -> None:
     from blender.cli.output import console, print_json, table, warn
 
     if as_json:
-        print_json(found)
+        print_json(ablation)
         return
-    kinds = list(dict.fromkeys(kind for arm in found.arms for kind in arm.accuracy))
+    kinds = list(dict.fromkeys(kind for arm in ablation.arms for kind in arm.accuracy))
     rows = [
         [
             arm.name,
@@ -153,11 +152,11 @@ def _print(found: "Ablation", out: Path, as_json: bool) -> None:
             _share(arm.figures.accuracy if arm.figures else None, "{:.1%}"),
             *(_share(arm.accuracy.get(kind), "{:.0%}") for kind in kinds),
         ]
-        for arm in found.arms
+        for arm in ablation.arms
     ]
     head = ["arm", "training", "samples", "eval loss", "tokens/s", "right", *kinds]
     console().print(table("compared", head, rows, num_texts=2))
-    warn(found.notes)
+    warn(ablation.notes)
     console().print(
         f"\ncurves: {out / 'ablation.png'}, answers side by side: {out / 'answers' / 'table.html'}", markup=False
     )

@@ -148,7 +148,7 @@ def _count_right(blend: "Blend", out: Path, model: Path) -> None:
             [data],
             out / "answers",
             options,
-            open_place=lambda place: open_model(place.folder, name=place.name),
+            open_folder=lambda model: open_model(model.folder, name=model.name),
             tell=meter.set,
             overwrite=True,
         )

@@ -95,10 +95,10 @@ def evaluate(
     from blender.serve.folder import require_model_folder
 
     meter = Meter(quiet=as_json)
-    places = name_models(models)
+    named = name_models(models)
     for folder in models:
         require_model_folder(folder)
-    read = [read_data(place, images=images, split=split, questions=questions, limit=limit) for place in data]
+    read = [read_data(location, images=images, split=split, questions=questions, limit=limit) for location in data]
     _say_data(meter, read)
     # these take seconds to import, and what is wrong with models' names and data is known by now
     from blender.evaluate.ask import AskOptions
@@ -114,13 +114,13 @@ def evaluate(
         weights=f"{dtype}, {quantize}" if quantize else dtype,
     )
 
-    def open_place(place: "ModelFolder") -> "LoadedModel":
+    def open_folder(model: "ModelFolder") -> "LoadedModel":
         from blender.serve.loading import open_model
 
-        meter.say(f"opening {place.folder}")
+        meter.say(f"opening {model.folder}")
         return open_model(
-            place.folder,
-            name=place.name,
+            model.folder,
+            name=model.name,
             device=device,
             device_map=device_map,
             dtype=dtype,
@@ -129,7 +129,7 @@ def evaluate(
 
     with meter.running():
         summary = run_evaluation(
-            places, read, out, options, open_place=open_place, tell=meter.set, overwrite=overwrite, num_shown=show
+            named, read, out, options, open_folder=open_folder, tell=meter.set, overwrite=overwrite, num_shown=show
         )
     _print(summary, out, as_json)
 

@@ -1,6 +1,6 @@
-"""Asking models the same questions and comparing what they say: conversation files, metrics, tables.
+"""Ask models the same questions and compare their answers: conversation files, metrics, tables.
 
-Stations: :mod:`~blender.evaluate.read` makes conversations of files and blends, :mod:`~blender.evaluate.run` asks
-the models, :mod:`~blender.evaluate.results` keeps every answer on disk, :mod:`~blender.evaluate.summary` makes figures
-of them, and :mod:`~blender.evaluate.page` a page to look at.
+:mod:`~blender.evaluate.read` reads conversations from files and blends, :mod:`~blender.evaluate.run` asks the models,
+:mod:`~blender.evaluate.results` writes every answer to disk, :mod:`~blender.evaluate.summary` computes figures, and
+:mod:`~blender.evaluate.page` writes a page to look at.
 """

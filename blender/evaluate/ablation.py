@@ -1,8 +1,8 @@
-"""The same recipe and seed trained with one thing changed at a time, and all of it evaluated alike.
+"""Train one recipe with one seed in several ways ("arms"), and evaluate all of them alike.
 
-Every arm is a run of its own in a process of its own: one that fails leaves the others alone, and what is complete is
+Every arm is a training run in a process of its own: an arm that fails does not stop the others, and a complete arm is
 not trained again. All checkpoints of all arms are then asked the same questions, so that loss and accuracy can be
-drawn against trained samples.
+plotted against trained samples.
 """
 
 import itertools
@@ -34,7 +34,7 @@ _WIDTH, _HEIGHT = 440, 320
 
 
 def _is_ablation(path: Path) -> bool:
-    """Tell whether a folder holds an ablation, by what was found, or by runs in it."""
+    """Recognise the folder of an ablation by its result, or by the training runs in it."""
     try:
         if "arms" in msgspec.json.decode((path / RESULT).read_bytes(), type=dict[str, Any]):
             return True
@@ -73,7 +73,7 @@ class CurvePoint(msgspec.Struct, frozen=True):
 
 
 class ArmResult(msgspec.Struct, frozen=True):
-    """What became of one arm."""
+    """The outcome of one arm."""
 
     name: str
     overrides: list[str]
@@ -92,7 +92,7 @@ class ArmResult(msgspec.Struct, frozen=True):
 
 
 class Ablation(msgspec.Struct, frozen=True):
-    """What an ablation found."""
+    """The outcome of an ablation."""
 
     arms: list[ArmResult]
     #: eval loss, and accuracy on questions that can be checked, over the runs
@@ -108,7 +108,7 @@ def make_arms(choices: Mapping[str, Sequence[str]]) -> list[Arm]:
         choices: Keys of the recipe and the values that each takes.
 
     Raises:
-        EvaluationError: A value is given twice, or there is but one combination.
+        EvaluationError: A value is given twice, or there is only one combination.
     """
     for key, values in choices.items():
         if len(set(values)) < len(values):
@@ -130,7 +130,7 @@ def _name(values: Sequence[str]) -> str:
 
 
 def train_arm(arm: Arm, recipe: str, out: Path, overrides: Sequence[str], launch: str | None = None) -> str | None:
-    """Train an arm, or go on training it, in a process of its own.
+    """Train an arm in a process of its own, or resume its training.
 
     Args:
         arm: Which.
@@ -155,23 +155,23 @@ def train_arm(arm: Arm, recipe: str, out: Path, overrides: Sequence[str], launch
     return f"training ended with exit code {code}" if code else None
 
 
-def places_of(arm: Arm, run: Path) -> list[ModelFolder]:
-    """Return what of an arm is asked: its checkpoints, the last one under the arm's own name."""
+def checkpoints_of(arm: Arm, run: Path) -> list[ModelFolder]:
+    """Return the checkpoints of an arm, the last one under the arm's own name."""
     checkpoints = list_checkpoints(RunFolder(run).checkpoints)
     names = [f"{arm.name}, step {read_state(checkpoint).step}" for checkpoint in checkpoints]
     return [ModelFolder(name, path) for name, path in zip([*names[:-1], arm.name], checkpoints, strict=False)]
 
 
-def open_checkpoint(place: ModelFolder, open_folder: Callable[[Path, str], LoadedModel]) -> LoadedModel:
+def open_checkpoint(checkpoint: ModelFolder, open_folder: Callable[[Path, str], LoadedModel]) -> LoadedModel:
     """Open the model of a checkpoint.
 
     Args:
-        place: The checkpoint.
+        checkpoint: The checkpoint.
         open_folder: Opens a model's folder under a name.
     """
-    verify_checkpoint(place.folder)
-    loaded = open_folder(RunFolder(place.folder.parents[1]).model, place.name)
-    weights = read_weights(Checkpoint(place.folder, read_state(place.folder)))
+    verify_checkpoint(checkpoint.folder)
+    loaded = open_folder(RunFolder(checkpoint.folder.parents[1]).model, checkpoint.name)
+    weights = read_weights(Checkpoint(checkpoint.folder, read_state(checkpoint.folder)))
     own = dict(loaded.model.named_parameters())
     for name, weight in weights.items():
         own[name].data.copy_(weight)
@@ -179,7 +179,7 @@ def open_checkpoint(place: ModelFolder, open_folder: Callable[[Path, str], Loade
 
 
 def gather(arms: Sequence[Arm], faults: Mapping[str, str | None], folder: Path, summary: Summary | None) -> Ablation:
-    """Put what was trained and asked together.
+    """Collect the outcome of all arms.
 
     Args:
         arms: All arms.
@@ -203,7 +203,7 @@ def gather(arms: Sequence[Arm], faults: Mapping[str, str | None], folder: Path, 
 
 
 def _at(samples: Mapping[int, int], step: int) -> int:
-    """Return the samples trained up to a step, between the steps that were written down."""
+    """Return the number of samples trained up to a step, interpolated between logged steps."""
     before = max(known for known in samples if known <= step)
     after = min((known for known in samples if known >= step), default=before)
     if after == before:
@@ -214,11 +214,11 @@ def _at(samples: Mapping[int, int], step: int) -> int:
 def _accuracy(arm: Arm, run: Path, summary: Summary | None) -> list[CurvePoint]:
     figures = _of_all(summary)
     points = []
-    for place in places_of(arm, run):
-        found = figures.get(place.name)
-        if found and found.accuracy is not None:
-            state = read_state(place.folder)
-            points.append(CurvePoint(arm.name, state.step, state.samples, found.accuracy))
+    for checkpoint in checkpoints_of(arm, run):
+        scores = figures.get(checkpoint.name)
+        if scores and scores.accuracy is not None:
+            state = read_state(checkpoint.folder)
+            points.append(CurvePoint(arm.name, state.step, state.samples, scores.accuracy))
     return points
 
 
@@ -232,7 +232,7 @@ def _arm_result(
     trained = [line for line in lines if line["kind"] == "train"]
     rates = sorted(line["tokens_per_second"] for line in trained)
     kinds = [group for group in summary.groups if group.by == "kind"] if summary else []
-    found = {group.value: group.models[arm.name].accuracy for group in kinds if arm.name in group.models}
+    accuracy = {group.value: group.models[arm.name].accuracy for group in kinds if arm.name in group.models}
     return ArmResult(
         arm.name,
         list(arm.overrides),
@@ -242,15 +242,15 @@ def _arm_result(
         eval_loss=loss[-1].value if loss else None,
         tokens_per_second=rates[len(rates) // 2] if rates else None,
         figures=_of_all(summary).get(arm.name),
-        accuracy={kind: share for kind, share in found.items() if share is not None},
+        accuracy={kind: share for kind, share in accuracy.items() if share is not None},
     )
 
 
-def write_ablation(found: Ablation, folder: Path) -> None:
+def write_ablation(ablation: Ablation, folder: Path) -> None:
     """Write ``ablation.json``, and the curves as ``ablation.png`` and ``ablation.html``."""
-    content = msgspec.json.format(msgspec.json.encode(found), indent=2)
+    content = msgspec.json.format(msgspec.json.encode(ablation), indent=2)
     write_result(folder / RESULT, [content, b"\n"])
-    panels = [("eval loss per trained token", found.loss), ("share of right answers", found.accuracy)]
+    panels = [("eval loss per trained token", ablation.loss), ("share of right answers", ablation.accuracy)]
     drawn = [(title, points) for title, points in panels if points]
     if drawn:
         import altair as alt

@@ -1,8 +1,8 @@
-"""Ask a model all rounds of conversations, and judge its answers.
+"""Ask a model all rounds of conversations, and score its answers.
 
 Each round is asked with the model's own earlier answers in the history or, teacher-forced, with the references. Several
-conversations can be asked at once, round by round. What cannot be asked (a conversation that outgrows the model) is
-a result, too: its error says why, and the other conversations go on.
+conversations can be asked at once, round by round. A question that cannot be asked (its conversation outgrows the
+model) also gives a result, with an error; the other conversations go on.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,21 +24,21 @@ class AskOptions:
     """How models are asked."""
 
     sampling: Sampling = field(default_factory=Sampling)
-    #: references in the history, in place of the model's own answers
+    #: put references into the history instead of the model's own answers
     teacher_forced: bool = False
-    #: other conversations' images in place of their own
+    #: show images of other conversations instead of their own
     swap_images: bool = False
-    #: conversations that are asked at once
+    #: conversations asked at once
     batch_size: int = 1
-    #: also take the loss of the references
+    #: also compute the loss of the references
     loss: bool = True
-    #: how wide the models' weights are; answers to others are not put beside each other
+    #: width of the models' weights; answers of different widths are not mixed in one folder
     weights: str = "auto"
 
 
 @dataclass
 class _ActiveConversation:
-    """A conversation on its way."""
+    """A conversation that is being asked."""
 
     conversation: EvalConversation
     session: Session
@@ -55,7 +55,7 @@ class _ActiveConversation:
         return self.conversation.rounds[len(self.answers)]
 
     def due(self) -> tuple[str, tuple[bytes, ...]]:
-        """Return the next question and the images to show with it; its instruction goes ahead of it."""
+        """Return the next question and the images to show with it, after setting its instruction."""
         self.session.instruct(self.question.system)
         return self.question.question, tuple(self.images[number - 1] for number in self.question.images)
 
@@ -67,62 +67,62 @@ def ask_all(
 
     Args:
         loaded: The model.
-        data: What the conversations are part of.
+        data: Name of the data that the conversations belong to.
         conversations: The conversations.
         options: How they are asked.
     """
     for start in range(0, len(conversations), options.batch_size):
         chunk = conversations[start : start + options.batch_size]
-        lanes = [_ActiveConversation(each, Session(loaded), each.read()) for each in chunk]
-        while still := [lane for lane in lanes if lane.is_open]:
+        active = [_ActiveConversation(each, Session(loaded), each.read()) for each in chunk]
+        while still := [one for one in active if one.is_open]:
             _ask(still, options)
-        for lane in lanes:
-            lane.session.release()
-            yield _results(loaded, data, lane, options)
+        for one in active:
+            one.session.release()
+            yield _results(loaded, data, one, options)
 
 
-def _ask(lanes: Sequence[_ActiveConversation], options: AskOptions) -> None:
-    """Ask one round of each; one that cannot be asked does not keep the others from it."""
+def _ask(active: Sequence[_ActiveConversation], options: AskOptions) -> None:
+    """Ask one round of each; where one of them cannot be asked, the others still are."""
     try:
-        # every conversation draws its own numbers, whatever it is asked together with
-        samplings = [_own_seed(options.sampling, lane) for lane in lanes]
-        answers = ask_together([lane.session for lane in lanes], [lane.due() for lane in lanes], samplings)
+        # the numbers that a conversation draws do not depend on those asked with it
+        samplings = [_own_seed(options.sampling, one) for one in active]
+        answers = ask_together([one.session for one in active], [one.due() for one in active], samplings)
     except SessionError as error:
-        if len(lanes) > 1:
-            for lane in lanes:
-                _ask([lane], options)
+        if len(active) > 1:
+            for one in active:
+                _ask([one], options)
             return
-        lanes[0].fault = str(error)
+        active[0].fault = str(error)
         return
-    for lane, answer in zip(lanes, answers, strict=True):
-        if options.teacher_forced and lane.question.reference is not None:
-            lane.session.amend(lane.question.reference)
-        lane.answers.append(answer)
+    for one, answer in zip(active, answers, strict=True):
+        if options.teacher_forced and one.question.reference is not None:
+            one.session.amend(one.question.reference)
+        one.answers.append(answer)
 
 
-def _own_seed(sampling: Sampling, lane: _ActiveConversation) -> Sampling:
+def _own_seed(sampling: Sampling, one: _ActiveConversation) -> Sampling:
     if not sampling.temperature:
         return sampling
     from blender.core.randomness import generator
 
-    seed = generator(sampling.seed, "eval", lane.conversation.name, len(lane.answers)).integers(2**31)
+    seed = generator(sampling.seed, "eval", one.conversation.name, len(one.answers)).integers(2**31)
     return replace(sampling, seed=int(seed))
 
 
-def _results(loaded: LoadedModel, data: str, lane: _ActiveConversation, options: AskOptions) -> list[Result]:
+def _results(loaded: LoadedModel, data: str, one: _ActiveConversation, options: AskOptions) -> list[Result]:
     losses: list[ReferenceLoss] = []
-    if options.loss and lane.conversation.has_references:
-        losses = reference_losses(loaded, lane.conversation, lane.images)
+    if options.loss and one.conversation.has_references:
+        losses = reference_losses(loaded, one.conversation, one.images)
     return [
-        _result(loaded.name, data, lane, number, losses[number] if number < len(losses) else None)
-        for number in range(len(lane.conversation.rounds))
+        _result(loaded.name, data, one, number, losses[number] if number < len(losses) else None)
+        for number in range(len(one.conversation.rounds))
     ]
 
 
-def _result(model: str, data: str, lane: _ActiveConversation, number: int, loss: ReferenceLoss | None) -> Result:
-    conversation = lane.conversation
+def _result(model: str, data: str, one: _ActiveConversation, number: int, loss: ReferenceLoss | None) -> Result:
+    conversation = one.conversation
     question = conversation.rounds[number]
-    answer = lane.answers[number] if number < len(lane.answers) else None
+    answer = one.answers[number] if number < len(one.answers) else None
     return Result(
         model=model,
         data=data,
@@ -144,9 +144,9 @@ def _result(model: str, data: str, lane: _ActiveConversation, number: int, loss:
         finish=answer.finish if answer else None,
         prompt_tokens=answer.num_prompt_tokens if answer else None,
         new_tokens=answer.num_new_tokens if answer else None,
-        error=None if answer else _why(lane, number),
+        error=None if answer else _why(one, number),
     )
 
 
-def _why(lane: _ActiveConversation, number: int) -> str:
-    return lane.fault or "" if number == len(lane.answers) else f"round {len(lane.answers) + 1} could not be asked"
+def _why(one: _ActiveConversation, number: int) -> str:
+    return one.fault or "" if number == len(one.answers) else f"round {len(one.answers) + 1} could not be asked"

@@ -1,8 +1,8 @@
-"""Read files of conversations as the published evaluation has them, and a little more.
+"""Read files of conversations in the format of the published evaluation, with references as an extension.
 
-``{"name": [["question", "image path…"], ["question"], …], …}``: a round is a question and, where it shows images, their
-paths, in one text with spaces between them, in a list, or one after the other. A path with spaces in it is found when
-it exists as it stands. A round may also be ``{"question": …, "images": …, "answer": …}``, which gives it a reference.
+``{"name": [["question", "image path…"], ["question"], …], …}``: a round is a question and the paths of the images that
+it shows: in one text, separated by spaces, in a list, or as further items. A path may contain spaces if such a file
+exists. A round may also be ``{"question": …, "images": …, "answer": …}``, where the answer is its reference.
 """
 
 import json
@@ -15,7 +15,7 @@ from blender.data.images import ImageStore
 from blender.data.images.files import is_remote
 from blender.data.sources.annotations import Annotations
 from blender.evaluate.conversations import EvalConversation, EvalData, Question
-from blender.evaluate.images import ImageFinder, open_finder, reader_of
+from blender.evaluate.images import ImageFinder, make_reader, open_finder
 
 _SHAPE = 'a file is {"name": [["question", "image path"], ["question"], …], …}'
 
@@ -25,8 +25,8 @@ def read_conversation_file(annotations: Annotations, name: str, images: str | No
 
     Args:
         annotations: The file.
-        name: What to call it.
-        images: Store of its images; by default its own folder, and then the folder that the program runs in.
+        name: Name of the data.
+        images: Image store; by default the file's folder, then the current folder.
         limit: Read only the first so many conversations.
 
     Raises:
@@ -52,28 +52,28 @@ def _loaded(annotations: Annotations) -> Mapping[str, Any]:
 
 
 def _unique(path: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
         raise EvaluationError(f"{path} has two entries named {twice!r}", "give every conversation a name of its own")
-    return made
+    return entries
 
 
 def _conversation(path: str, dataset: str, name: str, rounds: Any, finder: ImageFinder) -> EvalConversation:
     whose = f"{path}, conversation {name!r}"
     if not isinstance(rounds, list) or not rounds:
         raise EvaluationError(f"{whose} is no list of rounds", _SHAPE)
-    found: list[tuple[ImageStore, str]] = []
+    members: list[tuple[ImageStore, str]] = []
     questions = []
     for number, entry in enumerate(rounds, start=1):
         where = f"{whose}, round {number}"
         question, shown, answer = _parts(where, entry)
-        names = tuple(part for one in shown for part in _paths(one, finder))
-        first = len(found) + 1
-        found += [finder.require(each, where) for each in names]
-        questions.append(Question(tuple(range(first, len(found) + 1)), names, question, answer))
-    return EvalConversation(name, dataset, tuple(questions), reader_of(found))
+        names = tuple(path for text in shown for path in _paths(text, finder))
+        first = len(members) + 1
+        members += [finder.require(each, where) for each in names]
+        questions.append(Question(tuple(range(first, len(members) + 1)), names, question, answer))
+    return EvalConversation(name, dataset, tuple(questions), make_reader(members))
 
 
 def _parts(where: str, entry: Any) -> tuple[str, list[str], str | None]:
@@ -81,14 +81,14 @@ def _parts(where: str, entry: Any) -> tuple[str, list[str], str | None]:
     if isinstance(entry, str):
         entry = [entry]
     if isinstance(entry, list) and entry:
-        question, answer, shown = entry[0], None, [one for part in entry[1:] for one in _as_list(part)]
+        question, answer, shown = entry[0], None, [text for part in entry[1:] for text in _as_list(part)]
     elif isinstance(entry, dict) and set(entry) <= {"question", "images", "answer"}:
         question, answer, shown = entry.get("question"), entry.get("answer"), _as_list(entry.get("images"))
     else:
         raise EvaluationError(f'{where} is no ["question", "image path"]', _SHAPE)
     if not isinstance(question, str) or not question.strip():
         raise EvaluationError(f"{where} has no question", _SHAPE)
-    if not all(isinstance(one, str) for one in shown) or not isinstance(answer, str | None):
+    if not all(isinstance(text, str) for text in shown) or not isinstance(answer, str | None):
         raise EvaluationError(f"{where} has something else than texts beside its question", _SHAPE)
     return question, shown, answer
 
@@ -100,6 +100,6 @@ def _as_list(part: Any) -> list[Any]:
 
 
 def _paths(text: str, finder: ImageFinder) -> list[str]:
-    """Part a text into paths, unless it is one itself."""
+    """Split a text into paths, unless the whole text is a path."""
     whole = text.strip()
     return [whole] if whole and finder.has_exactly(whole) else whole.split()

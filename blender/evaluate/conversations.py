@@ -1,4 +1,4 @@
-"""What models are asked: conversations, with references where there are some."""
+"""The conversations that models are asked, with references where the data has them."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,15 +20,15 @@ class Question:
     question: str
     #: the right answer; None where the data has none
     reference: str | None = None
-    #: how an answer is found right or wrong by what was drawn
+    #: decides whether an answer is right; None where the question is not about drawn pictures
     check: DrawnCheck | None = None
-    #: instruction before the question; that of the first round stands in place of the template's own
+    #: instruction before the question; that of the first round replaces the template's own
     system: str = ""
 
 
 @dataclass(frozen=True)
 class EvalConversation:
-    """Rounds that are asked one after the other."""
+    """Questions that are asked one after the other."""
 
     #: unique among its data
     name: str
@@ -55,11 +55,11 @@ class EvalData:
     #: unique among what is evaluated together
     name: str
     conversations: tuple[EvalConversation, ...]
-    #: what people should know of it, such as records that cannot be asked
+    #: warnings for the reader, such as records that cannot be asked
     warnings: tuple[str, ...] = ()
 
     def fingerprints(self) -> dict[str, str]:
-        """Return, for each conversation, a hash of all that is asked and shown by name."""
+        """Return a hash of each conversation: of its texts and the names of its images."""
         return {each.name: _fingerprint(each.dataset, each.rounds) for each in self.conversations}
 
 

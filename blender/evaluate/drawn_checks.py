@@ -1,8 +1,8 @@
-"""Find answers about drawn pictures right or wrong, by what was drawn.
+"""Decide whether answers about drawn pictures are right, from what was drawn.
 
 The drawn corpus lists, in ``questions.json``, every question that can be checked, with its answer as data: a number, a
-colour, the number of an image, a list of changes. An answer in words is right when it *says* that value, whatever its
-wording. Where an answer could name several values, the one that it commits itself to counts:
+colour, the number of an image, a list of changes. An answer in words is right when it *says* that value, in whatever
+wording. Where an answer names several values, one of them counts:
 
 - yes or no: whichever comes first;
 - a number: the last one before a colon ("one and two make three: ..."); for several images, all of them in order;
@@ -10,8 +10,7 @@ wording. Where an answer could name several values, the one that it commits itse
 - a background: its words, and those of no other;
 - a difference: every change, each with colour, shape and place in one sentence; further changes cost nothing.
 
-Every reference of the corpus is right by these rules. Images are numbered as the sample shows them, which need not be
-as the record did.
+Every reference of the corpus is right by these rules. Images are numbered as in the sample, not as in the record.
 """
 
 import re
@@ -73,7 +72,7 @@ class DrawnQuestion(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class DrawnCheck:
-    """A question with a checkable answer, as it stands in a conversation."""
+    """A question with a checkable answer, as a conversation asks it."""
 
     record: DrawnQuestion
     #: the conversation's number of each of the record's images
@@ -81,11 +80,11 @@ class DrawnCheck:
 
     @property
     def kind(self) -> str:
-        """What accuracy is kept by: count, colour, place, difference, reference and so on."""
+        """The kind that accuracy is grouped by: count, colour, place, difference, reference and so on."""
         return self.record.kind
 
     def is_right(self, answer: str) -> bool:
-        """Say whether an answer says what is to be seen."""
+        """Tell whether an answer is right."""
         value, ask = self.record.value, str(self.record.query["ask"])
         plain = " ".join(answer.split())
         if ask in ("which", "most"):
@@ -157,7 +156,7 @@ def _first(answer: str, words: Iterable[str]) -> str | None:
 
 
 def _names_image(answer: str, number: int | None) -> bool:
-    """Say whether the first image that is named is this one; None for none of them."""
+    """Tell whether the first image that is named has this number; None for none of them."""
     found, shared = _IMAGE.search(answer), _SHARED.search(answer)
     if number is None or found is None or (shared and shared.start() < found.start()):
         return number is None and shared is not None
@@ -177,7 +176,7 @@ def _thing(answer: str, record: DrawnQuestion) -> bool:
 
 def _background(answer: str, record: DrawnQuestion) -> bool:
     named = {name for name in BACKDROPS if all(_position(answer, word) is not None for word in backdrop_key(name))}
-    # "grey" and "wall" are among the words of another one, too
+    # "grey" and "wall" are also among the words of another background
     return record.value in named and len(named) == 1
 
 
@@ -194,7 +193,7 @@ def _texts(sort: Mapping[str, Any]) -> list[str]:
 
 
 def _tells(answer: str, change: Mapping[str, Any]) -> bool:
-    """Say whether one sentence has everything that a change is told by."""
+    """Tell whether one sentence names all properties of a change."""
     wanted: set[str] = set()
     for end in ("before", "after"):
         thing = change.get(end)

@@ -1,7 +1,7 @@
-"""Find the images that a file of conversations names, and look at each before any model is opened.
+"""Find the images that a file of conversations names, and check each of them before any model is opened.
 
-Names come from strangers: they are looked up in stores, by the rules that blends go by, and nowhere else. A file is
-refused as a whole when one of its images is missing or damaged, since every model would be asked about nothing.
+Names come from strangers: they are looked up in image stores, by the same rules as in a blend, and nowhere else. A file
+is refused as a whole when one of its images is missing or damaged: the models would be asked about nothing.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,34 +19,34 @@ _HINT = "say where the images are with --images"
 
 @dataclass
 class ImageFinder:
-    """Looks for images in one place after the other."""
+    """Looks for images in one store after the other."""
 
     stores: Sequence[ImageStore]
     limits: ImageLimits = field(default_factory=ImageLimits)
-    #: what was found out about each member: why it cannot be used, or None
-    _looked_at: dict[tuple[int, str], str | None] = field(default_factory=dict)
+    #: the fault of each member that was checked, or None
+    _faults: dict[tuple[int, str], str | None] = field(default_factory=dict)
 
     def has_exactly(self, name: str) -> bool:
-        """Say whether there is an image of this very path; a store finds one under many another spelling, too."""
+        """Tell whether an image has exactly this path; a store also finds it under other spellings."""
         found = self._find(name)
         return found is not None and self.stores[found[0]].name_of(found[1]) == plain_path(name)
 
     def require(self, name: str, whose: str) -> tuple[ImageStore, str]:
-        """Return where an image is: its store, and what the store calls it.
+        """Return the store of an image, and its name in the store.
 
         Args:
             name: As the file has it.
-            whose: Which file, conversation and round, for the error.
+            whose: The file, conversation and round that names it, for the error.
 
         Raises:
-            EvaluationError: It is missing, damaged, or may not be looked up.
+            EvaluationError: It is missing or damaged, or its name is refused.
         """
         found = self._find(name)
         if found is None:
             refusals = [refusal for store in self.stores if (refusal := store.refusal(name))]
-            places = " or ".join(store.location for store in self.stores)
+            locations = " or ".join(store.location for store in self.stores)
             raise EvaluationError(
-                f"{whose}: {refusals[0] if refusals else f'there is no image {name} in {places}'}", _HINT
+                f"{whose}: {refusals[0] if refusals else f'there is no image {name} in {locations}'}", _HINT
             )
         number, member = found
         fault = self._look(number, member)
@@ -63,21 +63,21 @@ class ImageFinder:
         return None
 
     def _look(self, number: int, member: str) -> str | None:
-        if (number, member) not in self._looked_at:
-            self._looked_at[number, member] = survey_image(self.stores[number], member, self.limits).detail
-        return self._looked_at[number, member]
+        if (number, member) not in self._faults:
+            self._faults[number, member] = survey_image(self.stores[number], member, self.limits).detail
+        return self._faults[number, member]
 
 
-def open_finder(places: Sequence[str | Path]) -> ImageFinder:
-    """Open the places where images are looked for; those that are no folder are left out, but not all of them.
+def open_finder(locations: Sequence[str | Path]) -> ImageFinder:
+    """Open the image stores to look in; locations that cannot be opened are skipped, as long as one can.
 
     Raises:
         EvaluationError: None of them can be opened.
     """
     stores, faults = list[ImageStore](), list[str]()
-    for place in dict.fromkeys(map(str, places)):
+    for location in dict.fromkeys(map(str, locations)):
         try:
-            stores.append(open_store("images", place))
+            stores.append(open_store("images", location))
         except StoreError as error:
             faults.append(error.message)
     if not stores:
@@ -85,10 +85,10 @@ def open_finder(places: Sequence[str | Path]) -> ImageFinder:
     return ImageFinder(stores)
 
 
-def reader_of(found: Sequence[tuple[ImageStore, str]]) -> Callable[[], tuple[bytes, ...]]:
-    """Return what reads images, in order."""
-    return partial(_read_all, tuple(found))
+def make_reader(members: Sequence[tuple[ImageStore, str]]) -> Callable[[], tuple[bytes, ...]]:
+    """Return a function that reads images, in order."""
+    return partial(_read_all, tuple(members))
 
 
-def _read_all(found: tuple[tuple[ImageStore, str], ...]) -> tuple[bytes, ...]:
-    return tuple(store.read(member) for store, member in found)
+def _read_all(members: tuple[tuple[ImageStore, str], ...]) -> tuple[bytes, ...]:
+    return tuple(store.read(member) for store, member in members)

@@ -1,10 +1,10 @@
-"""How like its reference an answer is.
+"""Similarity of answers to their references.
 
 Scores of single answers: exact match, contained match, token F1 (after SQuAD's normalisation, with VQA's number words)
 and ROUGE-L (``rouge-score``). Scores of many answers together: BLEU (``sacrebleu``, its own tokenisation) and CIDEr-D
 (``pycocoevalcap``). CIDEr's usual tokeniser is a Java program; ours is the normalisation of the other scores, so
-figures are not to be compared with those of captioning papers. A library that is not installed is told, not passed
-over.
+figures are not to be compared with those of captioning papers. A missing library is
+reported, not passed over in silence.
 """
 
 import importlib.util
@@ -40,7 +40,7 @@ def missing_libraries() -> dict[str, str]:
 def normalise(text: str) -> list[str]:
     """Return the words of a text: lower case, without punctuation and articles, number words as digits."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    # an apostrophe joins, other marks part
+    # an apostrophe joins two parts of a word, other punctuation separates words
     joined = re.sub(r"(?<=\w)['\u2019](?=\w)", "", plain).translate(_PUNCTUATION)
     words = re.findall(r"\w+", joined)
     return [_DIGITS.get(word, word) for word in words if word not in _ARTICLES]
@@ -50,14 +50,14 @@ def score_answer(answer: str, reference: str) -> dict[str, float]:
     """Return the scores of one answer, each from 0 to 1.
 
     Args:
-        answer: What a model said.
+        answer: The answer of a model.
         reference: The right answer.
     """
-    said, wanted = normalise(answer), normalise(reference)
+    given, wanted = normalise(answer), normalise(reference)
     scores = {
-        "exact": float(said == wanted),
-        "contained": float(_contains(said, wanted)),
-        "f1": token_f1(said, wanted),
+        "exact": float(given == wanted),
+        "contained": float(_contains(given, wanted)),
+        "f1": token_f1(given, wanted),
     }
     rouge = _rouge_scorer()
     if rouge is not None:
@@ -65,18 +65,18 @@ def score_answer(answer: str, reference: str) -> dict[str, float]:
     return scores
 
 
-def token_f1(said: Sequence[str], wanted: Sequence[str]) -> float:
+def token_f1(given: Sequence[str], wanted: Sequence[str]) -> float:
     """Return the harmonic mean of precision and recall over words, repeats counted (SQuAD, arXiv 1606.05250)."""
-    if not said or not wanted:
-        return float(said == wanted)
-    common = sum((Counter(said) & Counter(wanted)).values())
-    return round(2 * common / (len(said) + len(wanted)), 6)
+    if not given or not wanted:
+        return float(given == wanted)
+    common = sum((Counter(given) & Counter(wanted)).values())
+    return round(2 * common / (len(given) + len(wanted)), 6)
 
 
-def _contains(said: Sequence[str], wanted: Sequence[str]) -> bool:
-    """Say whether an answer holds the reference's words, in a row."""
+def _contains(given: Sequence[str], wanted: Sequence[str]) -> bool:
+    """Tell whether an answer contains the words of the reference, one after the other."""
     size = len(wanted)
-    return any(list(said[start : start + size]) == list(wanted) for start in range(len(said) - size + 1)) and size > 0
+    return any(list(given[start : start + size]) == list(wanted) for start in range(len(given) - size + 1)) and size > 0
 
 
 @cache
@@ -100,14 +100,14 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> float | None:
 def cider(answers: Sequence[str], references: Sequence[str]) -> list[float] | None:
     """Return the CIDEr-D of each answer, from 0 to 10; None without pycocoevalcap.
 
-    How rare a word is, is taken from all references; of a single one, nothing is rare, and its score is 0.
+    The rarity of words is taken from all references; with a single reference no word is rare, and the score is 0.
     """
     if importlib.util.find_spec("pycocoevalcap") is None:
         return None
     from pycocoevalcap.cider.cider import Cider  # type: ignore[import-untyped]
 
     wanted = {number: [" ".join(normalise(text))] for number, text in enumerate(references)}
-    said = {number: [" ".join(normalise(text))] for number, text in enumerate(answers)}
+    given = {number: [" ".join(normalise(text))] for number, text in enumerate(answers)}
     if not wanted:
         return []
-    return [round(float(score), 6) for score in Cider().compute_score(wanted, said)[1]]
+    return [round(float(score), 6) for score in Cider().compute_score(wanted, given)[1]]

@@ -1,4 +1,4 @@
-"""Models that are to be asked, before any of them is opened."""
+"""The models to ask, before any of them is opened."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ class ModelFolder:
 
 
 def name_models(folders: Sequence[Path]) -> list[ModelFolder]:
-    """Name models by the ends of their folders' paths that tell them apart.
+    """Name models by the shortest ends of their folders' paths that differ.
 
     Raises:
-        EvaluationError: A folder is named twice, or is none.
+        EvaluationError: A folder is named twice, or does not exist.
     """
     paths = [folder.resolve() for folder in folders]
     for folder, path in zip(folders, paths, strict=True):

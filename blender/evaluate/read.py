@@ -1,4 +1,4 @@
-"""From what a person names to conversations: a file, SparklesEval's dialogues, or the eval split of a blend."""
+"""Read the conversations to ask: from a conversation file, SparklesEval's dialogues, or a split of a blend."""
 
 import itertools
 from collections import Counter
@@ -18,26 +18,26 @@ from blender.data.sources.sparkles import read_sparkles
 from blender.evaluate.conversation_file import read_conversation_file
 from blender.evaluate.conversations import EvalConversation, EvalData, Question
 from blender.evaluate.drawn_checks import DrawnCheck, DrawnQuestion, QuestionKey, find_questions, read_questions
-from blender.evaluate.images import ImageFinder, open_finder, reader_of
+from blender.evaluate.images import ImageFinder, make_reader, open_finder
 from blender.shards.reader import Blend, open_blend
 
 
 def read_data(
-    place: str,
+    location: str,
     *,
     images: str | None = None,
     split: str = "eval",
     questions: Path | None = None,
     limit: int | None = None,
 ) -> EvalData:
-    """Read what models are to be asked.
+    """Read the conversations that models will be asked.
 
     Args:
-        place: A conversation file, a file of Sparkles dialogues, or the folder of a blend.
+        location: A conversation file, a file of Sparkles dialogues, or the folder of a blend.
         images: Store of a file's images: a folder, .zip, .tar, .parquet or base64 .json.
         split: Which split of a blend.
-        questions: ``questions.json`` of a drawn corpus, for a blend of it; by default that of the corpus the blend says
-            it was made of.
+        questions: ``questions.json`` of a drawn corpus, for a blend of it; by default that of the corpus
+            that the blend names as its source.
         limit: Read only the first so many conversations.
 
     Raises:
@@ -45,11 +45,11 @@ def read_data(
         SourceError: The file is no JSON.
         ShardError: The folder is no finished blend.
     """
-    if not is_remote(place) and Path(place).is_dir():
-        return _read_blend(open_blend(place), split, questions, limit)
-    annotations = open_annotations(place, "sparkles")
-    name = Path(place).name.removesuffix(".gz").partition(".")[0]
-    if annotations.data.lstrip()[:1] == b"{" and not place.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+    if not is_remote(location) and Path(location).is_dir():
+        return _read_blend(open_blend(location), split, questions, limit)
+    annotations = open_annotations(location, "sparkles")
+    name = Path(location).name.removesuffix(".gz").partition(".")[0]
+    if annotations.data.lstrip()[:1] == b"{" and not location.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
         return read_conversation_file(annotations, name, images, limit)
     return _read_dialogues(annotations, name, images, limit)
 
@@ -74,7 +74,7 @@ def _read_dialogues(annotations: Annotations, name: str, images: str | None, lim
 
 
 def _own_names(annotations: Annotations) -> Iterator[str | None]:
-    """Yield what dialogues are called by themselves, for ever; what is wrong with a file its reader says."""
+    """Yield the names in the file, then None for ever; the reader reports what is wrong with the file."""
     try:
         named = msgspec.json.decode(annotations.data, type=list[_Named])
     except msgspec.MsgspecError:
@@ -87,14 +87,14 @@ def _dialogue(
     path: str, dataset: str, name: str, record: records.Conversation, finder: ImageFinder
 ) -> EvalConversation:
     whose = f"{path}, dialogue {name}"
-    found = [finder.require(each, whose) for each in record.images]
+    members = [finder.require(each, whose) for each in record.images]
     rounds = [
         Question(
             tuple(turn.images), tuple(record.images[number - 1] for number in turn.images), turn.question, turn.answer
         )
         for turn in record.turns
     ]
-    return EvalConversation(name, dataset, tuple(rounds), reader_of(found))
+    return EvalConversation(name, dataset, tuple(rounds), make_reader(members))
 
 
 def _uniquely_named(conversations: Sequence[EvalConversation]) -> tuple[EvalConversation, ...]:
@@ -128,9 +128,9 @@ def _sample(blend: Blend, row: int, drawn: Mapping[QuestionKey, DrawnQuestion]) 
     for turn in sample.turns:
         shown = tuple(names[number - 1] for number in turn.images)
         _, file, record = sample.sources[turn.source].split("/", 2)
-        place = file, record, uses[turn.source]
+        key = file, record, uses[turn.source]
         uses[turn.source] += 1
-        check = _check(drawn.get(place), turn.answer, names)
+        check = _check(drawn.get(key), turn.answer, names)
         rounds.append(Question(tuple(turn.images), shown, turn.question, turn.answer, check, turn.system))
     return EvalConversation(sample.key, sample.dataset, tuple(rounds), partial(_read_images, blend, row))
 
@@ -140,7 +140,7 @@ def _read_images(blend: Blend, row: int) -> tuple[bytes, ...]:
 
 
 def _check(question: DrawnQuestion | None, reference: str, names: Sequence[str]) -> DrawnCheck | None:
-    """Return how answers are checked; a list that calls the reference itself wrong is of another corpus."""
+    """Return the check of an answer; a list by which the reference itself is wrong belongs to another corpus."""
     if question is None or not set(question.images) <= set(names):
         return None
     check = DrawnCheck(question, tuple(names.index(name) + 1 for name in question.images))

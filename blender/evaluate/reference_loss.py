@@ -1,6 +1,6 @@
-"""How surprised a model is by the right answers: the loss of training, round by round.
+"""The loss of a model on the right answers, round by round, computed as in training.
 
-The whole conversation is given, as in training, so this does not depend on what the model itself would have said.
+The model sees the whole conversation with its references, so the loss does not depend on the model's own answers.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ class ReferenceLoss:
 def reference_losses(
     loaded: LoadedModel, conversation: EvalConversation, images: tuple[bytes, ...]
 ) -> list[ReferenceLoss]:
-    """Return the loss of each round's reference; of the first rounds alone, where the model has no room for all.
+    """Return the loss of each round's reference; only of the first rounds where the model has no room for all.
 
     Args:
         loaded: The model.
-        conversation: One with a reference for every round.
-        images: Files of its images.
+        conversation: A conversation with a reference for every round.
+        images: The bytes of its image files.
 
     Raises:
         SessionError: An image cannot be read.
@@ -52,9 +52,9 @@ def reference_losses(
     pixels = torch.from_numpy(np.stack(decoded)).to(device) if decoded else None
     with torch.inference_mode():
         image_index = torch.from_numpy(text.image_index.astype(np.int64))[None]
-        made = loaded.model(ids.to(device), image_index=image_index, pixels=pixels, labels=labels)
-    losses, places = made.token_losses.double().cpu().numpy(), made.trained[:, 1].cpu().numpy()
-    which = np.searchsorted(text.turn_ends, places, side="right")
+        output = loaded.model(ids.to(device), image_index=image_index, pixels=pixels, labels=labels)
+    losses, positions = output.token_losses.double().cpu().numpy(), output.trained[:, 1].cpu().numpy()
+    which = np.searchsorted(text.turn_ends, positions, side="right")
     return [
         ReferenceLoss(round(float(losses[which == number].sum()), 6), int((which == number).sum()))
         for number in range(len(text.turn_ends))

@@ -1,7 +1,8 @@
-"""Answers on disk: one line of ``results.jsonl`` for each, written as soon as its conversation is done.
+"""Answers on disk: a line of ``results.jsonl`` for each, written as soon as its conversation is done.
 
-``run.json`` says what was asked of whom. A run that was interrupted goes on where it stopped; one with other questions,
-other options or another model of the same name is refused, since its answers would stand beside others of another kind.
+``run.json`` lists the models, the questions and the options. An interrupted evaluation resumes. One with other
+questions, other options or another model of the same name is refused: its answers could not be compared with those that
+are in the folder.
 """
 
 import csv
@@ -25,7 +26,7 @@ RESULTS = "results.jsonl"
 RUN = "run.json"
 #: the published evaluation's columns come first
 _PUBLISHED = ("test_name", "image_path", "question", "answer")
-#: what a formula begins with in some spreadsheet
+#: how a formula begins in some spreadsheet
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _OWN = (
     ("model", "data", "dataset", "round", "num_images", "reference", "kind", "correct")
@@ -74,18 +75,18 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class EvalRun(Struct, frozen=True):
-    """What a folder of results is of."""
+    """The models, questions and options of an evaluation."""
 
-    #: what every answer depends on
+    #: options that every answer depends on
     options: dict[str, Any]
-    #: by model, by data and conversation: what it was
+    #: fingerprints of the models, and of the conversations of each data
     models: dict[str, str]
     conversations: dict[str, dict[str, str]]
     version: int = 1
 
 
 def _is_evaluation(path: Path) -> bool:
-    """Tell whether a folder holds an evaluation, by what was asked or by the first answer."""
+    """Recognise the folder of an evaluation by its ``run.json`` or by its first answer."""
     try:
         msgspec.json.decode((path / RUN).read_bytes(), type=EvalRun)
         return True
@@ -113,8 +114,8 @@ class ResultsFile:
     """Appends results, a conversation at a time.
 
     Args:
-        folder: Of the evaluation, which is held.
-        run: What is to be evaluated.
+        folder: The evaluation's folder, which is held.
+        run: What will be evaluated.
 
     Raises:
         EvaluationError: The folder holds results of something else.
@@ -139,7 +140,7 @@ class ResultsFile:
 
     @property
     def done(self) -> set[tuple[str, str, str]]:
-        """Model, data and conversation of what need not be asked any more."""
+        """Model, data and conversation of everything that was asked already."""
         return {result.of for result in self.results}
 
     def append(self, results: Sequence[Result]) -> None:
@@ -154,9 +155,9 @@ class ResultsFile:
 
 
 def fingerprint_of(folder: Path) -> str:
-    """Tell a model's folder from others, and from itself after more training, without reading all of it.
+    """Return a hash that changes when the model in a folder changes, without reading all of its weights.
 
-    Of every file of weights some pieces are read, evenly spaced; of other files, all.
+    Of every file of weights some evenly spaced pieces are read; other files are read whole.
     """
     state = hashlib.sha256()
     for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja")):
@@ -171,7 +172,7 @@ def fingerprint_of(folder: Path) -> str:
 
 
 def _merged(folder: Path, run: EvalRun) -> EvalRun:
-    """Return what the folder will be of: what it is of already, and this run."""
+    """Add a run to the one that the folder holds."""
     try:
         earlier = msgspec.json.decode((folder / RUN).read_bytes(), type=EvalRun)
     except FileNotFoundError:
@@ -209,7 +210,7 @@ def _difference(earlier: EvalRun, run: EvalRun) -> str | None:
 
 
 def _recover(path: Path) -> list[Result]:
-    """Read what is done; a conversation that a crash left half-written is cut off."""
+    """Read the answers; a conversation that a crash left incomplete is removed from the file."""
     if not path.exists():
         return []
     results, waiting = list[Result](), list[Result]()
@@ -230,7 +231,7 @@ def _recover(path: Path) -> list[Result]:
 
 
 def write_result(path: Path, pieces: Iterable[bytes]) -> None:
-    """Write a file of an evaluation's folder whole.
+    """Write a file into the folder of an evaluation, whole or not at all.
 
     Raises:
         FolderError: It cannot be written.
@@ -242,15 +243,15 @@ def write_result(path: Path, pieces: Iterable[bytes]) -> None:
 
 
 def _inert(cell: object) -> object:
-    """Return a cell that no spreadsheet computes; an answer may begin like a formula, and come from anywhere."""
+    """Return a cell that no spreadsheet takes for a formula; answers come from anywhere."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 
 def write_csv(path: Path, results: Iterable[Result]) -> None:
     """Write a table of all answers; the published evaluation's four columns come first.
 
-    Images of a round stand in one column with spaces between, as in its files; a round without any has none. A text
-    that a spreadsheet would take for a formula has an apostrophe before it; ``results.jsonl`` has it as it is.
+    The images of a round are in one column, separated by spaces, as in the published files. A text that a spreadsheet
+    would take for a formula gets an apostrophe before it; ``results.jsonl`` has it unchanged.
     """
     text = io.StringIO()
     writer = csv.writer(text)

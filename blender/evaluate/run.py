@@ -1,7 +1,7 @@
-"""An evaluation: every model is asked every conversation, and everything is written down.
+"""An evaluation: every model is asked every conversation; answers, figures and a page are written.
 
-Models are opened one after the other, so that only one has to fit into memory. What is on disk already is not asked
-again; a model of which nothing is left to ask is not even opened.
+Models are opened one after the other, so that only one has to fit into memory. Conversations whose answers are on disk
+are not asked again; a model with nothing left to ask is not opened.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,12 +30,12 @@ NUM_SHOWN = 300
 
 
 def evaluate(
-    places: Sequence[ModelFolder],
+    models: Sequence[ModelFolder],
     data: Sequence[EvalData],
     out: Path,
     options: AskOptions,
     *,
-    open_place: Callable[[ModelFolder], LoadedModel],
+    open_folder: Callable[[ModelFolder], LoadedModel],
     tell: Tell | None = None,
     overwrite: bool = False,
     num_shown: int = NUM_SHOWN,
@@ -43,13 +43,13 @@ def evaluate(
     """Ask models, and write ``results.jsonl``, ``results.csv``, ``summary.json`` and ``table.html``.
 
     Args:
-        places: The models.
+        models: The models.
         data: What to ask them.
-        out: Folder to write to; what another run of the same left there is gone on with.
+        out: Folder to write to; an interrupted evaluation in it is resumed.
         options: How to ask.
-        open_place: Opens a model.
-        tell: Called as it goes on.
-        overwrite: Begin anew.
+        open_folder: Opens a model.
+        tell: Called with progress.
+        overwrite: Delete the answers of an earlier evaluation first.
         num_shown: Conversations to show in the page at most.
 
     Raises:
@@ -63,17 +63,17 @@ def evaluate(
         data = [swap_images(each) for each in data]
     run = EvalRun(
         _plain(options),
-        {place.name: fingerprint_of(place.folder) for place in places},
+        {model.name: fingerprint_of(model.folder) for model in models},
         {each.name: each.fingerprints() for each in data},
     )
     with hold_folder(out, EVALUATION) as folder, full_disk_told(out):
         if overwrite:
             folder.clear()
         with ResultsFile(out, run) as file:
-            for place in places:
-                _ask_model(place, data, options, file, open_place, tell or (lambda station, done, total: None))
-            results = _in_order(file.results, places, data)
-        return _write(out, places, data, results, options, num_shown)
+            for model in models:
+                _ask_model(model, data, options, file, open_folder, tell or (lambda station, done, total: None))
+            results = _in_order(file.results, models, data)
+        return _write(out, models, data, results, options, num_shown)
 
 
 def _check(data: Sequence[EvalData], options: AskOptions) -> None:
@@ -84,52 +84,54 @@ def _check(data: Sequence[EvalData], options: AskOptions) -> None:
     if options.teacher_forced:
         bare = next((c for each in data for c in each.conversations if not c.has_references), None)
         if bare:
-            told = f"conversation {bare.name} of {bare.dataset} has a round without an answer to put into the history"
-            raise EvaluationError(told, "leave out --teacher-forced, or give its rounds answers")
+            message = (
+                f"conversation {bare.name} of {bare.dataset} has a round without an answer to put into the history"
+            )
+            raise EvaluationError(message, "leave out --teacher-forced, or give its rounds answers")
 
 
 def _plain(options: AskOptions) -> dict[str, Any]:
-    """Return what answers depend on; how many are asked at once they do not."""
+    """Return the options that answers depend on, which the number asked at once is not."""
     plain = asdict(options)
     plain.pop("batch_size")
     return {**plain, "sampling": {**plain["sampling"], "stop": list(options.sampling.stop)}}
 
 
 def _ask_model(
-    place: ModelFolder,
+    model: ModelFolder,
     data: Sequence[EvalData],
     options: AskOptions,
     file: ResultsFile,
-    open_place: Callable[[ModelFolder], LoadedModel],
+    open_folder: Callable[[ModelFolder], LoadedModel],
     tell: Tell,
 ) -> None:
     finished = file.done
-    left = [[c for c in each.conversations if (place.name, each.name, c.name) not in finished] for each in data]
+    left = [[c for c in each.conversations if (model.name, each.name, c.name) not in finished] for each in data]
     total = sum(len(each.conversations) for each in data)
     done = total - sum(map(len, left))
-    tell(place.name, done, total)
+    tell(model.name, done, total)
     if done == total:
         return
-    loaded = open_place(place)
+    loaded = open_folder(model)
     for each, conversations in zip(data, left, strict=True):
         for results in ask_all(loaded, each.name, conversations, options):
             file.append(results)
             done += 1
-            tell(place.name, done, total)
+            tell(model.name, done, total)
 
 
-def _in_order(results: Sequence[Result], places: Sequence[ModelFolder], data: Sequence[EvalData]) -> list[Result]:
-    """Return what was asked for now, by conversation, round and model."""
-    models = {place.name: number for number, place in enumerate(places)}
+def _in_order(results: Sequence[Result], models: Sequence[ModelFolder], data: Sequence[EvalData]) -> list[Result]:
+    """Return the results of these models and data, by conversation, round and model."""
+    order = {model.name: number for number, model in enumerate(models)}
     pairs = [(each.name, conversation.name) for each in data for conversation in each.conversations]
     rank = {pair: number for number, pair in enumerate(pairs)}
-    chosen = [r for r in results if r.model in models and (r.data, r.conversation) in rank]
-    return sorted(chosen, key=lambda r: (rank[r.data, r.conversation], r.round, models[r.model]))
+    chosen = [r for r in results if r.model in order and (r.data, r.conversation) in rank]
+    return sorted(chosen, key=lambda r: (rank[r.data, r.conversation], r.round, order[r.model]))
 
 
 def _write(
     out: Path,
-    places: Sequence[ModelFolder],
+    models: Sequence[ModelFolder],
     data: Sequence[EvalData],
     results: Sequence[Result],
     options: AskOptions,
@@ -139,8 +141,8 @@ def _write(
     if options.teacher_forced:
         notes.append("Teacher-forced: each question was asked after the right answers to those before it.")
     if options.swap_images:
-        notes.append("Images swapped: each question was asked of other images than it is about.")
-    summary = summarise([place.name for place in places], [each.name for each in data], results, notes)
+        notes.append("Images swapped: each question was asked about other images than its own.")
+    summary = summarise([model.name for model in models], [each.name for each in data], results, notes)
     conversations: dict[tuple[str, str], EvalConversation] = {
         (each.name, conversation.name): conversation for each in data for conversation in each.conversations
     }

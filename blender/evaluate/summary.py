@@ -1,6 +1,6 @@
 """Figures of answers: overall, and by kind of question, dataset, number of images and round, model by model.
 
-Every figure is a mean over the answers that it can be told of. A question that a model could not be asked counts as
+Every figure is a mean over the answers that it is defined for. A question that a model could not be asked counts as
 wrong where its answer could have been checked, so that a model gains nothing by refusing.
 """
 
@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from blender.core.counting import counted
 from blender.evaluate.metrics import bleu, cider, missing_libraries
 from blender.evaluate.results import Result
 
@@ -52,12 +53,12 @@ class Group(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """What an evaluation found."""
+    """The figures of an evaluation."""
 
     models: list[str]
     data: list[str]
     groups: list[Group]
-    #: what was not computed, and why; what could not be asked; how figures are to be read
+    #: what was not computed and why, what could not be asked, how to read the figures
     notes: list[str]
 
 
@@ -78,13 +79,13 @@ def summarise(models: Sequence[str], data: Sequence[str], results: Sequence[Resu
         models: Names, in order.
         data: Names of what was asked.
         results: All answers of these models to these data.
-        notes: What else there is to be told.
+        notes: Further notes for the reader.
     """
     rare = {model: _rarities([result for result in results if result.model == model]) for model in models}
     groups = []
     for by, key in _GROUPINGS.items():
         values = {value for result in results if (value := key(result)) is not None}
-        for value in sorted(values, key=lambda one: (isinstance(one, str), one)):
+        for value in sorted(values, key=lambda value: (isinstance(value, str), value)):
             chosen = [result for result in results if key(result) == value]
             figures = {model: _figures([r for r in chosen if r.model == model], rare[model]) for model in models}
             groups.append(Group(by, str(value), figures))
@@ -93,13 +94,13 @@ def summarise(models: Sequence[str], data: Sequence[str], results: Sequence[Resu
 
 
 def _rarities(results: Sequence[Result]) -> dict[tuple[str, str, int], float]:
-    """Return the CIDEr of each answer; how rare a word is, is taken from all references."""
+    """Return the CIDEr of each answer; the rarity of words is taken from all references."""
     scored = [result for result in results if result.reference is not None]
     scores = cider([result.answer for result in scored], [result.reference or "" for result in scored])
-    return {_place(result): score for result, score in zip(scored, scores or [], strict=False)}
+    return {_key(result): score for result, score in zip(scored, scores or [], strict=False)}
 
 
-def _place(result: Result) -> tuple[str, str, int]:
+def _key(result: Result) -> tuple[str, str, int]:
     return result.data, result.conversation, result.round
 
 
@@ -117,7 +118,7 @@ def _figures(results: Sequence[Result], rare: dict[tuple[str, str, int], float])
             name: _mean([_score(result, name) for result in scored]) for name in ("exact", "contained", "f1", "rouge_l")
         },
         bleu=bleu(answers, references) if scored else None,
-        cider=_mean([rare.get(_place(result)) for result in scored]),
+        cider=_mean([rare.get(_key(result)) for result in scored]),
         loss=loss,
         perplexity=None if loss is None else math.exp(min(loss, 700.0)),
         checked=len(checked),
@@ -141,8 +142,8 @@ def _gaps(results: Sequence[Result]) -> list[str]:
     known = sum(result.loss is not None for result in scored)
     if known in (0, len(scored)):
         return []
-    told = f"the loss is told of {known:,} of {len(scored):,} references"
-    return [f"{told}: the others are beyond a model's length, or in conversations that lack a reference"]
+    computed = f"the loss is computed for {known:,} of {counted(len(scored), 'reference')}"
+    return [f"{computed}: the others are beyond a model's length, or in conversations that lack a reference"]
 
 
 def _failures(results: Sequence[Result]) -> list[str]:
@@ -150,8 +151,8 @@ def _failures(results: Sequence[Result]) -> list[str]:
     if not failed:
         return []
     first = failed[0]
-    told = f"{first.data}, {first.conversation}, round {first.round}, {first.model}: {first.error}"
-    return [f"{len(failed):,} of {len(results):,} questions could not be asked; the first is {told}"]
+    example = f"{first.data}, {first.conversation}, round {first.round}, {first.model}: {first.error}"
+    return [f"{len(failed):,} of {counted(len(results), 'question')} could not be asked; the first is {example}"]
 
 
 def encode_summary(summary: Summary) -> bytes:

@@ -22,7 +22,7 @@ def page(models, drawn, tmp_path_factory):
     options = AskOptions(Sampling(max_new_tokens=8))
     evaluate(
         name_models(models), data, root / "out", options,
-        open_place=lambda place: open_model(place.folder, name=place.name, device="cpu"), num_shown=5,
+        open_folder=lambda model: open_model(model.folder, name=model.name, device="cpu"), num_shown=5,
     )  # fmt: skip
     return root / "out" / "table.html"
 

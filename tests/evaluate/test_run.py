@@ -22,13 +22,13 @@ from tests.evaluate.conftest import NASTY, write
 SHORT = Sampling(max_new_tokens=8)
 
 
-def open_place(place):
-    return open_model(place.folder, name=place.name, device="cpu")
+def open_folder(model):
+    return open_model(model.folder, name=model.name, device="cpu")
 
 
-def run(folders, data, out, *, opening=open_place, overwrite=False, **options):
+def run(folders, data, out, *, opening=open_folder, overwrite=False, **options):
     asked = AskOptions(**{"sampling": SHORT, **options})
-    return evaluate(name_models(folders), data, out, asked, open_place=opening, overwrite=overwrite)
+    return evaluate(name_models(folders), data, out, asked, open_folder=opening, overwrite=overwrite)
 
 
 def lines(out):
@@ -128,7 +128,7 @@ def test_what_was_interrupted_goes_on_where_it_stopped(done, models, blend, tmp_
 
     def opening(place):
         asked.append(place.name)
-        return open_place(place)
+        return open_folder(place)
 
     run(models, [blend], tmp_path, opening=opening)
     assert (tmp_path / "results.jsonl").read_bytes() == (done[0] / "results.jsonl").read_bytes()
@@ -204,7 +204,7 @@ def test_two_evaluations_never_write_into_one_folder(models, blend, tmp_path):
     def opening(place):
         with pytest.raises(FolderError, match="another evaluation is being written into .* right now"):
             run(models[:1], [blend], tmp_path / "out")
-        return open_place(place)
+        return open_folder(place)
 
     run(models[:1], [blend], tmp_path / "out", opening=opening)
     asked = [(line["conversation"], line["round"]) for line in lines(tmp_path / "out")]

@@ -17,8 +17,8 @@ from blender.serve.session import Session
 SHORT = Sampling(max_new_tokens=4)
 
 
-def open_place(place):
-    return open_model(place.folder, name=place.name, device="cpu")
+def open_folder(model):
+    return open_model(model.folder, name=model.name, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_too_few_other_images_are_told(drawn):
 
 def test_models_are_shown_them_and_results_say_so(data, models, tmp_path):
     asked = AskOptions(sampling=SHORT, swap_images=True, loss=False)
-    summary = evaluate(name_models(models[:1]), [data], tmp_path, asked, open_place=open_place)
+    summary = evaluate(name_models(models[:1]), [data], tmp_path, asked, open_folder=open_folder)
     assert any("Images swapped" in note for note in summary.notes)
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
     first, session = swap_images(data).conversations[0], Session(open_model(models[0], device="cpu"))
@@ -65,4 +65,4 @@ def test_models_are_shown_them_and_results_say_so(data, models, tmp_path):
         shown = [images[number - 1] for number in question.images]
         assert session.ask(question.question, shown, sampling=SHORT).text == line["answer"]
     with pytest.raises(EvaluationError, match="swap_images was True and is False"):
-        evaluate(name_models(models[:1]), [data], tmp_path, replace(asked, swap_images=False), open_place=open_place)
+        evaluate(name_models(models[:1]), [data], tmp_path, replace(asked, swap_images=False), open_folder=open_folder)
