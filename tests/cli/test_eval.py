@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests import corpora
-from tests.cli.test_commands import run
+from tests.cli.in_process import run
 from tests.serve.tiny_models import save_model
 
 

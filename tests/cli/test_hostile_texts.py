@@ -6,7 +6,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.cli.test_commands import run
+from tests.cli.in_process import run
+from tests.serve.tiny_models import save_model
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202edlrow\u2066[bold]x[/] :smile:"
 SHOWN = "\\x1b]0;owned\\x07\\x1b[2J\\x9b31m\\u202edlrow\\u2066[bold]x[/] :smile:"
@@ -64,6 +65,25 @@ def test_samples_records_and_findings_show_it(blend):
     assert "dlrow" in harmless(*run("inspect", blend, "--grep", "dlrow"))
     harmless(*run("lint", blend, code=0))
     harmless(*run("verify", blend))
+
+
+def test_differences_show_it(recipe, blend, tmp_path):
+    run("blend", recipe, "--out", tmp_path / "other", "--set", "template=plain", "--set", f"name=n{EVIL}")
+    printed = harmless(*run("diff", blend, tmp_path / "other", "--show", 2, code=1)).replace("\n", "")
+    assert SHOWN in printed
+    assert "n\\x1b]0;owned" in printed
+
+
+def test_an_evaluation_shows_it(recipe, tmp_path):
+    model = save_model(tmp_path / "model")
+    questions = {f"talk{EVIL}": [[f"What is {EVIL}?", str(recipe.parent / "images" / NAME)], ["Well?" * 900]]}
+    (tmp_path / "talk.json").write_text(json.dumps(questions))
+    out, err = run(
+        "eval", model, "--data", tmp_path / "talk.json", "--out", tmp_path / "out", "--device", "cpu", code=1
+    )
+    assert f"talk{SHOWN}" in harmless(out, err).replace("\n", "")
+    page = harmless((tmp_path / "out" / "table.html").read_text())
+    assert f"What is {SHOWN}?" in page
 
 
 def texts(value):

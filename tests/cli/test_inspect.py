@@ -9,7 +9,7 @@ import urllib.request
 import pytest
 
 from tests import corpora
-from tests.cli.test_commands import run
+from tests.cli.in_process import run
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from blender.cli import main
 from tests import corpora
-from tests.cli.test_commands import run
+from tests.cli.in_process import run
 
 
 @pytest.fixture(scope="module")

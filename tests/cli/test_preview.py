@@ -6,7 +6,7 @@ import pytest
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig
 
 from tests import corpora
-from tests.cli.test_commands import run
+from tests.cli.in_process import run
 from tests.stream.chat_templates import chatting
 from tests.stream.tiny_tokenizers import tiny_tokenizer
 
