@@ -51,7 +51,7 @@ _FINISHES = {"length": "cut off", "marker": "went on to a marker"}
 
 
 @dataclass(frozen=True)
-class _Thumbnail:
+class _InlineImage:
     url: str
     width: int
     height: int
@@ -61,7 +61,7 @@ class _Thumbnail:
 class _PageImage:
     name: str
     #: None where the image cannot be decoded
-    thumbnail: _Thumbnail | None
+    thumbnail: _InlineImage | None
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ def _images(conversation: EvalConversation) -> list[_PageImage]:
     return [_PageImage(name, _thumbnail(content)) for name, content in contents]
 
 
-def _thumbnail(content: bytes) -> _Thumbnail | None:
+def _thumbnail(content: bytes) -> _InlineImage | None:
     """Make a small copy of an image, in the page itself; None when it cannot be decoded."""
     try:
         with explaining_damage():
@@ -182,7 +182,7 @@ def _thumbnail(content: bytes) -> _Thumbnail | None:
     except OSError:
         return None
     url = f"data:image/jpeg;base64,{base64.b64encode(written.getvalue()).decode()}"
-    return _Thumbnail(url, upright.width, upright.height)
+    return _InlineImage(url, upright.width, upright.height)
 
 
 def _round_heading(result: Result) -> str:

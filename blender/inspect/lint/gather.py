@@ -13,7 +13,7 @@ from blender.core.pool import map_unordered
 from blender.data.sample import ImageRef, Sample
 from blender.inspect.lint import answers, markers, references, texts, unshown
 from blender.inspect.lint.record_images import entry_of, record_images
-from blender.inspect.lint.tables import AnnotationFile, SampleChunk, Samples
+from blender.inspect.lint.tables import OriginFile, SampleChunk, Samples
 from blender.inspect.tokens import SampleEncoder
 from blender.recipe.stores import store_locations
 
@@ -85,7 +85,7 @@ class Gathered:
 class _GatherSettings:
     """What every process must know."""
 
-    files: Sequence[AnnotationFile]
+    files: Sequence[OriginFile]
     #: the recipe, resolved
     recipe: Mapping[str, Any]
     tokens: TokenCounter | None

@@ -10,7 +10,7 @@ import polars as pl
 from blender.blend.plan import Plan
 from blender.data.images import kept_store
 from blender.data.sample import Sample
-from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
+from blender.inspect.lint.tables import OriginFile, Readable, SampleChunk, sum_cut
 from blender.shards.make import make_samples
 from blender.shards.planned import PlannedBlend, write_pieces
 
@@ -69,9 +69,9 @@ class PlannedSamples:
         return self.plan.recipe.resolved()
 
     @property
-    def files(self) -> Sequence[AnnotationFile]:
+    def files(self) -> Sequence[OriginFile]:
         """The annotation files that were read."""
-        return [AnnotationFile(file.source, file.label, file.sha256) for file in self.plan.tables.files]
+        return [OriginFile(file.source, file.label, file.sha256) for file in self.plan.tables.files]
 
     @property
     def rows(self) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from blender.data.sample import Sample
-from blender.inspect.lint.tables import AnnotationFile, Readable, SampleChunk, sum_cut
+from blender.inspect.lint.tables import OriginFile, Readable, SampleChunk, sum_cut
 from blender.shards.reader import Blend, ByteRange, read_texts
 
 _CHUNK = 1_000
@@ -47,9 +47,9 @@ class StoredSamples:
         return self.blend.manifest.recipe
 
     @property
-    def files(self) -> Sequence[AnnotationFile]:
+    def files(self) -> Sequence[OriginFile]:
         """The annotation files that the blend was made of."""
-        return [AnnotationFile(file.source, file.file, file.sha256) for file in self.blend.manifest.files]
+        return [OriginFile(file.source, file.file, file.sha256) for file in self.blend.manifest.files]
 
     @property
     def rows(self) -> pl.DataFrame:

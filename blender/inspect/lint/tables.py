@@ -14,7 +14,7 @@ import polars as pl
 from blender.data.sample import Sample
 
 
-class AnnotationFile(NamedTuple):
+class OriginFile(NamedTuple):
     """An annotation file that samples came from."""
 
     source: str
@@ -53,7 +53,7 @@ class Samples(Protocol):
         """The recipe, resolved."""
 
     @property
-    def files(self) -> Sequence[AnnotationFile]:
+    def files(self) -> Sequence[OriginFile]:
         """The annotation files."""
 
     @property

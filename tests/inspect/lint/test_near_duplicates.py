@@ -6,7 +6,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageEnhance
 
 from blender.data.images.perceptual_hash import look_the_same, perceptual_hash
-from blender.inspect.lint.near_duplicates import LOOKS, are_alike
+from blender.inspect.lint.near_duplicates import IMAGE_HASHES, hashes_agree
 
 
 def picture(seed, size=(320, 240)):
@@ -29,8 +29,8 @@ def with_a_ball(image):
 
 def are_numbers_alike(content, other):
     rows = [(0, None, *perceptual_hash(content)), (1, None, *perceptual_hash(other))]
-    looks = pl.DataFrame(rows, schema=LOOKS, orient="row")
-    return are_alike(looks[:1].join(looks[1:], how="cross", suffix="_other")).item()
+    looks = pl.DataFrame(rows, schema=IMAGE_HASHES, orient="row")
+    return hashes_agree(looks[:1].join(looks[1:], how="cross", suffix="_other")).item()
 
 
 def are_same(content, other):
