@@ -7,6 +7,7 @@ are caught here and nowhere else: one sentence, a hint, exit code 1; wrong usage
 import logging
 import os
 import sys
+from itertools import zip_longest
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -43,7 +44,7 @@ class _Commands(TyperGroup):
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
         """Find the command that was typed, and refuse an empty output."""
         name, command, rest = super().resolve_command(context, arguments)
-        for option, value in zip(rest, [*rest[1:], None], strict=True):
+        for option, value in zip_longest(rest, rest[1:]):
             named, equals, joined = option.partition("=")
             given = joined if equals else value
             if named in _OUTPUTS and given is not None and not given.strip():

@@ -68,15 +68,14 @@ def test_samples_records_and_findings_show_it(blend):
 
 
 def test_differences_show_it(recipe, blend, tmp_path):
-    run("blend", recipe, "--out", tmp_path / "other", "--set", "template=plain", "--set", f"name=n{EVIL}")
+    run("blend", recipe, "--out", tmp_path / "other", "--set", "template=plain")
     printed = harmless(*run("diff", blend, tmp_path / "other", "--show", 2, code=1)).replace("\n", "")
     assert SHOWN in printed
-    assert "n\\x1b]0;owned" in printed
 
 
 def test_an_evaluation_shows_it(recipe, tmp_path):
     model = save_model(tmp_path / "model")
-    questions = {f"talk{EVIL}": [[f"What is {EVIL}?", str(recipe.parent / "images" / NAME)], ["Well?" * 900]]}
+    questions = {f"talk{EVIL}": [[f"What is {EVIL}?", NAME], ["Well?" * 900]]}
     (tmp_path / "talk.json").write_text(json.dumps(questions))
     out, err = run(
         "eval", model, "--data", tmp_path / "talk.json", "--out", tmp_path / "out", "--device", "cpu", code=1
