@@ -77,10 +77,9 @@ def test_an_evaluation_shows_it(recipe, tmp_path):
     model = save_model(tmp_path / "model")
     questions = {f"talk{EVIL}": [[f"What is {EVIL}?", NAME], ["Well?" * 900]]}
     (tmp_path / "talk.json").write_text(json.dumps(questions))
-    out, err = run(
-        "eval", model, "--data", tmp_path / "talk.json", "--out", tmp_path / "out", "--device", "cpu", code=1
-    )
-    assert f"talk{SHOWN}" in harmless(out, err).replace("\n", "")
+    images = recipe.parent / "images"
+    arguments = ("--data", tmp_path / "talk.json", "--images", images, "--out", tmp_path / "out", "--device", "cpu")
+    assert f"talk{SHOWN}" in harmless(*run("eval", model, *arguments, code=1)).replace("\n", "")
     page = harmless((tmp_path / "out" / "table.html").read_text())
     assert f"What is {SHOWN}?" in page
 

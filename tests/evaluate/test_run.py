@@ -305,7 +305,7 @@ def test_references_beyond_the_models_length_have_no_loss_and_are_told(models, p
     talk = {"a": [{"question": "Hi.", "answer": "Hello."}, {"question": "What?", "answer": "Well, " * 900}]}
     found = run(models[:1], [read_data(str(write(photos / "talk.json", talk)))], photos / "out")
     assert [line["loss"] is None for line in lines(photos / "out")] == [False, True]
-    assert any("loss is told of 1 of 2 references" in note for note in found.notes)
+    assert any("the loss is computed for 1 of 2 references" in note for note in found.notes)
 
 
 def test_without_a_loss_there_is_none(conversations, models, blend, tmp_path):

@@ -204,13 +204,18 @@ def test_a_port_that_is_taken_is_told(server, blend):
         PageServer(server.browser, port=server.server_port)
 
 
-def test_pictures_are_kept_up_to_some_bytes():
-    kept = browse._Kept(10)
-    for number in range(5):
-        kept.put(("a", number), b"1234")
-        assert kept.get(("a", number)) == b"1234"
-    assert kept.get(("a", 0)) is None
-    assert kept.get(("a", 3)) is not None
+def test_a_thumbnail_is_made_once_and_bytes_of_thumbnails_are_bounded(blend, monkeypatch):
+    made, make = [], browse.make_thumbnail
+    monkeypatch.setattr(browse, "make_thumbnail", lambda content, size: made.append(size) or make(content, size))
+    key = next(stored.sample.key for stored in blend if stored.sample.images)
+    browser = browse.Browser(blend)
+    first = browser.picture(key, 1, small=True)
+    assert browser.picture(key, 1, small=True) == first
+    assert len(made) == 1
+    monkeypatch.setattr(browse, "_THUMBNAIL_BYTES", len(first.content) - 1)
+    small = browse.Browser(blend)
+    assert small.picture(key, 1, small=True) == small.picture(key, 1, small=True) == first
+    assert len(made) == 3
 
 
 def raw(server, request):
