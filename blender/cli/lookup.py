@@ -24,10 +24,10 @@ def show_stats(blend: "Blend", workers: int | None, as_json: bool) -> None:
 
     meter = Meter(quiet=as_json)
     with meter.running():
-        catalogue = open_search_index(
+        index = open_search_index(
             blend, workers or num_cores(), lambda done, total: meter.set("reading samples", done, total)
         )
-        figures = with_images(blend_figures(blend), catalogue)
+        figures = with_images(blend_figures(blend), index)
     if as_json:
         print_json({name: _plain(value) for name, value in vars(figures).items()})
     else:

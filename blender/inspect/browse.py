@@ -1,7 +1,7 @@
-"""What a served page asks for, answered from a blend of any size: pages of samples by filters, single samples, images.
+"""Answers to the requests of a served page, for a blend of any size: pages of filtered samples, samples, images.
 
-Filters look at the slim table, a search at the catalogue; each sample shown is read from its shard when it is asked
-for. The catalogue may still be gathered when the first questions come: then a search says how far it is.
+Filters use the table of samples, text searches the search index; each sample shown is read from its shard on request. The
+search index may still be in the making when the first search comes; the answer then says how far it is.
 """
 
 import logging
@@ -51,7 +51,7 @@ class NotFoundError(InspectionError):
 
 
 class NotReadyError(InspectionError):
-    """The catalogue is still gathered."""
+    """The search index is still gathered."""
 
 
 class _StoppedError(Exception):
@@ -92,14 +92,14 @@ class Browser:
 
     Args:
         blend: The blend.
-        workers: Processes that gather the catalogue.
-        cache: Where catalogues are kept.
+        workers: Processes that gather the search index.
+        cache: Where search indexes are kept.
     """
 
     def __init__(self, blend: Blend, workers: int = 1, cache: Path | None = None) -> None:
         self.blend = blend
         self._workers, self._cache = workers, cache
-        self._catalogue: SearchIndex | None = None
+        self._index: SearchIndex | None = None
         self._fault: BlenderError | None = None
         self._done = 0
         self._stopping = threading.Event()
@@ -111,7 +111,7 @@ class Browser:
         self._drawing = threading.Lock()
 
     def gather(self) -> None:
-        """Gather the catalogue, or open it where it is there; meant for a thread of its own."""
+        """Gather the search index, or open it where it is there; meant for a thread of its own."""
 
         def tell(done: int, total: int) -> None:
             self._done = done
@@ -119,7 +119,7 @@ class Browser:
                 raise _StoppedError
 
         try:
-            self._catalogue = open_search_index(self.blend, self._workers, tell, self._cache)
+            self._index = open_search_index(self.blend, self._workers, tell, self._cache)
         except BlenderError as error:
             self._fault = error
         except _StoppedError:
@@ -137,13 +137,13 @@ class Browser:
     def overview(self) -> Overview:
         """Describe the blend, with all that is known by now."""
         with self._drawing:
-            catalogue = self._catalogue
-            if self._overview is None or (catalogue is not None and not self._overview[0]):
+            index = self._index
+            if self._overview is None or (index is not None and not self._overview[0]):
                 figures = blend_figures(self.blend)
-                if catalogue is not None:
-                    figures = with_images(figures, catalogue)
-                made = blend_overview(self.blend.manifest, figures, pending=catalogue is None and self._fault is None)
-                self._overview = (catalogue is not None, made)
+                if index is not None:
+                    figures = with_images(figures, index)
+                made = blend_overview(self.blend.manifest, figures, pending=index is None and self._fault is None)
+                self._overview = (index is not None, made)
             known = self._overview[1]
         notes = [self._fault.message] if self._fault else [self._progress()] if known.pending else []
         return msgspec.structs.replace(known, notes=notes, pending=known.pending and self._fault is None)
@@ -157,7 +157,7 @@ class Browser:
             at: Key of a sample whose page is wanted instead.
 
         Raises:
-            NotReadyError: The query searches texts, and the catalogue is not there yet.
+            NotReadyError: The query searches texts, and the search index is not there yet.
             ShardError: A sample cannot be read.
         """
         rows = self.find(query)
@@ -253,9 +253,9 @@ class Browser:
     def _search(self, text: str) -> Rows:
         if self._fault:
             raise self._fault
-        if self._catalogue is None:
+        if self._index is None:
             raise NotReadyError(self._progress())
-        return self._catalogue.search(text)
+        return self._index.search(text)
 
     def _progress(self) -> str:
         return (

@@ -14,7 +14,7 @@ from blender.inspect.search_index import open_search_index
 from blender.recipe.document import suggestion
 from blender.shards.reader import Blend
 
-#: words, and phrases between quotation marks, as a catalogue reads them
+#: words, and phrases between quotation marks, as the search index reads them
 _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 

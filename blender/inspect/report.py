@@ -76,7 +76,7 @@ def write_report(
         workers: Number of processes.
         tell: Called as it goes on.
         count_tokens: Makes a sample's tokens.
-        cache: Where catalogues are kept.
+        cache: Where search indexes are kept.
 
     Raises:
         InspectionError: The file or the cache cannot be written, the file is somebody else's, or there is no such
@@ -86,8 +86,8 @@ def write_report(
     require_replaceable(out)
     tell = tell or (lambda station, done, total: None)
     rows = pick_rows(blend.rows, num_samples, dataset, seed)
-    catalogue = open_search_index(blend, workers, partial(tell, "reading texts"), cache)
-    figures = with_images(blend_figures(blend), catalogue)
+    index = open_search_index(blend, workers, partial(tell, "reading texts"), cache)
+    figures = with_images(blend_figures(blend), index)
     samples = [blend.read_text(row) for row in rows]
     places, numbers = _number_pictures(blend, rows, samples)
     views = [

@@ -1,9 +1,9 @@
-"""What only the samples themselves tell: their texts, for searching, and the images they show, for counting.
+"""The search index of a blend: its texts, to be searched, and the images that its samples show, to be counted.
 
-It is gathered once per blend, by all cores, into two parquet files in the user's cache folder: a blend may lie where
-nobody may write, and what is not part of it has no place in it. A blend's manifest names its shards with their hashes,
-so the hash of the manifest names the catalogue. A search reads the texts through, some thousands at a time: a fifth of
-a second for 200,000 samples, and memory that does not grow with the blend.
+It is made once per blend, on all cores, as two Parquet files in the user's cache folder: a blend may be in a folder that
+the user cannot write to. The index is named by the hash of the blend's manifest, which holds the hashes of all shards.
+A search scans the texts in pieces: it takes a fifth of a second for 200,000 samples, and memory that does not grow with
+the blend.
 """
 
 import hashlib
@@ -29,10 +29,10 @@ from blender.shards.reader import Blend, ByteRange, read_texts
 
 Rows = npt.NDArray[np.uint32]
 
-#: part of every catalogue's name: raise it when what is gathered changes
+#: part of every search index's name: raise it when what is gathered changes
 _VERSION = 1
 _CHUNK = 1_000
-#: catalogues that are kept; those not used for longest go first
+#: search indexes that are kept; those not used for longest go first
 _KEPT = 8
 _TEXTS = pa.schema([("row", pa.uint32()), ("text", pa.large_string())])
 _IMAGES = pa.schema(
@@ -50,7 +50,7 @@ _TERM = re.compile(r'"([^"]+)"|(\S+)')
 
 @dataclass(frozen=True)
 class SearchIndex:
-    """The catalogue of a blend; rows are those of :attr:`Blend.rows <blender.shards.reader.Blend.rows>`."""
+    """The search index of a blend; rows are those of :attr:`Blend.rows <blender.shards.reader.Blend.rows>`."""
 
     folder: Path
 
@@ -70,8 +70,8 @@ class SearchIndex:
 
 
 def default_cache() -> Path:
-    """Return the folder for catalogues: ``visualchat`` in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visualchat" / "catalogues"
+    """Return the folder for search indexes: ``visualchat`` in the user's cache folder."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "visualchat" / "search-indexes"
 
 
 def open_search_index(
@@ -80,13 +80,13 @@ def open_search_index(
     on_progress: Callable[[int, int], None] | None = None,
     cache: Path | None = None,
 ) -> SearchIndex:
-    """Open the catalogue of a blend; gather it first where it is not in the cache.
+    """Open the search index of a blend; gather it first where it is not in the cache.
 
     Args:
         blend: The blend.
         workers: Number of processes.
         on_progress: Called with (samples done, samples in all).
-        cache: Where catalogues are kept.
+        cache: Where search indexes are kept.
 
     Raises:
         InspectionError: The cache folder cannot be written.
@@ -158,7 +158,7 @@ def _gather(task: _IndexTask) -> tuple[pa.Table, pa.Table]:
 
 
 def _forget(cache: Path) -> None:
-    """Delete the catalogues that were not used for longest, beyond those that are kept."""
+    """Delete the search indexes that were not used for longest, beyond those that are kept."""
     folders = [folder for folder in cache.iterdir() if folder.is_dir() and not folder.name.startswith(".")]
     for folder in sorted(folders, key=lambda folder: -folder.stat().st_mtime)[_KEPT:]:
         shutil.rmtree(folder, ignore_errors=True)

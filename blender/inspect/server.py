@@ -83,7 +83,7 @@ class PageServer(ThreadingHTTPServer):
         super().server_close()
 
     def start(self) -> threading.Thread:
-        """Gather the catalogue and answer requests, both in threads of their own; return the answering one."""
+        """Gather the search index and answer requests, both in threads of their own; return the answering one."""
         self._gathering = threading.Thread(target=self.browser.gather, daemon=True)
         self._gathering.start()
         thread = threading.Thread(target=self.serve_forever, daemon=True)

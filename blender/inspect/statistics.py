@@ -88,9 +88,9 @@ def plan_figures(plan: Plan) -> BlendFigures:
     return replace(figures, repeats=_repeats(shown.value_counts()["count"]), sizes=sizes)
 
 
-def with_images(figures: BlendFigures, catalogue: SearchIndex) -> BlendFigures:
+def with_images(figures: BlendFigures, index: SearchIndex) -> BlendFigures:
     """Add what only the samples themselves tell: image sizes, and how often an image is shown."""
-    distinct = catalogue.images().group_by("store", "name").agg(pl.len(), pl.col("width", "height").first())
+    distinct = index.images().group_by("store", "name").agg(pl.len(), pl.col("width", "height").first())
     found = distinct.select("len", "width", "height").collect(engine="streaming")
     return replace(figures, repeats=_repeats(found["len"]), sizes=_sizes(found.lazy()))
 

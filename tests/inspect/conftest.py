@@ -40,7 +40,7 @@ def blend(recipe_path, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory):
-    """A folder for catalogues, shared, so that each blend's is gathered once."""
+    """A folder for search indexes, shared, so that each blend's is gathered once."""
     return tmp_path_factory.mktemp("cache")
 
 
@@ -54,7 +54,7 @@ def report(blend, cache, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(blend, cache):
-    """A server whose catalogue is there."""
+    """A server whose search index is there."""
     browser = Browser(blend, cache=cache)
     browser.gather()
     with PageServer(browser) as server:
