@@ -1,7 +1,7 @@
 """Answers to the requests of a served page, for a blend of any size: pages of filtered samples, samples, images.
 
-Filters use the table of samples, text searches the search index; each sample shown is read from its shard on request. The
-search index may still be in the making when the first search comes; the answer then says how far it is.
+Filters use the table of samples, text searches the search index; each sample shown is read from its shard on request.
+The search index may still be in the making when the first search comes; the answer then says how far it is.
 """
 
 import logging

@@ -1,9 +1,8 @@
 """The search index of a blend: its texts, to be searched, and the images that its samples show, to be counted.
 
-It is made once per blend, on all cores, as two Parquet files in the user's cache folder: a blend may be in a folder that
-the user cannot write to. The index is named by the hash of the blend's manifest, which holds the hashes of all shards.
-A search scans the texts in pieces: it takes a fifth of a second for 200,000 samples, and memory that does not grow with
-the blend.
+It is made once per blend, on all cores, as two Parquet files in the user's cache folder: the blend's own folder may be
+read-only. The index is named by the hash of the blend's manifest, which holds the hashes of all shards. A search scans
+the texts in pieces: it takes a fifth of a second for 200,000 samples, and memory that does not grow with the blend.
 """
 
 import hashlib
