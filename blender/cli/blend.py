@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from blender.cli.options import JsonOption, RecipeArgument, SetOption, WithoutOption, WorkersOption
+from blender.core.counting import counted
 
 if TYPE_CHECKING:
     from blender.blend.plan import Plan
@@ -145,7 +146,7 @@ def run_blend(
 
 
 def _writing_progress(meter: "Meter") -> "WriteProgress":
-    from blender.cli.output import counted, num_bytes
+    from blender.cli.output import num_bytes
     from blender.cli.plan import planning_progress
     from blender.shards.blend import WriteProgress
 
@@ -180,7 +181,7 @@ def _writing_progress(meter: "Meter") -> "WriteProgress":
 def print_blend(written: "WrittenBlend", out: str | Path) -> None:
     """Print what was written, and what to do next."""
     from blender.cli.inspect import counts_table, print_ledger
-    from blender.cli.output import console, counted, num_bytes, titled
+    from blender.cli.output import console, num_bytes, titled
 
     manifest = written.manifest
     screen = console()

@@ -65,11 +65,6 @@ def warn(warnings: list[str] | tuple[str, ...]) -> None:
         notes().print(Text(f"warning: {warning}", style="yellow"))
 
 
-def counted(count: int, noun: str) -> str:
-    """Say how many there are: 1 shard, 2,000 shards."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def num_bytes(count: int | float) -> str:
     """Say a number of bytes in decimal units."""
     value = float(count)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from blender.cli.options import BlendArgument, JsonOption, WorkersOption
+from blender.core.counting import counted
 
 _MOST = 50
 
@@ -41,7 +42,7 @@ def verify(
 
     With --json, `damaged` lists the images that cannot be used; `visualchat blend --without` takes that output.
     """
-    from blender.cli.output import Meter, console, counted, num_bytes, print_json
+    from blender.cli.output import Meter, console, num_bytes, print_json
     from blender.shards.reader import open_blend
     from blender.shards.verify import VerifyResult, level_of, verify_blend
 
