@@ -98,9 +98,7 @@ def planning_progress(meter: "Meter") -> "PlanProgress":
     from blender.blend.plan import PlanProgress
 
     return PlanProgress(
-        on_read=lambda read: meter.say(
-            f"read {counted(read.num_records, 'record')} of {read.source}: {read.path}"
-        ),
+        on_read=lambda read: meter.say(f"read {counted(read.num_records, 'record')} of {read.source}: {read.path}"),
         on_image=lambda done, total: meter.set("looking at images", done, total),
     )
 
