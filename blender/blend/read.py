@@ -74,7 +74,8 @@ class Part:
         except OSError:
             return None
         facts = [(file, stat.st_size, stat.st_mtime_ns) for file, stat in zip(files, stats, strict=True)]
-        words = [_VERSION, self.source, self.format, self.movable, repr(self.options), facts]
+        # hashes of names are those of one version of polars
+        words = [_VERSION, pl.__version__, self.source, self.format, self.movable, repr(self.options), facts]
         return hashlib.sha256(msgspec.json.encode(words)).hexdigest()
 
     @property
