@@ -7,7 +7,9 @@ import glob
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from time import monotonic
 
 import msgspec
 
@@ -22,8 +24,9 @@ from blender.serve.prompt_encoder import Overflow
 from blender.serve.sampling import Sampling
 from blender.serve.session import Session
 
-#: limits of an image from the web: its bytes, and the seconds to fetch it
-_MAX_BYTES, _TIMEOUT = 50_000_000, 20.0
+#: limits of an image from the web: its bytes, the seconds without a byte, and the seconds in all
+_MAX_BYTES, _TIMEOUT, _MAX_SECONDS = 50_000_000, 20.0, 60.0
+_PIECE = 65_536
 
 
 class NamedImage(msgspec.Struct, frozen=True):
@@ -211,19 +214,27 @@ def fetch(url: str) -> bytes:
     """Fetch an image from the web.
 
     Raises:
-        SessionError: It cannot be fetched, or is too large.
+        SessionError: It cannot be fetched, is too large, or takes too long.
     """
     if not url.startswith(("http://", "https://")):
         raise SessionError(f"{url} is no web address", "use http:// or https://, or a path")
     request = urllib.request.Request(url, headers={"User-Agent": "visualchat"})
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:
-            content: bytes = answer.read(_MAX_BYTES + 1)
-    except (urllib.error.URLError, OSError, ValueError) as error:
+            return _read_response(answer, url)
+    except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise SessionError(
             f"{url} cannot be fetched: {reason}", "check the address, or save the image first"
         ) from error
-    if len(content) > _MAX_BYTES:
-        raise SessionError(f"{url} has more than {_MAX_BYTES // 1_000_000} MB", "make the image smaller")
-    return content
+
+
+def _read_response(response: HTTPResponse, url: str) -> bytes:
+    content, deadline = bytearray(), monotonic() + _MAX_SECONDS
+    while piece := response.read1(_PIECE):
+        content += piece
+        if len(content) > _MAX_BYTES:
+            raise SessionError(f"{url} has more than {_MAX_BYTES // 1_000_000} MB", "make the image smaller")
+        if monotonic() >= deadline:
+            raise TimeoutError(f"it took longer than {_MAX_SECONDS:g} s")
+    return bytes(content)

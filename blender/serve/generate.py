@@ -21,8 +21,10 @@ from blender.serve.prepared import PreparedPrompt
 from blender.serve.sampling import Sampling
 from blender.serve.token_sampler import RowSampler
 
-#: positions of a piece of a prompt
-_CHUNK = PREFILL_CHUNK
+#: positions of a piece of a prompt at most, and at least where the prompt is long
+_CHUNK, _MIN_CHUNK = PREFILL_CHUNK, 128
+#: pairs of positions of a piece and of the prompt at most, which bounds the time of a piece
+_MAX_PAIRS = 4_096 * 1_024
 #: asked before every token, and between the pieces of a long prompt, whether to stop
 IsCancelled = Callable[[], bool]
 
@@ -162,7 +164,10 @@ def _generate(loaded: LoadedModel, rows: Sequence[_Row], cache: Any) -> tuple[An
     sampler = RowSampler([row.sampling for row in rows], inputs["input_ids"].shape[1])
     cache = DynamicCache() if cache is None else cache
     with torch.inference_mode():
-        if prefill(loaded.model, inputs, cache, chunk=_CHUNK, should_stop=lambda *_: _are_cancelled(rows)) is None:
+        if (
+            prefill(loaded.model, inputs, cache, chunk=_chunk(rows), should_stop=lambda *_: _are_cancelled(rows))
+            is None
+        ):
             for row in rows:
                 row.end("cancelled")
             return cache, inputs["input_ids"]
@@ -181,6 +186,11 @@ def _generate(loaded: LoadedModel, rows: Sequence[_Row], cache: Any) -> tuple[An
             stopping_criteria=StoppingCriteriaList([_RowsOver(rows)]),
         )
     return output.past_key_values, output.sequences
+
+
+def _chunk(rows: Sequence[_Row]) -> int:
+    longest = max(len(row.prompt) for row in rows)
+    return min(_CHUNK, max(_MIN_CHUNK, _MAX_PAIRS // longest))
 
 
 def _are_cancelled(rows: Sequence[_Row]) -> bool:

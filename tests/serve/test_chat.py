@@ -3,11 +3,13 @@
 import http.server
 import io
 import threading
+import time
 
 import pytest
 from PIL import Image
 
 from blender.core.errors import SessionError
+from blender.serve import chat as chats
 from blender.serve.chat import Chat
 from blender.serve.sampling import Sampling
 
@@ -130,9 +132,14 @@ def web():
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
-            self.send_response(200 if self.path == "/a.png" else 404)
+            if self.path == "/banner":
+                self.wfile.write(b"SSH-2.0-Server\r\n")
+                return
+            self.send_response(200 if self.path in ("/a.png", "/slow") else 404)
             self.end_headers()
-            self.wfile.write(content.getvalue())
+            for number in range(len(content.getvalue()) if self.path == "/slow" else 1):
+                self.wfile.write(content.getvalue()[number : number + 1 if self.path == "/slow" else None])
+                time.sleep(0.02 if self.path == "/slow" else 0)
 
         def log_message(self, *args):
             pass
@@ -144,6 +151,12 @@ def web():
     server.server_close()
 
 
+def test_a_server_that_sends_a_byte_at_a_time_is_left(loaded, web, monkeypatch):
+    monkeypatch.setattr(chats, "_MAX_SECONDS", 0.2)
+    with pytest.raises(SessionError, match=r"cannot be fetched: it took longer than 0.2 s"):
+        Chat(loaded, allow_url=True).show([f"{web}/slow"])
+
+
 def test_images_come_from_the_web_only_when_allowed(loaded, web):
     with pytest.raises(SessionError, match="--allow-url"):
         Chat(loaded).show([f"{web}/a.png"])
@@ -151,5 +164,7 @@ def test_images_come_from_the_web_only_when_allowed(loaded, web):
     assert list(chat.show([f"{web}/a.png"])) == [1]
     with pytest.raises(SessionError, match="cannot be fetched"):
         chat.show([f"{web}/b.png"])
+    with pytest.raises(SessionError, match="cannot be fetched"):
+        chat.show([f"{web}/banner"])
     with pytest.raises(SessionError, match="no web address"):
         chat.show(["file:///etc/passwd"])
