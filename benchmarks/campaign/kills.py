@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.campaign.corpus import PROGRAM, ROOT, complaint, digests, run, write_recipe
-from benchmarks.campaign.outcome import Outcome, expect, repeat
+from benchmarks.campaign.outcome import CheckFailed, Outcome, expect, repeat
 from benchmarks.measure import family, is_alive
 
 _VICTIMS = ("group", "worker", "planner")
@@ -45,8 +45,14 @@ class Kills:
         with suppress(subprocess.TimeoutExpired):
             process.wait(random.uniform(0.02, self.seconds))
         ending = self._kill(process, victim, random)
-        self._check()
-        if (self.out / "manifest.json").exists():
+        finished = (self.out / "manifest.json").exists()
+        try:
+            self._check()
+        except CheckFailed:
+            # the next try starts afresh
+            shutil.rmtree(self.out)
+            raise
+        if finished:
             shutil.rmtree(self.out)
             return f"{ending}, blend finished"
         return ending
@@ -109,7 +115,8 @@ class Kills:
             return
         left = digests(self.out)
         if "manifest.json" in left:
-            expect(left == self.whole, "a folder with a manifest is not the whole blend")
+            others = sorted(path for path, _ in left.items() ^ self.whole.items())
+            expect(not others, f"a folder with a manifest is not the whole blend; others are {', '.join(others)}")
         for path, digest in left.items():
             if path.endswith(".tar"):
                 expect(digest == self.whole.get(path), f"{path} is not the whole shard")
