@@ -256,7 +256,6 @@ def _describe(
         program=program_version(),
         template=plan.recipe.template,
         recipe=plan.recipe.resolved(),
-        recipe_hash=plan.recipe.hash(),
         fingerprint=plan.fingerprint,
         files=[
             ManifestFile(file.source, file.label, file.sha256, file.num_bytes, file.num_records)

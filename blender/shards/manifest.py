@@ -79,7 +79,6 @@ class Manifest(msgspec.Struct, frozen=True):
     template: str
     #: the recipe, with variables put in and defaults filled in
     recipe: dict[str, Any]
-    recipe_hash: str
     #: what the shards depend on, as one hash: recipe, annotation files, images
     fingerprint: str
     files: list[ManifestFile]

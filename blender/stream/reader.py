@@ -9,6 +9,7 @@ another process.
 """
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,7 +84,8 @@ class ShardReader:
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_remote"):
+        # at the interpreter's end the system closes what is open
+        if hasattr(self, "_remote") and not sys.is_finalizing():
             self.close()
 
     def read(self, split: str, shard: int, row: int) -> StoredSample:

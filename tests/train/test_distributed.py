@@ -12,7 +12,7 @@ from blender.model import VisualChatModel
 from blender.train.run import train
 from tests.train.recipes import gradients, losses
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("two-ranks")]
+pytestmark = pytest.mark.slow
 
 
 def launch(nproc, *command):
