@@ -120,8 +120,8 @@ def print_plan(summary: "PlanSummary") -> None:
         out.print(table(title, [column, items, ""], _bars(histogram), num_texts=0))
         out.print()
     size = f"at most {num_bytes(summary.num_bytes)}" if summary.num_bytes is not None else "not known without images"
-    shards = ", ".join(f"{count:,} {split}" for split, count in summary.shards.items())
-    out.print(titled("to be written", f"{size}, in {shards} shards"))
+    shards = ", ".join(counted(count, f"{split} shard") for split, count in summary.shards.items())
+    out.print(titled("to be written", f"{size}, in {shards}"))
     dropped = summary.records - summary.emitted
     read = f"{summary.records:,} read, {summary.emitted:,} in samples, {dropped:,} in none"
     out.print(titled("records", read))

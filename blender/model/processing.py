@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
+from blender.core.counting import counted
 from blender.core.errors import ModelError, StreamError
 from blender.core.hub import load_named
 from blender.data.sample import Span
@@ -120,7 +121,7 @@ class VisualChatProcessor(ProcessorMixin):
         given = list(images or [])
         num_shown = sum(each.count(IMAGE) for each in texts)
         if num_shown != len(given):
-            reason = f"the text shows {num_shown} images, and {len(given)} are given"
+            reason = f"the text shows {counted(num_shown, 'image')}, not the {len(given)} given"
             raise ModelError(reason, f"give one image for each {IMAGE}")
         return self._batch([self._encode([_prompt_span(each)], is_prompt=True) for each in texts], given, kwargs)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from blender.core.counting import counted
 from blender.core.errors import SessionError
 from blender.data.sample import Turn
 from blender.data.template import Template
@@ -125,7 +126,7 @@ class PromptEncoder:
     def _too_long(self, text: EncodedText, is_alone: bool) -> TooLongError:
         num_image = int((text.image_index >= 0).sum())
         subject = "the question alone" if is_alone else "the conversation with this question"
-        images = f" ({text.num_images} images take {num_image:,} of them)" if num_image else ""
+        images = f" ({num_image:,} of them for {counted(text.num_images, 'image')})" if num_image else ""
         message = f"{subject} takes {len(text):,} positions{images}, and the model has room for {self.max_tokens:,}"
         hint = _advice(num_image, len(text) - num_image) if is_alone else "begin anew, or let old rounds be dropped"
         return TooLongError(f"{message}, its answer included", hint)

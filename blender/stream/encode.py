@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from blender.core.counting import counted
 from blender.data.sample import Sample
 from blender.data.template import IMAGE, Template
 from blender.encoding.chat import ChatTemplate
@@ -104,7 +105,7 @@ def _encode_text(sample: Sample, num_images: int, encoder: Encoder) -> EncodedTe
     spans = texts.spans(sample)
     num_shown = sum(span.text.count(IMAGE) for span in spans if not span.train)
     if num_shown != num_images:
-        detail = f"the text shows {num_shown} images, and {num_images} are stored"
+        detail = f"the text shows {counted(num_shown, 'image')}, not the {num_images} stored"
         return Dropped(sample.key, sample.dataset, "image_count", detail)
     try:
         whole = encoder.text.encode(spans)

@@ -54,7 +54,7 @@ def test_rows_are_padded_on_the_left_and_images_counted_through(folder, tmp_path
 
 def test_more_or_fewer_images_than_places_are_told(folder, tmp_path):
     processor, _ = make_processor(folder, tmp_path)
-    with pytest.raises(ModelError, match="the text shows 1 images, and 2 are given"):
+    with pytest.raises(ModelError, match="the text shows 1 image, not the 2 given"):
         processor("<image>", pictures(2))
 
 

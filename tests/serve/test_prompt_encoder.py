@@ -117,7 +117,7 @@ def test_the_advice_is_to_make_less_of_what_takes_the_room(overflow):
     assert too_long(encoder, Turn(list(range(1, 20)), "What?", "", 0)).hint == "ask with fewer images"
     both = too_long(encoder, Turn([1, 2], "word " * 500, "", 0))
     assert both.hint == "ask with a shorter text, or with fewer images"
-    assert "2 images take 32 of them" in both.message
+    assert "32 of them for 2 images" in both.message
 
 
 def test_a_conversation_that_is_too_long_is_refused_with_all_of_its_length():

@@ -302,7 +302,7 @@ def test_an_image_of_too_many_pixels_is_refused_before_it_is_decoded(model):
 
 def test_a_conversation_beyond_the_models_length_is_refused_with_its_limit(model):
     with pytest.raises(
-        TooLongError, match=r"the question alone takes 1,\d{3} positions \(50 images take 800 of them\)"
+        TooLongError, match=r"the question alone takes 1,\d{3} positions \(800 of them for 50 images\)"
     ) as e:
         Session(model).ask("What are these?", [b"never looked at"] * 50)
     assert "room for 512, its answer included" in e.value.message

@@ -102,7 +102,7 @@ def test_a_damaged_image_is_a_reason():
 def test_a_missing_image_is_a_reason():
     stored = stored_sample(TURNS)
     dropped = encode_sample(replace(stored, images=stored.images[:2]), tiny_encoder())
-    assert (dropped.reason, dropped.detail) == ("image_count", "the text shows 3 images, and 2 are stored")
+    assert (dropped.reason, dropped.detail) == ("image_count", "the text shows 3 images, not the 2 stored")
 
 
 def with_spans(spans):
