@@ -230,11 +230,21 @@ def _marked(path: Path) -> str | None:
 
 
 def _sweep(path: Path, kind: FolderKind) -> None:
-    """Remove what a kill left of our files at the top that were being written."""
-    for entry in path.iterdir():
-        is_aside = final_name(entry.name) != entry.name and kind.rank(entry.name) is not None
-        if is_aside and entry.is_file() and not entry.is_symlink():
-            entry.unlink(missing_ok=True)
+    """Remove what a kill left of our files that were being written.
+
+    Folders whose contents are all ours are left out: whoever writes there looks after them.
+    """
+    files = [pattern for pattern in kind.own if not pattern.endswith("/")]
+    tops = [pattern.split("/")[0] for pattern in files if "/" in pattern]
+    for folder, names, present in os.walk(path):
+        here = Path(folder).relative_to(path)
+        if here == Path():
+            names[:] = [name for name in names if any(re.fullmatch(top, name) for top in tops)]
+        for name in present:
+            aside, final = path / here / name, (here / final_name(name)).as_posix()
+            is_ours = final_name(name) != name and any(re.fullmatch(pattern, final) for pattern in files)
+            if is_ours and not aside.is_symlink():
+                aside.unlink(missing_ok=True)
 
 
 def _leave(path: Path, kind: FolderKind, is_new: bool) -> None:

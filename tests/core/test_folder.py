@@ -129,10 +129,11 @@ def test_a_strange_marker_is_refused(tmp_path):
 
 def test_what_a_kill_left_of_our_files_is_removed_and_nothing_else(tmp_path):
     folder = collect(tmp_path / "a")
-    for name in (".list.txt.4711", ".bashrc.4711"):
+    for name in (".list.txt.4711", ".bashrc.4711", "things/.thing-2.4711", "things/.mine.4711"):
         (folder / name).write_text("half")
     with hold_folder(folder, THINGS):
         assert names(folder) == [".bashrc.4711", MARKER, "list.txt", "more", "things"]
+        assert names(folder / "things") == [".mine.4711", "thing-1"]
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/x", "gs://b/c", "hf://datasets/a/b", "https://host/x", "memory://x"])

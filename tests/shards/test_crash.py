@@ -52,6 +52,14 @@ def wait_until_written(out, process, more):
         time.sleep(0.005)
 
 
+def test_a_table_that_was_being_written_at_a_kill_is_not_left(corpus, written, tmp_path):
+    half = tmp_path / "out" / "train" / ".index.parquet.4711"
+    shutil.copytree(written, tmp_path / "out")
+    half.write_bytes(b"half")
+    write_blend(load_recipe(corpora.write_recipe(corpus)), tmp_path / "out", workers=1)
+    assert corpora.contents(tmp_path / "out") == corpora.contents(written)
+
+
 def test_a_vanished_image_is_named_and_finished_shards_are_kept(tmp_path, monkeypatch):
     recipe = load_recipe(many_images(tmp_path / "corpus"))
     out = tmp_path / "out"
