@@ -205,7 +205,7 @@ def test_adapters_packing_cache_and_everything_else_at_once(make, tmp_path):
     logged = kinds(told, MetricsLogged)
     # rows differ from step to step, and so do their losses
     first, last = (sum(step.loss for step in steps) / 3 for steps in (logged[:3], logged[-3:]))
-    assert last < first - 0.3
+    assert last < first - 0.15
     assert set(kinds(told, RunStarted)[0].trained) == {"projector", "embedding", "language"}
     assert logged[0].cache_share < logged[-1].cache_share, "images come again"
     model = VisualChatModel.from_pretrained(tmp_path / "model")
