@@ -14,7 +14,7 @@ from blender.blend.join import Tables
 from blender.blend.kinds.samples import DrawnSamples
 from blender.blend.split import split_samples
 from blender.blend.tables import SPLITS, Split, planned
-from blender.core.arrays import Ints
+from blender.core.arrays import Ints, bounds_of, sums
 from blender.core.randomness import generator
 from blender.recipe import Recipe
 
@@ -75,8 +75,7 @@ def _rows(samples: DrawnSamples) -> pl.DataFrame:
 
 def _lists(values: pl.Series, counts: Ints) -> pl.Series:
     """Cut values into lists of so many each."""
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    array = pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), values.to_arrow())
+    array = pa.LargeListArray.from_arrays(pa.array(bounds_of(counts), pa.int64()), values.to_arrow())
     return pl.Series(array, dtype=pl.List(values.dtype))
 
 
@@ -94,10 +93,7 @@ def _sizes(samples: pl.DataFrame, tables: Tables, images: Images) -> pl.Series:
 
 def sum_lists(lists: pl.Series, values: Ints) -> Ints:
     """Sum ``values`` at the indices in each list."""
-    ends = np.cumsum(lists.list.len().to_numpy(), dtype=np.int64)
-    total = np.concatenate([[0], np.cumsum(values[lists.explode().drop_nulls().to_numpy()], dtype=np.int64)])
-    summed: Ints = np.diff(total[np.concatenate([[0], ends])])
-    return summed
+    return sums(values[lists.explode().drop_nulls().to_numpy()], lists.list.len().to_numpy())
 
 
 def _cut(sizes: Ints, max_samples: int, max_bytes: int) -> Ints:

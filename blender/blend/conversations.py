@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from blender.blend.join import Tables
-from blender.core.arrays import Bools, Floats, Ints, starts_of
+from blender.core.arrays import Bools, Floats, Ints, bounds_of, starts_of
 from blender.recipe import Limits
 
 
@@ -122,7 +122,7 @@ def arrange_conversations(tables: Tables, contents: Ints, limits: Limits) -> Con
         capacity=np.array([limits.images, limits.characters or np.inf, limits.tokens or np.inf], dtype=np.float64),
         image_tokens=limits.image_tokens,
         cut=limits.cut,
-        first_ref=np.concatenate([[0], np.cumsum(num_images, dtype=np.int64)]).astype(np.int32),
+        first_ref=bounds_of(num_images).astype(np.int32),
         ref_turn=refs["turn"].to_numpy(),
         ref_image=ref_image,
         ref_content=contents[ref_image].astype(np.int32),

@@ -29,7 +29,7 @@ from blender.blend.tables import (
     PART_TURNS,
     TURNS,
 )
-from blender.core.arrays import Ints
+from blender.core.arrays import Ints, sums
 from blender.core.errors import PlanError
 from blender.core.executors import run_tasks
 from blender.recipe import Recipe
@@ -218,12 +218,12 @@ def _join(recipe: Recipe, parts: list[Part], reads: list[PartRead]) -> Tables:
 
 
 def _joined_conversations(own: pl.DataFrame, turns: pl.DataFrame, source: int) -> pl.DataFrame:
-    starts = np.concatenate([[0], np.cumsum(own["num_turns"].to_numpy(), dtype=np.int64)])
-    lengths = {}
-    for name in ("characters", "tokens"):
-        if name in turns.columns:
-            total = np.concatenate([[0], np.cumsum(turns[name].to_numpy(), dtype=np.int64)])
-            lengths[name] = pl.Series(np.diff(total[starts]).astype(np.int32))
+    num_turns = own["num_turns"].to_numpy()
+    lengths = {
+        name: pl.Series(sums(turns[name].to_numpy(), num_turns).astype(np.int32))
+        for name in ("characters", "tokens")
+        if name in turns.columns
+    }
     return own.select(
         pl.lit(source, pl.Int16).alias("source"),
         "ordered",

@@ -32,7 +32,7 @@ from blender.blend.tables import (
     PART_TURNS,
     Schema,
 )
-from blender.core.arrays import Bools, Ints, sums
+from blender.core.arrays import Bools, Ints, starts_of, sums
 from blender.core.files import write_whole
 from blender.data.records import RecordBatch
 from blender.data.references import UnclearReference, find_unclear_reference, must_be_read
@@ -172,9 +172,9 @@ def _tables(batch: RecordBatch, part: Part, num_before: int) -> list[tuple[Schem
     """
     num_turns, num_shown = np.array(batch.num_turns, np.int64), np.array(batch.num_shown, np.int64)
     owner = np.repeat(np.arange(len(num_turns)), num_turns)
-    first_turn = np.cumsum(num_turns) - num_turns
+    first_turn = starts_of(num_turns)
     num_images = sums(num_shown, num_turns)
-    shown = np.cumsum(num_shown) - (np.cumsum(num_images) - num_images)[owner]
+    shown = np.cumsum(num_shown) - starts_of(num_images)[owner]
     texts = PART_TEXTS.frame({"question": batch.questions, "answer": batch.answers, "system": _systems(batch)})
     ordered = np.array(batch.ordered, bool)
     asked = {"all": np.ones(len(ordered), bool), "ordered": ordered, "none": np.zeros(len(ordered), bool)}

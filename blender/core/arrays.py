@@ -11,10 +11,14 @@ Floats = npt.NDArray[np.float64]
 
 def sums(values: npt.NDArray[np.integer | np.bool_], counts: Ints) -> Ints:
     """Sum runs of values, each ``counts`` long."""
-    ends = np.cumsum(counts, dtype=np.int64)
-    total = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
-    summed: Ints = total[ends] - total[ends - counts]
+    summed: Ints = np.diff(bounds_of(values)[bounds_of(counts)])
     return summed
+
+
+def bounds_of(counts: npt.NDArray[np.integer | np.bool_]) -> Ints:
+    """Return where each run of ``counts`` elements begins, and where the last one ends; (N + 1,)."""
+    bounds: Ints = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    return bounds
 
 
 def starts_of(counts: Ints) -> Ints:

@@ -234,15 +234,14 @@ def _sweep(path: Path, kind: FolderKind) -> None:
 
     Folders whose contents are all ours are left out: whoever writes there looks after them.
     """
-    files = [pattern for pattern in kind.own if not pattern.endswith("/")]
-    tops = [pattern.split("/")[0] for pattern in files if "/" in pattern]
+    tops = [pattern.split("/")[0] for pattern in kind.own if "/" in pattern[:-1]]
     for folder, names, present in os.walk(path):
         here = Path(folder).relative_to(path)
         if here == Path():
             names[:] = [name for name in names if any(re.fullmatch(top, name) for top in tops)]
         for name in present:
-            aside, final = path / here / name, (here / final_name(name)).as_posix()
-            is_ours = final_name(name) != name and any(re.fullmatch(pattern, final) for pattern in files)
+            aside, rank = path / here / name, kind.rank((here / name).as_posix())
+            is_ours = final_name(name) != name and rank is not None and not kind.own[rank].endswith("/")
             if is_ours and not aside.is_symlink():
                 aside.unlink(missing_ok=True)
 

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from cachetools import LRUCache
 
+from blender.core.arrays import starts_of
 from blender.core.randomness import generator
 
 Ints = npt.NDArray[np.int64]
@@ -104,7 +105,7 @@ class Order:
         in_page = np.repeat(np.arange(len(windows)), OPEN)
         run, low, num_rows = self._pieces(windows[in_page], np.tile(np.arange(OPEN), len(windows)))
         piece = np.repeat(np.arange(len(run)), num_rows)
-        nth = np.arange(len(piece)) - np.repeat(np.cumsum(num_rows) - num_rows, num_rows)
+        nth = np.arange(len(piece)) - np.repeat(starts_of(num_rows), num_rows)
         rows = self._starts[run[piece]] + low[piece] + nth
         random = generator(self._seed, "page", number, *self._purpose).random((2, len(piece)))
         rows = rows[np.argsort(_blocks(piece, rows) + random[0], kind="stable")]

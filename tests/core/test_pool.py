@@ -3,17 +3,15 @@
 import multiprocessing
 import os
 import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from benchmarks.measure import is_alive
 from blender.core.errors import WorkerError
 from blender.core.pool import count, kept_processes, let_go, map_unordered, start_ahead
+from tests.processes import kill_and_expect_no_worker
 
 _told: list[str] = []
 
@@ -151,18 +149,4 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     )
     script = tmp_path / "script.py"
     script.write_text(code)
-    parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True)
-    try:
-        until = time.monotonic() + 60
-        while len(processes := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 3:
-            assert parent.poll() is None and time.monotonic() < until
-            time.sleep(0.05)
-        parent.kill()
-        parent.wait()
-        until = time.monotonic() + 20
-        while any(map(is_alive, processes)):
-            assert time.monotonic() < until, "a worker outlived its parent"
-            time.sleep(0.05)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(parent.pid, signal.SIGKILL)
+    kill_and_expect_no_worker([sys.executable, script], tmp_path, 3, seconds=60)

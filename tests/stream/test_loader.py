@@ -2,18 +2,12 @@
 
 import json
 import multiprocessing
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from contextlib import suppress
 
 import pytest
 import torch
 
-from benchmarks.measure import is_alive
 from blender import load_recipe, open_blend, write_blend
 from blender.core.errors import StreamError, WorkerError
 from blender.encoding.encoder import make_text_encoder
@@ -24,6 +18,7 @@ from blender.stream.loader import LoaderSettings, StreamLoader
 from blender.stream.opening import open_mixture
 from blender.stream.pixels import stack_images
 from tests import corpora
+from tests.processes import kill_and_expect_no_worker
 from tests.stream import tiny_tokenizers
 
 KIND = "gpt2"
@@ -237,18 +232,4 @@ def test_workers_end_with_a_loop_that_is_killed(written, tmp_path):
         "settings = LoaderSettings(batch_size=2, workers=2)\n"
         "list(Loader(mixture, BatchSampler(mixture.mixture, 0, 2), prepare, list, settings, 0, 1))\n"
     )
-    loop = subprocess.Popen([sys.executable, script, written, tmp_path], start_new_session=True)
-    try:
-        until = time.monotonic() + 120
-        while len(processes := [int(path.name) for path in tmp_path.iterdir() if path.name.isdigit()]) < 2:
-            assert loop.poll() is None and time.monotonic() < until
-            time.sleep(0.05)
-        loop.kill()
-        loop.wait()
-        until = time.monotonic() + 20
-        while any(map(is_alive, processes)):
-            assert time.monotonic() < until, "a worker outlived the loop"
-            time.sleep(0.05)
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(loop.pid, signal.SIGKILL)
+    kill_and_expect_no_worker([sys.executable, script, written, tmp_path], tmp_path, 2, seconds=120)

@@ -12,7 +12,7 @@ import polars as pl
 
 from blender.blend.conversations import ConversationArrays
 from blender.blend.tables import LEFT_OUT, SAMPLE_IMAGES, SAMPLE_TURNS
-from blender.core.arrays import Ints, expand, group_starts, starts_of
+from blender.core.arrays import Ints, bounds_of, expand, group_starts, starts_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def stack(copies: Sequence[DrawnSamples]) -> DrawnSamples:
     """Put the samples of several copies behind each other; what was left out is that of the first."""
     if len(copies) == 1:
         return copies[0]
-    starts = np.concatenate([[0], np.cumsum([copy.num_samples for copy in copies])])
+    starts = bounds_of(np.array([copy.num_samples for copy in copies]))
     turns, images = (
         pl.concat(
             [

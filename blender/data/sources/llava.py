@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Raw, Struct, field
 
+from blender.core.arrays import starts_of
 from blender.core.characters import has_visible
 from blender.data.records import Record, RecordBatch, Skip
 from blender.data.sample import Turn
@@ -120,7 +121,7 @@ def _batch(
 ) -> RecordBatch:
     batch, messages = RecordBatch(), list(chain.from_iterable([entry.conversations for entry in entries]))
     num_messages = np.array([len(entry.conversations) for entry in entries], np.int64)
-    starts = np.cumsum(num_messages) - num_messages
+    starts = starts_of(num_messages)
     texts = [message.value.strip() for message in messages]
     images = [entry.image if not entry.images else _of_both_fields(entry) for entry in entries]
     plain = _plain(images, [message.role for message in messages], texts, num_messages)
@@ -166,7 +167,7 @@ def _plain(
     """
     owner = np.repeat(np.arange(len(images)), num_messages)
     is_first = np.zeros(len(texts), bool)
-    starts = np.cumsum(num_messages) - num_messages
+    starts = starts_of(num_messages)
     is_first[starts[num_messages > 0]] = True
     is_question = (np.arange(len(texts)) - starts[owner]) % 2 == 0
     asking = np.fromiter(map(_ROLES.asking.__contains__, roles), bool, len(roles))

@@ -12,7 +12,7 @@ from itertools import chain, count, repeat
 import numpy as np
 from msgspec import Raw, Struct
 
-from blender.core.arrays import Ints
+from blender.core.arrays import Ints, starts_of
 from blender.core.characters import has_visible
 from blender.core.components import components
 from blender.data.records import BATCH_SIZE, RecordBatch
@@ -121,7 +121,7 @@ def _batch(
     instructions: _Instructions, order: Ints, lengths: Ints, found: Mapping[int, tuple[str, str]]
 ) -> RecordBatch:
     """Take up some items: `order` has their instructions, each item so many as `lengths` says."""
-    starts, members = np.cumsum(lengths) - lengths, order.tolist()
+    starts, members = starts_of(lengths), order.tolist()
     faults = {place: found[index] for place, index in enumerate(members) if index in found} if found else {}
     is_skip = np.zeros(len(order), bool)
     is_skip[list(faults)] = True
